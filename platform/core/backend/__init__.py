@@ -1,0 +1,1 @@
+"""Our database backend: django-tenants', with `public` kept out of every tenant's search path."""

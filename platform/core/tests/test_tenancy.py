@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import ProgrammingError, connection
+
+from core.tenancy import (
+    NoTenant,
+    TenantCrossing,
+    TenantRef,
+    current_tenant,
+    in_public,
+    in_tenant,
+    leave_tenant,
+    tenant_or_none,
+)
+
+
+def search_path() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW search_path")
+        return str(cursor.fetchone()[0])
+
+
+@pytest.mark.case("T21")
+def test_without_a_tenant_there_is_none_to_fall_back_to(db):
+    with pytest.raises(NoTenant):
+        current_tenant()
+
+
+def test_the_door_binds_and_unbinds(acme):
+    with in_tenant(acme):
+        assert (current_tenant(), search_path()) == (acme, acme.schema)
+    assert (tenant_or_none(), search_path()) == (None, "public")
+
+
+def test_the_door_is_left_on_an_exception(acme):
+    with pytest.raises(ZeroDivisionError), in_tenant(acme):
+        1 / 0  # noqa: B018
+    assert (tenant_or_none(), search_path()) == (None, "public")
+
+
+def test_one_tenant_is_not_entered_from_another(acme, globex):
+    with in_tenant(acme):
+        with pytest.raises(TenantCrossing), in_tenant(globex):
+            pass
+        assert search_path() == acme.schema
+
+
+def test_the_platform_is_reached_from_inside_and_left_again(acme):
+    with in_tenant(acme):
+        with in_public():
+            assert (tenant_or_none(), search_path()) == (None, "public")
+        assert (current_tenant(), search_path()) == (acme, acme.schema)
+
+
+@pytest.mark.case("T25")
+def test_a_table_missing_in_the_tenant_is_not_read_from_public(acme):
+    with in_tenant(acme), pytest.raises(ProgrammingError), connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM tenants_tenant")
+
+
+@pytest.mark.case("T25")
+def test_tenant_tables_do_not_exist_outside_a_tenant(db):
+    from accounts.models import User  # noqa: PLC0415 -- beside its use
+
+    with pytest.raises(ProgrammingError):
+        User.objects.count()
+
+
+def test_threads_do_not_share_a_tenant(acme, globex):
+    def other() -> TenantRef | None:
+        return tenant_or_none()
+
+    with in_tenant(acme), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(other).result() is None
+
+
+def test_leaving_forgets_whatever_was_bound(acme):
+    with in_tenant(acme):
+        leave_tenant()
+        assert (tenant_or_none(), search_path()) == (None, "public")
+
+
+@pytest.mark.case("N12")
+@pytest.mark.parametrize("schema", ["public", "t_ACME1234", "..", "%s", "information_schema", "t_" + "é" * 20, "t_abc"])
+def test_a_schema_name_is_generated_or_refused(schema):
+    with pytest.raises(ValueError, match="schema"):
+        TenantRef(schema, "acme")
