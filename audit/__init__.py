@@ -1,0 +1,1 @@
+"""Who did what (events) and what a record was before (history)."""
