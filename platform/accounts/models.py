@@ -1,0 +1,46 @@
+"""Users of one tenant. They live in the tenant's schema: nobody signs in at two tenants with one row."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Lower
+from simple_history.models import HistoricalRecords
+
+
+class UserManager(BaseUserManager["User"]):
+    """Creates users by their address."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """Create a user who can sign in; the address is kept in lower case."""
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email__iexact=username)
+
+
+class User(AbstractUser):
+    """A person of one tenant. Every user may enter the admin; what they may do there is theirs by group or right."""
+
+    username = None  # type: ignore[assignment] # the address is the name
+    email = models.EmailField("e-mail address", unique=True)
+    is_staff = True  # type: ignore[assignment] # the admin is the product: being a user is being let in
+    history = HistoricalRecords(excluded_fields=["password", "last_login"], bases=[models.Model])
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment] # ours has no usernames
+
+    class Meta:
+        verbose_name = "user"
+        constraints = [models.UniqueConstraint(Lower("email"), name="one_user_per_email_address")]
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.email
