@@ -1,0 +1,10 @@
+"""The job core as a Django app, in the shared schema alone."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class JobsConfig(AppConfig):
+    name = "jobs"
+    verbose_name = "Background work"

@@ -1,0 +1,138 @@
+"""What a job may be: the kinds apps declare, and the three values a handler works with.
+
+An app declares its kinds on its AppConfig and writes the handlers in its `tasks.py`::
+
+    class ImporterConfig(AppConfig):
+        job_kinds = {
+            "importer.preview": JobKind(run="importer.tasks.preview", ended="importer.tasks.preview_ended"),
+        }
+
+    def preview(work: Slice) -> Step: ...
+    def preview_ended(work: Ended) -> None: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, Protocol
+
+from django.apps import apps
+from django.utils.module_loading import import_string
+
+from core.errors import RowhouseError
+from core.tenancy import TenantRef
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """One sort of background work. `run` and `ended` are dotted paths, resolved when first needed."""
+
+    run: str
+    ended: str | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one slice achieved: `cursor` is where the next goes on, `processed` counts this slice alone."""
+
+    done: bool
+    cursor: Json = field(default_factory=dict)
+    processed: int = 0
+    total: int | None = None
+
+
+class Slice(Protocol):
+    """One slice of a job, given to its handler inside the job's tenant and one transaction.
+
+    The transaction is the runner's: it commits the handler's changes together with the cursor, or nothing.
+    `tenant` is None for the platform's own work. What a slice changes outside the database must have a name
+    that a repeat would use again, and be written before the row that speaks of it.
+    """
+
+    job_id: int
+    tenant: TenantRef | None
+    payload: Json
+    cursor: Json
+    step: int
+
+    def time_left(self) -> float:
+        """Return the seconds left of this slice's five; a handler returns its Step when none are."""
+        ...
+
+    def is_cancelled(self) -> bool:
+        """Return whether someone has asked for the job's end. One small query."""
+        ...
+
+    def long_statement(self) -> AbstractContextManager[None]:
+        """Lift the time limit for one long statement; the lease is renewed meanwhile from aside."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended that did not succeed, in the transaction that ends it."""
+
+    job_id: int
+    tenant: TenantRef | None
+    payload: Json
+    outcome: Literal["failed", "cancelled"]
+    code: str
+    message: str
+
+
+class UnknownKind(RowhouseError):
+    """No installed app declares this kind of job."""
+
+    code = "unknown-kind"
+    status = 422
+
+
+@cache
+def registry() -> dict[str, JobKind]:
+    """Return every declared kind by name."""
+    found: dict[str, JobKind] = {}
+    for config in apps.get_app_configs():
+        for name, kind in getattr(config, "job_kinds", {}).items():
+            if name in found:
+                raise ValueError(f"two apps declare the job kind {name!r}")
+            found[name] = kind
+    return found
+
+
+@cache
+def hourly_kinds() -> tuple[str, ...]:
+    """Return the kinds that every tenant gets once per hour."""
+    names = [name for config in apps.get_app_configs() for name in getattr(config, "hourly_jobs", ())]
+    for name in names:
+        kind_of(name)
+    return tuple(names)
+
+
+def kind_of(name: str) -> JobKind:
+    """Return the declared kind.
+
+    :raises UnknownKind: no app declares it.
+    """
+    try:
+        return registry()[name]
+    except KeyError:
+        raise UnknownKind(f"No installed app declares the job kind {name!r}.") from None
+
+
+def handler_of(name: str) -> Callable[[Slice], Step]:
+    """Return the function that runs a slice of this kind."""
+    handler: Callable[[Slice], Step] = import_string(kind_of(name).run)
+    return handler
+
+
+def ended_of(name: str) -> Callable[[Ended], None] | None:
+    """Return the function told of an unsuccessful end, if the kind has one."""
+    path = kind_of(name).ended
+    handler: Callable[[Ended], None] | None = import_string(path) if path else None
+    return handler

@@ -1,0 +1,100 @@
+"""Keeping a lease during one long statement, from a connection and a thread of its own.
+
+The statement blocks its own connection, so nobody there could renew the lease or hear of a cancel. If the
+lease is lost anyway (the machine slept), the statement is stopped, and the fence refuses its commit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+
+import psycopg2
+from django.db import connection
+
+from jobs import heartbeat
+from jobs.limits import IDLE_SECONDS, STATEMENT_SECONDS, lease_seconds, max_busy_seconds
+from jobs.models import Job
+
+logger = logging.getLogger(__name__)
+
+RENEW = """
+UPDATE public.jobs_job SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+ WHERE id = %(id)s AND lease = %(lease)s AND state = 'RUNNING' RETURNING cancel_requested"""
+HELD_BY_OTHER = "SELECT lease IS DISTINCT FROM %(lease)s FROM public.jobs_job WHERE id = %(id)s"
+
+
+class Renewal(Thread):
+    """Renews one lease until told to stop; stops the main connection's statement when it must not go on."""
+
+    def __init__(self, job: Job, working: Any) -> None:
+        super().__init__(name=f"lease-{job.pk}", daemon=True)
+        self.values = {"id": job.pk, "lease": str(job.lease), "seconds": lease_seconds()}
+        self.seconds_left = max_busy_seconds() - job.busy_seconds
+        self.working = working  # psycopg2's cancel() may be called from any thread
+        self.parameters = connection.get_connection_params()
+        self.over = Event()
+        self.is_cancelled = False
+
+    def run(self) -> None:
+        pause = min(lease_seconds() / 6, 5.0)
+        aside = None
+        while not self.over.wait(pause):
+            self.seconds_left -= pause
+            try:
+                if aside is None:
+                    aside = _connect(self.parameters)
+                self.renew(aside)
+            except psycopg2.Error:
+                logger.warning("A lease could not be renewed and is tried again", exc_info=True)
+                aside = None
+        if aside is not None:
+            aside.close()
+
+    def renew(self, aside: Any) -> None:
+        """Renew once, or stop the statement: cancelled, taken over, or out of time."""
+        with aside.cursor() as cursor:
+            cursor.execute(RENEW, self.values)
+            renewed = cursor.fetchone()
+            if renewed is None:
+                cursor.execute(HELD_BY_OTHER, self.values)
+                held = cursor.fetchone()
+                must_stop = bool(held and held[0])  # no row at all: the caller's own transaction made the job
+            else:
+                self.is_cancelled = must_stop = bool(renewed[0])
+        if must_stop or self.seconds_left <= 0:
+            if not self.over.is_set():
+                self.working.cancel()
+            return
+        heartbeat.begin_slice()
+
+
+def _connect(parameters: dict[str, Any]) -> Any:
+    aside = psycopg2.connect(**{**parameters, "connect_timeout": 5})
+    aside.autocommit = True
+    return aside
+
+
+@contextmanager
+def kept(job: Job) -> Iterator[None]:
+    """Lift the time limits of the current transaction and keep the job's lease until the block ends."""
+    renewal = Renewal(job, connection.connection)
+    _limit(0, 0)
+    renewal.start()
+    try:
+        yield
+    finally:
+        renewal.over.set()
+        renewal.join()
+    _limit(STATEMENT_SECONDS, IDLE_SECONDS)
+
+
+def _limit(statement_seconds: int, idle_seconds: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SET LOCAL statement_timeout = '{statement_seconds}s'; "
+            f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds}s'"
+        )

@@ -1,0 +1,40 @@
+"""The figures of the job core: seconds and counts, some of them settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from random import uniform
+
+from django.conf import settings
+
+SLICE_SECONDS = 5.0  # a handler looks at time_left(); progress, cancel and fairness move at this pace
+STATEMENT_SECONDS = 15
+LOCK_SECONDS = 3
+IDLE_SECONDS = 30
+MAX_ATTEMPTS = 5  # of one step; a step that succeeds starts the count again
+MAX_ENDING_ATTEMPTS = 10  # then a job ends although its `ended` handler keeps failing
+DEFAULT_PRIORITY = 100
+DEFAULT_CAP = 2  # jobs of one tenant that run at once
+MAX_DOORBELLS = 8
+DOORBELL_SECONDS = 20.0
+TICK_SECONDS = 10.0
+
+
+def lease_seconds() -> int:
+    """Return how long a silent worker keeps its job. At least six slices, or live workers lose theirs."""
+    return int(getattr(settings, "ROWHOUSE_JOB_LEASE_SECONDS", 60))
+
+
+def max_busy_seconds() -> int:
+    """Return how long a job may work in all."""
+    return int(getattr(settings, "ROWHOUSE_JOB_MAX_SECONDS", 6 * 3600))
+
+
+def hourly_jitter_seconds() -> int:
+    """Return over how many seconds of an hour the tenants' hourly work is spread."""
+    return int(getattr(settings, "ROWHOUSE_HOURLY_JITTER_SECONDS", 3300))
+
+
+def backoff(attempts: int) -> timedelta:
+    """Return how long a job rests after its n-th failed attempt: 2, 4, 8 … s, at most 300 s, ± a half."""
+    return timedelta(seconds=min(2**attempts, 300) * uniform(0.5, 1.5))  # noqa: S311 -- no secret

@@ -1,0 +1,130 @@
+"""`worker`: the processes that do background work, made so that any of them may die at any moment.
+
+Four sorts of processes: this one (main), the queue library's sentinel, and its pusher, monitor and workers.
+
+* **Crash-only.** A worker that dies unexpectedly may hold a lock of the queues between the processes, and the
+  library would then hang for ever while looking well. So any unexpected death ends the whole family with exit
+  code 70, and whatever restarts it (Kubernetes, systemd, `demo`) gets a fresh one; jobs lose nothing by it.
+  The family is one process group, so that none of it outlives the sentinel; main watches the sentinel, the
+  sentinel watches main and the age of each running slice's beat (a hung process is killed from outside).
+* **The tick** (hourly work, dead workers' jobs, missing bells) runs in main, between its looks at the
+  sentinel, on a connection of its own. Every worker everywhere ticks; the database lets each thing happen
+  once. So no scheduler can be down alone, and no row of the library says which function to run.
+* **Leaving.** SIGTERM or SIGINT raises the drain flag: slices return at their next look at the time left, no
+  new one begins, exit code 0. `touch <folder>/drain` (a preStop hook) does the same without the exit.
+* **Beats** for the probe: `main`, `sentinel`, `pusher` and `slice-<pid>` in `--folder`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, InterfaceError, connection, connections
+from django_q import cluster as library
+
+from core.tenancy import leave_tenant
+from jobs import doorbell, engine, heartbeat
+from jobs.limits import TICK_SECONDS, lease_seconds
+
+logger = logging.getLogger(__name__)
+CRASHED = 70
+RECYCLED = -2
+LOOK_SECONDS = 0.25
+
+
+class CrashOnly(library.Sentinel):
+    """The library's sentinel, which replaces recycled workers and nothing else."""
+
+    def start(self) -> None:
+        os.setpgrp()  # the family: ended as a whole, and out of the terminal's reach
+        super().start()
+
+    def reincarnate(self, process: Any) -> None:
+        if process not in self.pool or int(process.timer.value) != RECYCLED:
+            logger.error("A process of the pool died; the worker ends and wants to be restarted")
+            end_family()
+        super().reincarnate(process)
+
+    def guard(self) -> None:
+        Thread(target=self.watch, name="watch", daemon=True).start()
+        super().guard()
+
+    def watch(self) -> None:
+        """End the family when main is gone, or when a slice has been silent for longer than its lease."""
+        while os.getppid() == self.parent_pid and heartbeat.oldest_slice_seconds() < lease_seconds() + 5:
+            sleep(LOOK_SECONDS)
+        end_family()
+
+
+def end_family() -> None:
+    """Kill every process of the sentinel's group, this one included."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+library.Sentinel = CrashOnly
+
+
+class Command(BaseCommand):
+    """Start the pool, tick, and leave when asked."""
+
+    help = "Do background work until SIGTERM."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--workers", type=int, help="processes that work (default: the setting)")
+        parser.add_argument(
+            "--folder", type=Path, help="folder of the beats and the drain flag, this worker's own"
+        )
+
+    def handle(self, *args: Any, workers: int | None, folder: Path | None, **options: Any) -> None:
+        default = Path(getattr(settings, "ROWHOUSE_RUN_DIR", Path.cwd() / ".rowhouse" / "run"))
+        heartbeat.open_folder(folder or default / f"worker-{os.getpid()}")
+        if workers:
+            engine.set_workers(workers)
+        connections.close_all()  # nothing of this process's may be shared by its children
+        pool = library.Cluster()
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGINT, leave)
+        pool.start()
+        watch(pool)
+
+
+def leave(signum: int, frame: FrameType | None) -> None:
+    """Note that the worker was asked to leave; the main loop does the rest."""
+    heartbeat.leave()
+
+
+def watch(pool: Any) -> None:
+    """Tick until asked to leave, then wait for the pool's end; exit 70 when the sentinel ends by itself."""
+    next_tick = 0.0
+    is_leaving = False
+    while pool.sentinel.is_alive():
+        heartbeat.beat("main")
+        if not is_leaving and heartbeat.is_leaving():
+            is_leaving = True
+            pool.stop_event.set()
+        elif not is_leaving and monotonic() >= next_tick:
+            tick()
+            next_tick = monotonic() + TICK_SECONDS
+        sleep(LOOK_SECONDS)
+    sys.exit(0 if is_leaving and pool.sentinel.exitcode == 0 else CRASHED)
+
+
+def tick() -> None:
+    """Tick; a database that is away is tried again next time."""
+    leave_tenant()
+    try:
+        doorbell.tick()
+    except (DatabaseError, InterfaceError):
+        logger.warning("The database did not answer the tick", exc_info=True)
+        connection.close()

@@ -1,0 +1,131 @@
+"""Running one slice of a claimed job: effects, cursor and fence in one transaction, or nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+import structlog
+from django.db import connection, transaction
+
+from core.errors import RowhouseError
+from core.tenancy import TenantRef, in_public
+from jobs import ending, heartbeat, lease
+from jobs.kinds import Json, Step, handler_of
+from jobs.limits import IDLE_SECONDS, LOCK_SECONDS, SLICE_SECONDS, STATEMENT_SECONDS
+from jobs.models import Job
+
+logger = logging.getLogger(__name__)
+
+LIMITS = (
+    f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
+    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
+)
+ADVANCE = """
+UPDATE jobs_job SET step = step + 1, attempts = 0, lease = NULL, lease_until = NULL, error_code = '',
+       error = '', cursor = %(cursor)s, processed = processed + %(processed)s,
+       total = COALESCE(%(total)s, total), busy_seconds = busy_seconds + %(seconds)s,
+       state = CASE WHEN %(done)s THEN 'DONE' ELSE 'QUEUED' END,
+       finished_at = CASE WHEN %(done)s THEN statement_timestamp() END
+ WHERE id = %(id)s AND lease = %(lease)s AND step = %(step)s AND state = 'RUNNING'"""
+# Whoever comes back from idling begins where the others are, not where it stood: no turns are saved up.
+CHARGE = """
+UPDATE jobs_tenantshare mine SET vtime = %(seconds)s / weight + GREATEST(vtime, COALESCE((
+  SELECT o.vtime FROM jobs_tenantshare o WHERE o.state = 'ACTIVE' AND o.schema <> mine.schema AND EXISTS (
+    SELECT 1 FROM jobs_job w WHERE w.schema = o.schema AND w.state IN ('QUEUED', 'RUNNING'))
+   ORDER BY o.vtime LIMIT 1), 0)) WHERE schema = %(schema)s"""
+
+
+@dataclass(slots=True)
+class LiveSlice:
+    """The `Slice` a handler gets."""
+
+    job: Job
+    started: float
+    tenant: TenantRef | None
+    job_id: int
+    payload: Json
+    cursor: Json
+    step: int
+
+    def time_left(self) -> float:
+        if heartbeat.is_draining():
+            return 0.0
+        return max(0.0, SLICE_SECONDS - (monotonic() - self.started))
+
+    def is_cancelled(self) -> bool:
+        with in_public():
+            return Job.objects.filter(pk=self.job_id, cancel_requested=True).exists()
+
+    def long_statement(self) -> AbstractContextManager[None]:
+        return lease.kept(self.job)
+
+
+def run_slice(job: Job) -> None:
+    """Run the next slice of a job this process has just claimed, or end the job if its time has come.
+
+    Never raises for what the handler did; a database that is gone is raised.
+    """
+    with in_public(), structlog.contextvars.bound_contextvars(job=job.pk, kind=job.kind), _heard():
+        verdict = ending.due(job)
+        if verdict is not None:
+            ending.end(job, verdict)
+            return
+        started = monotonic()
+        try:
+            with transaction.atomic(durable=True):
+                step = _work(job, started)
+                _advance(job, step, monotonic() - started)
+        except ending.Fenced:
+            logger.warning("A slice was undone: its job had been taken over")
+        except RowhouseError as refused:
+            ending.end(job, ending.Verdict("failed", refused.code, refused.message))
+        except Exception as error:  # noqa: BLE001 -- the job boundary: released and logged once
+            ending.release(job, error)
+        except BaseException:  # the foreground was interrupted: nobody should wait for the lease
+            ending.give_back(job)
+            raise
+        _charge(job, monotonic() - started)
+
+
+def _work(job: Job, started: float) -> Step:
+    with connection.cursor() as cursor:
+        cursor.execute(LIMITS)
+    handler = handler_of(job.kind)
+    with ending.inside(job.tenant):
+        return handler(LiveSlice(job, started, job.tenant, job.pk, job.payload, job.cursor, job.step))
+
+
+def _advance(job: Job, step: Step, seconds: float) -> None:
+    values = {
+        "id": job.pk,
+        "lease": job.lease,
+        "step": job.step,
+        "cursor": json.dumps(step.cursor),
+        "processed": step.processed,
+        "total": step.total,
+        "seconds": seconds,
+        "done": step.done,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(ADVANCE, values)
+        if cursor.rowcount != 1:
+            raise ending.Fenced
+
+
+def _charge(job: Job, seconds: float) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(CHARGE, {"schema": job.schema, "seconds": max(seconds, 0.01)})
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    heartbeat.begin_slice()
+    try:
+        yield
+    finally:
+        heartbeat.end_slice()

@@ -1,0 +1,7 @@
+"""The project's settings for worker processes started by tests: the tests' kinds, and a short lease."""
+
+from rowhouse.settings import *  # noqa: F403 -- that is the point
+from rowhouse.settings import INSTALLED_APPS as _APPS
+
+INSTALLED_APPS = [*_APPS, "jobs.tests.apps.TestKindsConfig"]
+ROWHOUSE_JOB_LEASE_SECONDS = 3
