@@ -1,0 +1,1 @@
+"""Tenants: who they are, where they are reached, how they come and go."""

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from jobs.kinds import JobKind
+
+
+class TenantsConfig(AppConfig):
+    name = "tenants"
+    verbose_name = "Tenants"
+    job_kinds = {
+        "tenants.provision": JobKind(
+            run="tenants.tasks.provision", ended="tenants.tasks.provision_ended", title="Provision a tenant"
+        )
+    }

@@ -1,0 +1,81 @@
+"""From a request's host to its tenant; nothing else decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.urls import set_urlconf
+
+from core.tenancy import TenantRef, bind_tenant, in_tenant, leave_tenant
+from tenants.models import Domain, Tenant
+from tenants.names import normal_host
+
+
+class TenantMiddleware:
+    """Bind the request to the tenant of its host, and unbind it whatever happens.
+
+    Only ACTIVE tenants are routed: a row without a schema must not show another schema's tables. An unknown,
+    deleted or unfinished tenant gives the same 404 as a host that never was.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        leave_tenant()
+        host = normal_host(request.META.get("HTTP_HOST", ""))
+        if host in settings.ROWHOUSE_PUBLIC_HOSTS:
+            set_urlconf(settings.PUBLIC_SCHEMA_URLCONF)
+            request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined] # Django reads it
+            return self._answer(request, None)
+        tenant = _tenant_of(host)
+        if tenant is None:
+            return _notice(request, "Nothing here", "No Rowhouse answers at this address. Check its spelling.", 404)
+        if tenant.state == Tenant.State.SUSPENDED:
+            return _notice(
+                request, "Suspended", f"{tenant.name} is suspended for now. Its owner can ask the operator why.", 503
+            )
+        request.tenant = tenant  # type: ignore[attr-defined] # as django-tenants names it
+        return self._answer(request, tenant.ref)
+
+    def _answer(self, request: HttpRequest, tenant: TenantRef | None) -> HttpResponseBase:
+        try:
+            if tenant is not None:
+                bind_tenant(tenant)
+            response = self.get_response(request)
+        finally:
+            leave_tenant()
+        if tenant is not None and isinstance(response, StreamingHttpResponse) and not response.is_async:
+            response.streaming_content = _bound(tenant, response.streaming_content)  # type: ignore[arg-type]
+        return response
+
+
+def _tenant_of(host: str) -> Tenant | None:
+    domain = (
+        Domain.objects.select_related("tenant")
+        .filter(domain=host, tenant__state__in=[Tenant.State.ACTIVE, Tenant.State.SUSPENDED])
+        .first()
+    )
+    return domain.tenant if domain else None
+
+
+def _bound(tenant: TenantRef, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a streamed body, inside the tenant while each chunk is made and outside while it is sent.
+
+    The server may answer other requests of the thread between two chunks.
+    """
+    iterator = iter(chunks)
+    while True:
+        with in_tenant(tenant):
+            try:
+                chunk = next(iterator)
+            except StopIteration:
+                return
+        yield chunk
+
+
+def _notice(request: HttpRequest, title: str, message: str, status: int) -> HttpResponse:
+    return render(request, "core/notice.html", {"title": title, "message": message}, status=status)

@@ -1,0 +1,86 @@
+"""Tenants and the domains they are reached under; both in `public`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django_tenants.models import DomainMixin, TenantMixin
+
+from core.tenancy import SCHEMA_PATTERN, SLUG_PATTERN, TenantRef
+
+
+class TenantQuerySet(models.QuerySet["Tenant"]):
+    def active(self) -> TenantQuerySet:
+        """Those that are served, worked for and exported."""
+        return self.filter(state=Tenant.State.ACTIVE)
+
+    def existing(self) -> TenantQuerySet:
+        """Those that were not deleted; a deleted one stays as a tombstone that keeps its names."""
+        return self.exclude(state=Tenant.State.DELETED)
+
+
+class Tenant(TenantMixin):
+    """One customer. Its schema is made and dropped by our services alone."""
+
+    class State(models.TextChoices):
+        REQUESTED = "REQUESTED", "requested"
+        PROVISIONING = "PROVISIONING", "being set up"
+        ACTIVE = "ACTIVE", "active"
+        SUSPENDED = "SUSPENDED", "suspended"
+        DELETING = "DELETING", "being deleted"
+        DELETED = "DELETED", "deleted"
+        FAILED = "FAILED", "failed"
+
+    auto_create_schema = False
+    auto_drop_schema = False
+
+    slug = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=200)
+    owner_email = models.EmailField("owner's e-mail address")
+    state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
+    state_at = models.DateTimeField(db_default=Now(), editable=False)
+    error = models.TextField(blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager[Tenant]] = TenantQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(schema_name__regex=SCHEMA_PATTERN), name="schema_name_is_generated"
+            ),
+            models.CheckConstraint(condition=Q(slug__regex=SLUG_PATTERN), name="slug_is_a_host_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def ref(self) -> TenantRef:
+        return TenantRef(self.schema_name, self.slug)
+
+    def move(self, *, old: Tenant.State, new: Tenant.State, error: str = "") -> bool:
+        """Move the state by compare and swap; False when another process moved it first."""
+        moved = type(self).objects.filter(pk=self.pk, state=old).update(state=new, state_at=Now(), error=error)
+        if moved:
+            self.state, self.error = new, error
+        return bool(moved)
+
+
+class Domain(DomainMixin):
+    """A host under which a tenant is reached, in lower case."""
+
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(domain__regex=r"^[a-z0-9.-]+$"), name="domain_is_plain_lower_case"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.domain
