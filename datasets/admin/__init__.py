@@ -1,0 +1,5 @@
+"""The pages of datasets and their records on the tenant's site."""
+
+from datasets.admin.datasets import DatasetAdmin
+
+__all__ = ["DatasetAdmin"]

@@ -1,0 +1,94 @@
+"""Filters of a records list: unfold's, by column type, with values checked before they reach the database."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from math import ceil, floor
+from typing import Any
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import (
+    BooleanRadioFilter,
+    ChoicesCheckboxFilter,
+    FieldTextFilter,
+    RangeDateFilter,
+    RangeDateTimeFilter,
+    RangeNumericFilter,
+)
+
+from datasets.spec import ColumnSpec
+
+# Long enough for every bound, short enough that no exponent or digit flood costs anything.
+_NUMBER = re.compile(r"[+-]?[0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII)
+
+
+class NumberFilter(RangeNumericFilter):
+    """From and to. Plain numbers alone: `1e99999999` would be written out by Django."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        for end, lookup in (("from", "gte"), ("to", "lte")):
+            raw = str(self.used_parameters.get(f"{self.parameter_name}_{end}") or "").strip()
+            if not raw:
+                continue
+            if not _NUMBER.fullmatch(raw):
+                raise IncorrectLookupParameters(f"not a number: {raw[:40]!r}")
+            queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": _bound(self.field, raw, end)})
+        return queryset
+
+
+def _bound(field: Any, raw: str, end: str) -> Any:
+    value = Decimal(raw)
+    if hasattr(field, "decimal_places"):
+        return value
+    return ceil(value) if end == "from" else floor(value)
+
+
+class DateFilter(RangeDateFilter):
+    """From and to, both included."""
+
+
+class TimestampFilter(RangeDateTimeFilter):
+    """From and to; a date and a time each, in UTC."""
+
+
+class TextFilter(FieldTextFilter):
+    """Contains, in any case."""
+
+
+class ChoiceFilter(ChoicesCheckboxFilter):
+    """Any of the ticked choices."""
+
+
+class BooleanFilter(BooleanRadioFilter):
+    """Yes, no, or all."""
+
+
+_FILTERS: dict[str, type] = {
+    "integer": NumberFilter,
+    "decimal": NumberFilter,
+    "date": DateFilter,
+    "timestamp": TimestampFilter,
+    "boolean": BooleanFilter,
+    "choice": ChoiceFilter,
+}
+_PARAMETERS: dict[type, tuple[str, ...]] = {
+    NumberFilter: ("_from", "_to"),
+    DateFilter: ("_from", "_to"),
+    TimestampFilter: ("_from_0", "_from_1", "_to_0", "_to_1"),
+    TextFilter: ("__icontains",),
+    ChoiceFilter: ("__exact", "__isnull"),
+    BooleanFilter: ("__exact", "__isnull"),
+}
+
+
+def filter_of(column: ColumnSpec) -> tuple[str, type]:
+    """Return a column's entry in `list_filter`."""
+    return column.name, _FILTERS.get(column.type, TextFilter)
+
+
+def parameters_of(column: ColumnSpec) -> frozenset[str]:
+    """Return the URL parameters a column's filter knows; all others are refused."""
+    return frozenset(column.name + suffix for suffix in _PARAMETERS[filter_of(column)[1]])

@@ -1,0 +1,64 @@
+"""Days of the calendar."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, ClassVar
+
+from datasets.columntypes.base import BadValue, Reading
+from datasets.columntypes.bounded import BoundedType
+from datasets.columntypes.grammar import SURE_DATE, matches, read_date, stripped, sure
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from datasets.spec import ColumnSpec
+
+
+class Date(BoundedType):
+    """`2026-12-31` always; `31/12/2026` or `12/31/2026` when the reading says which."""
+
+    name: ClassVar[str] = "date"
+    title: ClassVar[str] = "Date"
+
+    def parse(self, raw: str, column: ColumnSpec, reading: Reading) -> str:
+        return self.hold_bounds(read_date(stripped(raw), reading).isoformat(), column)
+
+    def sql_type(self, column: ColumnSpec) -> str:
+        return "date"
+
+    def checks(self, column: ColumnSpec) -> tuple[str, ...]:
+        # PostgreSQL also knows infinity, years before Christ and beyond 9999, which nothing else here does.
+        years = ("{c} >= '0001-01-01'::date", "{c} <= '9999-12-31'::date")
+        return (*years, *self.bound_checks(column))
+
+    def text_sql(self, quoted_name: str) -> str:
+        return f"to_char({quoted_name}, 'YYYY-MM-DD')"
+
+    def to_python(self, canonical: str) -> dt.date:
+        return dt.date.fromisoformat(canonical)
+
+    def to_text(self, value: object) -> str:
+        if isinstance(value, dt.datetime) or not isinstance(value, dt.date):
+            raise TypeError(f"Expected date, not {type(value).__name__}")
+        return value.isoformat()
+
+    def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+        fits = matches(values, SURE_DATE)
+        low, high = column.options.minimum, column.options.maximum
+        if low is not None:
+            fits = fits & (values >= low)  # canonical dates sort as text
+        if high is not None:
+            fits = fits & (values <= high)
+        return sure(fits, values, reading)
+
+    def guess(self, values: list[str]) -> bool:
+        return all(_is_iso(value) for value in values)
+
+
+def _is_iso(value: str) -> bool:
+    try:
+        read_date(value, Reading())
+    except BadValue:
+        return False
+    return True

@@ -1,0 +1,115 @@
+"""Exact decimal numbers with a fixed number of decimals."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal as Number
+from typing import TYPE_CHECKING, ClassVar
+
+from datasets.columntypes.base import BadValue, Reading
+from datasets.columntypes.bounded import BoundedType
+from datasets.columntypes.grammar import digits_of, explain_number, matches, number_pattern, stripped, sure
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from datasets.spec import ColumnSpec
+
+DEFAULT_PRECISION, DEFAULT_SCALE = 28, 6
+MAX_PRECISION = 1000  # PostgreSQL's own limit
+_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,20})?")
+
+
+def size_of(column: ColumnSpec) -> tuple[int, int]:
+    """Return (digits in all, digits after the point) of a decimal column."""
+    options = column.options
+    scale = DEFAULT_SCALE if options.scale is None else options.scale
+    return (max(DEFAULT_PRECISION, scale) if options.precision is None else options.precision), scale
+
+
+class Decimal(BoundedType):
+    """A number in full, never rounded. Its canonical text has exactly `scale` decimals: `1.50`."""
+
+    name: ClassVar[str] = "decimal"
+    title: ClassVar[str] = "Decimal number"
+
+    def parse(self, raw: str, column: ColumnSpec, reading: Reading) -> str:
+        text = stripped(raw)
+        found = number_pattern(reading.decimal_mark, reading.group_mark).fullmatch(text)
+        if found is None:
+            raise BadValue(explain_number(text, reading))
+        precision, scale = size_of(column)
+        whole = digits_of(found["whole"] or "0")
+        fraction = (found["fraction"] or found["only"] or "").rstrip("0")
+        if len(fraction) > scale:
+            raise BadValue(
+                f"Too many decimals: this column holds {scale}. Round the number yourself.",
+                code="constraint-error",
+            )
+        if len(whole) > precision - scale and whole != "0":
+            raise BadValue(
+                f"Too large: this column holds {precision - scale} digits before the decimal mark.",
+                code="constraint-error",
+            )
+        number = f"{whole}.{fraction.ljust(scale, '0')}" if scale else whole
+        is_zero = whole == "0" and not fraction
+        return self.hold_bounds("-" + number if found["sign"] == "-" and not is_zero else number, column)
+
+    def sql_type(self, column: ColumnSpec) -> str:
+        precision, scale = size_of(column)
+        return f"numeric({precision:d},{scale:d})"
+
+    def checks(self, column: ColumnSpec) -> tuple[str, ...]:
+        return ("{c} <> 'NaN'::numeric", *self.bound_checks(column))
+
+    def to_python(self, canonical: str) -> Number:
+        return Number(canonical)
+
+    def to_text(self, value: object) -> str:
+        number = Number(value) if isinstance(value, int | str) else value
+        if not isinstance(number, Number):
+            raise TypeError(f"Expected Decimal, not {type(value).__name__}")
+        if not number.is_finite() or abs(number.adjusted()) > MAX_PRECISION:
+            raise ValueError("Not a number that a decimal column can hold")
+        return format(number or abs(number), "f")
+
+    def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+        precision, scale = size_of(column)
+        return self._sure(values, column, reading, rf"\.[0-9]{{{scale}}}" if scale else "", precision - scale)
+
+    def convert(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+        """Pad missing decimals too: most files leave trailing zeros out."""
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        precision, scale = size_of(column)
+        if scale == 0:
+            return super().convert(values, column, reading)
+        fits = self._sure(values, column, reading, rf"(?:\.[0-9]{{1,{scale}}})?", precision - scale)
+        if fits is None:
+            return None
+        whole = values.str.replace(r"\..*\z", "")
+        fraction = values.str.extract(r"\.(.*)\z", 1).fill_null("").str.pad_end(scale, "0")
+        return pl.when(fits).then(pl.concat_str(whole, pl.lit("."), fraction))
+
+    def _sure(
+        self, values: pl.Expr, column: ColumnSpec, reading: Reading, decimals: str, whole_digits: int
+    ) -> pl.Expr | None:
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        if reading.decimal_mark != "." or size_of(column)[0] > 38:
+            return None
+        whole = f"(?:0|[1-9][0-9]{{0,{whole_digits - 1}}})" if whole_digits else "0"
+        fits = matches(values, f"-?{whole}{decimals}") & ~matches(values, r"-[0.]*")
+        low, high = column.options.minimum, column.options.maximum
+        if low is None and high is None:
+            return sure(fits, values, reading)
+        kind = pl.Decimal(38, size_of(column)[1])
+        numbers = values.cast(kind, strict=False)
+        if low is not None:
+            fits = fits & (numbers >= pl.lit(low).cast(kind))
+        if high is not None:
+            fits = fits & (numbers <= pl.lit(high).cast(kind))
+        return sure(fits, values, reading)
+
+    def guess(self, values: list[str]) -> bool:
+        return all(_PLAIN.fullmatch(value) for value in values)

@@ -1,0 +1,27 @@
+"""How a value is shown in a list or a title: shortened, and never so that it breaks the page. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+
+LIST_CHARACTERS = 100
+_MAX_MARKS = 4
+
+
+def shorten(text: str, characters: int = LIST_CHARACTERS) -> str:
+    """Return at most `characters` of a text, with floods of combining marks cut to a few.
+
+    >>> shorten("abcdef", 4)
+    'abc…'
+    """
+    # Four times the length holds enough base characters; a value may be megabytes long.
+    shown: list[str] = []
+    marks = 0
+    for character in text[: characters * 4]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MAX_MARKS:
+            shown.append(character)
+        if len(shown) > characters:
+            break
+    is_cut = len(shown) > characters or len(text) > characters * 4
+    return "".join(shown[: characters - 1]) + "…" if is_cut else "".join(shown)

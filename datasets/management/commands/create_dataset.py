@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from core.command import NotAllowed, Result
+from datasets.definition import from_table_schema, to_table_schema
+from datasets.management.sample_file import read_sample
+from datasets.services import create_dataset, infer_definition
+from tenants.command import TenantCommand
+
+
+class Command(TenantCommand):
+    help = "Create a dataset from a CSV file's columns or from a Table Schema."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--name", metavar="TITLE", help="the dataset's title")
+        parser.add_argument("--slug", help="how commands and files name it; made of the title if left out")
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument("--infer", metavar="FILE", type=Path, help="a CSV file to take the columns from")
+        source.add_argument("--definition", metavar="JSON", type=Path, help="a Table Schema (Frictionless)")
+        parser.add_argument("--key", action="append", default=[], metavar="LABEL", help="a key column")
+        parser.add_argument("--as", dest="person", metavar="EMAIL", help="who does it; an owner if left out")
+
+    def run_in_tenant(self, **options: Any) -> Result:
+        by = self.person(options["person"])
+        title, slug, key = options["name"], options["slug"], options["key"]
+        if options["infer"]:
+            if not title:
+                raise NotAllowed("Give the dataset a title with --name.")
+            columns, key = infer_definition(*read_sample(options["infer"]), key=key)
+        else:
+            stated = from_table_schema(_read_json(options["definition"]))
+            columns, key = list(stated.columns), key or list(stated.key)
+            title, slug = title or stated.title, slug or stated.slug
+        dataset = create_dataset(title=title, slug=slug, columns=columns, key=key, by=by)
+        spec = dataset.spec()
+        lines = [f"Dataset “{dataset.title}” ({dataset.slug}) with {len(spec.columns)} columns."]
+        lines += [f"  {column.label}: {column.type}" for column in spec.columns]
+        lines.append(f"Key: {', '.join(key) or 'none: files can only add records'}.")
+        data = {"dataset": dataset.slug, "key": list(key), "definition": to_table_schema(spec)}
+        return Result(data, lines)
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NotAllowed(f"{path} is no JSON file that can be read: {error}.") from error

@@ -1,0 +1,247 @@
+"""What can be done with datasets: define, rename, delete, grant. One transaction and one event each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+from guardian.models import GroupObjectPermission, UserObjectPermission
+from simple_history.utils import bulk_create_with_history
+
+from accounts.models import User
+from audit.services import record
+from core.errors import RowhouseError
+from datasets import access, ddl, rules, signals
+from datasets.definition import Definition, InvalidDefinition, check_definition
+from datasets.inference import infer, suggest_key
+from datasets.models import Column, Dataset, stored_options
+from datasets.rules import NewColumn
+
+__all__ = [
+    "InvalidDefinition",
+    "NewColumn",
+    "create_dataset",
+    "delete_dataset",
+    "grant_right",
+    "infer_definition",
+    "rename_dataset",
+    "revoke_right",
+]
+
+
+class SlugTaken(RowhouseError):
+    """Another dataset of the tenant has this slug."""
+
+    code = "slug-taken"
+
+
+class UnknownDataset(RowhouseError):
+    """No dataset of the tenant has this slug."""
+
+    code = "unknown-dataset"
+    status = 404
+
+
+def dataset_by_slug(slug: str) -> Dataset:
+    """Return a dataset of the current tenant.
+
+    :raises UnknownDataset: there is none.
+    """
+    dataset = Dataset.objects.filter(slug=slug).first()
+    if dataset is None:
+        known = ", ".join(Dataset.objects.values_list("slug", flat=True)[:20]) or "none yet"
+        raise UnknownDataset(f"There is no dataset “{slug}”. Datasets here: {known}.")
+    return dataset
+
+
+def infer_definition(
+    labels: Sequence[str], rows: Iterable[list[str | None]], *, key: Sequence[str] = ()
+) -> tuple[list[NewColumn], list[str]]:
+    """Return columns that fit every row, and a key: the one asked for, or the one that suggests itself."""
+    cleaned = [rules.clean_label(label) for label in labels]
+    found = infer(cleaned, rows)
+    columns = [NewColumn(one.label, one.type, one.is_required, one.is_unique, one.options) for one in found]
+    return columns, [rules.clean_label(label) for label in key] or list(suggest_key(found))
+
+
+@transaction.atomic
+def create_dataset(
+    *,
+    title: str,
+    columns: Sequence[NewColumn],
+    key: Sequence[str] = (),
+    slug: str | None = None,
+    by: User | None = None,
+) -> Dataset:
+    """Create a dataset with its table, its history and its content type. Key columns become required.
+
+    :raises InvalidDefinition: the definition has problems; the message lists them.
+    :raises SlugTaken: another dataset has the slug.
+    """
+    checked = checked_definition(title=title, columns=columns, key=key)
+    dataset = _saved(Dataset(slug=slug or _free_slug(checked.title), title=checked.title), by)
+    made = _saved_columns(dataset, checked.columns, by)
+    dataset.key = [made[label].pk for label in key]
+    Dataset.objects.filter(pk=dataset.pk).update(key=dataset.key)
+    ddl.create_table(dataset.spec())
+    # Made here and removed in delete_dataset: pages would make it on the first visit, and keep it for ever.
+    ContentType.objects.get_or_create(app_label="datasets", model=f"ds{dataset.pk}")
+    record("datasets.dataset.created", actor=by, target=dataset, columns=len(made), key=list(key))
+    return dataset
+
+
+def checked_definition(*, title: str, columns: Sequence[NewColumn], key: Sequence[str]) -> Definition:
+    """Return a definition with its key columns required and its limits in canonical form.
+
+    :raises InvalidDefinition: no dataset can be made of it; the message names each problem.
+    """
+    cleaned = rules.clean_label(title)
+    if problem := rules.label_problem(cleaned, limit=rules.MAX_TITLE):
+        raise InvalidDefinition(problem.replace("A label is", "The title is"))
+    return check_definition(Definition(cleaned, None, tuple(columns), tuple(key)))
+
+
+def _free_slug(title: str) -> str:
+    base = slugify(title).replace("_", "-").strip("-")[:50].strip("-") or "dataset"
+    taken = set(Dataset.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    number, slug = 1, base
+    while slug in taken:
+        number += 1
+        slug = f"{base}-{number}"
+    return slug
+
+
+def _saved(dataset: Dataset, by: User | None) -> Dataset:
+    dataset._history_user = by  # type: ignore[attr-defined] # simple-history reads it
+    try:
+        with transaction.atomic():
+            dataset.save()
+    except IntegrityError as error:
+        if "a_dataset_slug_stands_once" in str(error):
+            raise SlugTaken(f"Another dataset is called “{dataset.slug}”; choose another slug.") from error
+        raise InvalidDefinition(
+            f"“{dataset.slug}” cannot be a slug; use lower case letters, digits and hyphens."
+        ) from error
+    return dataset
+
+
+def _saved_columns(dataset: Dataset, columns: Sequence[NewColumn], by: User | None) -> dict[str, Column]:
+    rows = [
+        Column(
+            dataset=dataset,
+            label=column.label,
+            type=column.type,
+            position=position,
+            is_required=column.is_required,
+            is_unique=column.is_unique,
+            options=stored_options(column.options),
+        )
+        for position, column in enumerate(columns, start=1)
+    ]
+    made = bulk_create_with_history(rows, Column, default_user=by)
+    return {column.label: column for column in made}
+
+
+@transaction.atomic
+def rename_dataset(
+    *, dataset: Dataset, title: str, labels: Mapping[int, str] | None = None, by: User | None = None
+) -> None:
+    """Change a dataset's title and its columns' labels (by column primary key). The tables stay as they are.
+
+    :raises InvalidDefinition: a label is empty, too long, not printable or stands twice.
+    """
+    dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
+    columns = list(dataset.columns.in_use())
+    wanted = {column.pk: rules.clean_label((labels or {}).get(column.pk, column.label)) for column in columns}
+    renamed = [
+        NewColumn(wanted[c.pk], c.type, c.is_required, c.is_unique, c.spec().options) for c in columns
+    ]
+    checked = checked_definition(title=title, columns=renamed, key=())
+    changed = [column for column in columns if column.label != wanted[column.pk]]
+    # Two columns may swap their labels: free both before either takes the other's.
+    Column.objects.filter(pk__in=[column.pk for column in changed]).update(is_retired=True)
+    for column in changed:
+        column.label = wanted[column.pk]
+        column._history_user = by  # type: ignore[attr-defined]
+        column.save(update_fields=["label", "is_retired"])
+    before, dataset.title = dataset.title, checked.title
+    if not changed and before == dataset.title:
+        return
+    dataset.definition_version += 1
+    dataset._history_user = by  # type: ignore[attr-defined]
+    dataset.save()
+    record("datasets.dataset.renamed", actor=by, target=dataset, before=before, labels=len(changed))
+
+
+@transaction.atomic
+def delete_dataset(*, dataset: Dataset, by: User | None = None) -> None:
+    """Delete a dataset: records, their history, definition, rights and content type.
+
+    :raises DatasetBusy: other work holds it.
+    :raises RowhouseError: an app above refuses, because it still works on the dataset.
+    """
+    with ddl.short_wait():
+        ddl.lock_dataset(dataset.pk)
+    signals.deleting.send(sender=Dataset, dataset=dataset)
+    ddl.drop_table(dataset.spec())
+    access.forget(dataset)
+    ContentType.objects.filter(app_label="datasets", model=f"ds{dataset.pk}").delete()
+    ContentType.objects.clear_cache()
+    record("datasets.dataset.deleted", actor=by, target=dataset)
+    dataset._history_user = by  # type: ignore[attr-defined]
+    dataset.delete()
+
+
+@transaction.atomic
+def grant_right(*, right: str, to: User | Group, dataset: Dataset, by: User | None = None) -> None:
+    """Grant a user or a group a right in one dataset. Without `by` it is the platform itself that grants.
+
+    :raises PermissionDenied: `by` may not change the dataset, or lacks the right.
+    """
+    _check_granter(by, right, dataset)
+    _, is_new = _grants(to).get_or_create(**_grant(right, to, dataset))
+    if is_new:
+        record("datasets.right.granted", actor=by, target=dataset, right=right, **_whom(to))
+
+
+@transaction.atomic
+def revoke_right(*, right: str, of: User | Group, dataset: Dataset, by: User | None = None) -> None:
+    """Take back a right granted in one dataset; rights through a role stay.
+
+    :raises PermissionDenied: `by` may not change the dataset, or lacks the right.
+    """
+    _check_granter(by, right, dataset)
+    removed, _ = _grants(of).filter(**_grant(right, of, dataset)).delete()
+    if removed:
+        record("datasets.right.revoked", actor=by, target=dataset, right=right, **_whom(of))
+
+
+def _check_granter(by: User | None, right: str, dataset: Dataset) -> None:
+    if by is None:
+        return
+    if not by.has_perm("datasets.change_dataset") or not access.may(by, right, dataset):
+        raise PermissionDenied(f"You cannot grant or revoke “{right}” here, because you do not hold it.")
+
+
+def _grants(who: User | Group) -> Any:
+    return UserObjectPermission.objects if isinstance(who, User) else GroupObjectPermission.objects
+
+
+def _grant(right: str, who: User | Group, dataset: Dataset) -> dict[str, Any]:
+    content_type = ContentType.objects.get_for_model(Dataset)
+    return {
+        "permission": content_type.permission_set.get(codename=access.codename(right)),
+        "content_type": content_type,
+        "object_pk": str(dataset.pk),
+        "user" if isinstance(who, User) else "group": who,
+    }
+
+
+def _whom(who: User | Group) -> dict[str, Any]:
+    kind = "user" if isinstance(who, User) else "group"
+    return {"whom": kind, "whom_id": who.pk, "whom_label": str(who)}

@@ -1,0 +1,9 @@
+"""What this app tells the apps above it, which it must not know."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+# Sent inside the transaction and under the dataset's lock with `dataset`. A receiver that still works on
+# the dataset raises a RowhouseError, and nothing is deleted.
+deleting = Signal()

@@ -1,0 +1,63 @@
+"""What a dataset is, as frozen values: everything the table, the model class and the importer depend on.
+
+Pure: no Django, no storage, no clock. Physical names are generated (`ds_7`, `c12`), labels are only data,
+so no label can clash with a column, a Python attribute or a PostgreSQL limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOptions:
+    """The parameters of a column's type and its rules; what does not apply is None or empty."""
+
+    precision: int | None = None  # decimal: digits in all
+    scale: int | None = None  # decimal: digits after the point
+    choices: tuple[str, ...] = ()  # choice
+    minimum: str | None = None  # canonical text of the column's type
+    maximum: str | None = None
+    max_length: int | None = None  # text, in characters
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """One column. `type` is a name registered in `datasets.columntypes`."""
+
+    pk: int
+    label: str
+    type: str
+    is_required: bool = False
+    is_unique: bool = False
+    options: ColumnOptions = field(default_factory=ColumnOptions)
+
+    @property
+    def name(self) -> str:
+        """The physical column and the model's field."""
+        return f"c{self.pk}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """One dataset. `key` holds the physical names of the key columns, in the key's order; each is required."""
+
+    pk: int
+    slug: str
+    title: str
+    columns: tuple[ColumnSpec, ...]
+    key: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        return f"ds_{self.pk}"
+
+    @property
+    def history_table(self) -> str:
+        return f"ds_{self.pk}_history"
+
+    @property
+    def key_columns(self) -> tuple[ColumnSpec, ...]:
+        """The key's columns, in the key's order."""
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in self.key)

@@ -1,0 +1,151 @@
+"""The records of a dataset in the admin: list, add, change, delete, history, revert; two tenants at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.tenancy import TenantRef, in_tenant
+from datasets.models import Dataset
+from datasets.rows import get_row_model
+from datasets.tests.conftest import add_record, name_of, person
+from datasets.tests.pages import Visitor, by_name, page, posted, rows_url
+
+
+def stored(dataset: Dataset, *labels: str) -> list[tuple[Any, ...]]:
+    """Return the stored values of some columns, oldest record first; inside the tenant."""
+    names = [name_of(dataset, label) for label in labels]
+    return list(get_row_model(dataset).objects.order_by("id").values_list(*names))
+
+
+def test_two_tenants_work_on_the_same_table_name_in_turns(
+    twins: dict[str, Dataset], at_acme: Visitor, at_globex: Visitor, acme: TenantRef, globex: TenantRef
+) -> None:
+    orders, machines = twins["acme"], twins["globex"]
+    with in_tenant(acme):
+        order = posted(orders, Order_no="A-1", Amount="12.50", Paid="true", Ordered_on="2026-11-20")
+    with in_tenant(globex):
+        machine = posted(machines, Serial="7", Hall="north")
+    assert at_acme.post(rows_url(orders, "add"), order).status_code == 302
+    assert at_globex.post(rows_url(machines, "add"), machine).status_code == 302
+    with in_tenant(acme):
+        ours = get_row_model(orders).objects.get()
+        change = {**order, **by_name(orders, {"Amount": "13.00"})}
+    with in_tenant(globex):
+        theirs = get_row_model(machines).objects.get()
+        move = {**machine, **by_name(machines, {"Hall": "south"})}
+    assert at_globex.post(rows_url(machines, theirs.pk, "change"), move).status_code == 302
+    assert at_acme.post(rows_url(orders, ours.pk, "change"), change).status_code == 302
+    assert "12.50" in page(at_acme, rows_url(orders, ours.pk, "history"))
+    assert "north" in page(at_globex, rows_url(machines, theirs.pk, "history"))
+    listed = page(at_acme, rows_url(orders))
+    assert "13.00" in listed and "A-1" in listed and "south" not in listed
+    assert "south" in page(at_globex, rows_url(machines))
+    with in_tenant(acme):
+        first = ours.history.earliest()
+    assert "Revert" in page(at_acme, rows_url(orders, ours.pk, "history", first.pk))
+    assert at_acme.post(rows_url(orders, ours.pk, "history", first.pk), order).status_code == 302
+    assert at_globex.post(rows_url(machines, theirs.pk, "delete"), {"post": "yes"}).status_code == 302
+    with in_tenant(acme):
+        assert [str(amount) for (amount,) in stored(orders, "Amount")] == ["12.50"]
+        last = ours.history.latest()
+        assert last.history_user_id == person(acme, "owner").pk
+        assert last.history_change_reason == f"reverted to version {first.pk}"
+    with in_tenant(globex):
+        assert stored(machines, "Serial") == []
+        assert machines_history(machines) == ["+", "~", "-"]
+
+
+def machines_history(dataset: Dataset) -> list[str]:
+    model = get_row_model(dataset)
+    return list(model.history_model.objects.order_by("history_id").values_list("history_type", flat=True))
+
+
+def test_a_deleted_record_can_be_brought_back(
+    orders: Dataset, at_acme: Visitor, acme: TenantRef
+) -> None:
+    record = add_record(orders, Order_no="A-1", Pieces=4)
+    form = posted(orders, Order_no="A-1", Pieces="4")
+    version = record.history.get()
+    pk = record.pk
+    at_acme.post(rows_url(orders, pk, "delete"), {"post": "yes"})
+    assert stored(orders, "Order no") == []
+    assert at_acme.post(rows_url(orders, pk, "history", version.pk), form).status_code == 302
+    assert stored(orders, "Order no", "Pieces") == [("A-1", 4)]
+    assert get_row_model(orders).objects.get().pk == pk
+
+
+def test_a_form_answers_with_the_column_types_own_sentence(orders: Dataset, at_acme: Visitor) -> None:
+    wrong = posted(
+        orders, Order_no="", Amount="1.005", Pieces="1e3", Paid="ja", Ordered_on="today", State="lost"
+    )
+    html = at_acme.post(rows_url(orders, "add"), wrong).content.decode()
+    for sentence in (
+        "This column needs a value.",
+        "Too many decimals: this column holds 2.",
+        "Not an allowed choice.",
+    ):
+        assert sentence in html
+    assert stored(orders, "Order no") == []
+
+
+def test_what_nobody_touched_keeps_its_very_value(orders: Dataset, at_acme: Visitor) -> None:
+    record = add_record(orders, Order_no="A", Customer="", Note="two\r\nlines", State=None)
+    form = posted(orders, Order_no="A", Note="two\r\nlines", Pieces="1")
+    assert at_acme.post(rows_url(orders, record.pk, "change"), form).status_code == 302
+    assert stored(orders, "Customer", "Note", "State", "Pieces") == [("", "two\r\nlines", None, 1)]
+    again = posted(orders, Order_no="A", Note="two\nlines", Pieces="1")
+    at_acme.post(rows_url(orders, record.pk, "change"), again)
+    assert record.history.count() == 2  # the second time nothing was written
+
+
+def test_a_second_record_with_the_key_is_refused_with_a_sentence(orders: Dataset, at_acme: Visitor) -> None:
+    add_record(orders, Order_no="A")
+    html = at_acme.post(rows_url(orders, "add"), posted(orders, Order_no="A")).content.decode()
+    assert "Another record has this key (Order no)." in html
+
+
+def test_an_empty_list_says_what_to_do(orders: Dataset, at_acme: Visitor) -> None:
+    assert "No records yet." in page(at_acme, rows_url(orders))
+
+
+def test_selected_records_are_deleted_as_counted(orders: Dataset, at_acme: Visitor) -> None:
+    records = [add_record(orders, Order_no=f"A{number}") for number in range(7)]
+    chosen = {"action": "delete_selected", "_selected_action": [str(one.pk) for one in records[:6]]}
+    html = at_acme.post(rows_url(orders), chosen).content.decode()
+    assert "6 records of “Orders” will be deleted." in html
+    confirmed = {**chosen, "confirmed": "yes", "count": "5"}
+    assert "nothing was deleted" in at_acme.post(rows_url(orders), confirmed).content.decode()
+    at_acme.post(rows_url(orders), {**confirmed, "count": "6"})
+    assert stored(orders, "Order no") == [("A6",)]
+    assert machines_history(orders).count("-") == 6
+
+
+def test_all_matching_records_are_deleted_in_one_statement(
+    orders: Dataset, at_acme: Visitor, django_assert_max_num_queries: Any
+) -> None:
+    model = get_row_model(orders)
+    name = name_of(orders, "Order no")
+    model.objects.bulk_create(model(**{name: f"A{number}"}) for number in range(120))
+    first = model.objects.order_by("-id")[0]
+    everything = {
+        "action": "delete_selected",
+        "_selected_action": [str(first.pk)],
+        "select_across": "1",
+        "confirmed": "yes",
+        "count": "120",
+    }
+    with django_assert_max_num_queries(40):
+        at_acme.post(rows_url(orders), everything)
+    assert stored(orders, "Order no") == []
+
+
+def test_a_list_reads_a_fixed_number_of_queries_and_counts_within_bounds(
+    orders: Dataset, at_acme: Visitor, django_assert_max_num_queries: Any
+) -> None:
+    model = get_row_model(orders)
+    name = name_of(orders, "Order no")
+    model.objects.bulk_create(model(**{name: f"A{number}"}) for number in range(60))
+    with django_assert_max_num_queries(16) as few:
+        page(at_acme, rows_url(orders))
+    counts = [query["sql"] for query in few.captured_queries if "COUNT(" in query["sql"] and "ds_" in query["sql"]]
+    assert counts and all("LIMIT" in sql for sql in counts)
