@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from jobs.kinds import JobKind
+
+
+class ImporterConfig(AppConfig):
+    name = "importer"
+    verbose_name = "Imports"
+    # What may be seen and done with one import follows from the rights on its dataset (importer.rights).
+    role_rights = {
+        "owner": ("importer.view_importjob",),
+        "editor": ("importer.view_importjob",),
+        "viewer": ("importer.view_importjob",),
+    }
+    job_kinds = {
+        "importer.preview": JobKind(
+            run="importer.tasks.preview", ended="importer.tasks.preview_ended", title="Preview of an import"
+        ),
+        "importer.merge": JobKind(
+            run="importer.tasks.merge", ended="importer.tasks.merge_ended", title="Merge of an import"
+        ),
+    }
+
+    def ready(self) -> None:
+        from importlib.util import find_spec
+        if not all(find_spec(f"importer.{n}") for n in ("mapping", "validation")):
+            return  # TEMPORARY while these are being written
+        from importer import signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded

@@ -1,0 +1,139 @@
+"""The merge: what the plan says, in one transaction, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connection, transaction
+
+from audit.actor import actor
+from audit.services import record
+from core.errors import RowhouseError
+from datasets import ddl
+from datasets.spec import ColumnSpec, DatasetSpec
+from importer import plan, rights, services, staging
+from importer.models import ImportJob, State
+from importer.preview import DefinitionChanged, mapped_columns
+from importer.mapping import Match
+from importer.rights import NoLongerPermitted
+from importer.staging import plan_table, quoted, staging_table
+from jobs.kinds import Slice, Step
+
+
+class PlanStale(Exception):
+    """The merge met records that are not as the plan saw them; `rows` of the plan are concerned."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self.rows = rows
+
+
+def run(job: ImportJob, work: Slice) -> Step:
+    """Do one slice: first the whole merge, then tidying up.
+
+    Delivered twice, the second time finds the job out of IMPORT_IN_PROGRESS and writes nothing.
+
+    :raises NoLongerPermitted: the person who confirmed may not do it any more.
+    :raises DefinitionChanged: the dataset's definition is not the one of the preview.
+    """
+    if work.cursor.get("phase") == "tidy":
+        return _tidy(job)
+    if job.state != State.IMPORT_IN_PROGRESS:
+        return Step(done=True)
+    with work.long_statement():
+        ddl.lock_dataset(job.dataset_id)
+        job.dataset.refresh_from_db()
+        if job.dataset.definition_version != job.definition_version:
+            raise DefinitionChanged("The dataset's definition changed since the preview. Preview it again.")
+        _require(job, work.payload.get("by"))
+        if not staging.is_whole(job):
+            return _back(job, "The database restarted and lost the staged rows. The file was read again.")
+        try:
+            _merge(job, work.payload.get("by"))
+        except PlanStale as stale:
+            return _back(job, _stale_notice(stale.rows))
+    services.finish_import(job)
+    return Step(done=False, cursor={"phase": "tidy"}, processed=job.created_rows + job.updated_rows)
+
+
+def _require(job: ImportJob, user_id: int | None) -> None:
+    if user_id is None:
+        return
+    user = get_user_model().objects.filter(pk=user_id).first()
+    if user is None or not user.is_active or rights.missing_right(user, job):
+        raise NoLongerPermitted(
+            "The person who confirmed this import may no longer do it. Nothing was imported;"
+            " somebody with the right to import must upload the file."
+        )
+
+
+def _merge(job: ImportJob, user_id: int | None) -> None:
+    spec = job.dataset.spec()
+    columns = mapped_columns(spec, tuple(Match.from_dict(match) for match in job.mapping))
+    try:
+        # A savepoint: when the plan is stale the job itself still has to be written.
+        with actor(user_id, job.reason):
+            _hold_writers(spec)
+            if drifted := plan.drift(job, spec, columns):
+                raise PlanStale(drifted)
+            created = _insert(job, spec, columns)
+            updated = _update(job, spec, columns)
+            if (created, updated) != (job.created_rows, job.updated_rows):
+                raise PlanStale(abs(created - job.created_rows) + abs(updated - job.updated_rows))
+    except IntegrityError as error:
+        raise PlanStale(1) from error
+
+
+def _hold_writers(spec: DatasetSpec) -> None:
+    # Between the check of the plan and the last write nobody may change a record. Readers go on; whoever
+    # edits waits for the merge, which touches only what changes.
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {spec.table} IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute("SET LOCAL work_mem = '64MB'")
+
+
+def _insert(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> int:
+    if not job.created_rows:
+        return 0
+    names = [column.name for column in columns]
+    # In the key's order: its index is then filled from left to right.
+    order = quoted(spec.key or ["rn"], "s.")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {spec.table} ({quoted(names)}) SELECT {quoted(names, 's.')}"
+            f" FROM {staging_table(job.pk)} s JOIN {plan_table(job.pk)} d USING (rn)"
+            f" WHERE d.op = '+' ORDER BY {order}"
+        )
+        return int(cursor.rowcount)
+
+
+def _update(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> int:
+    if not job.updated_rows:
+        return 0
+    names = [column.name for column in columns if column.name not in spec.key]
+    changes = ", ".join(f"{quoted([name])} = {quoted([name], 's.')}" for name in names)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {spec.table} t SET {changes}"
+            f" FROM {staging_table(job.pk)} s JOIN {plan_table(job.pk)} d USING (rn)"
+            " WHERE d.op = '~' AND t.id = d.id"
+        )
+        return int(cursor.rowcount)
+
+
+def _back(job: ImportJob, notice: str) -> Step:
+    services.preview_again(job, old=State.IMPORT_IN_PROGRESS, notice=notice)
+    return Step(done=True)
+
+
+def _stale_notice(rows: int) -> str:
+    what = "1 record changed" if rows == 1 else f"{rows} records changed"
+    return f"{what} since the preview. It was made again; look at it and confirm."
+
+
+def _tidy(job: ImportJob) -> Step:
+    services.forget_files(job)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {job.dataset.spec().table}")  # the lists' estimated counts come from here
+    return Step(done=True)

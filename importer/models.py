@@ -1,0 +1,226 @@
+"""Import jobs, what was wrong with their rows, and the mappings a dataset remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import Q
+
+from core import clock
+
+
+class State(models.TextChoices):
+    CREATED = "CREATED", "waiting for its preview"
+    PREVIEW_IN_PROGRESS = "PREVIEW_IN_PROGRESS", "previewing"
+    PREVIEW_SUCCEEDED = "PREVIEW_SUCCEEDED", "waiting for confirmation"
+    PREVIEW_FAILED = "PREVIEW_FAILED", "preview failed"
+    IMPORT_IN_PROGRESS = "IMPORT_IN_PROGRESS", "importing"
+    IMPORT_SUCCEEDED = "IMPORT_SUCCEEDED", "imported"
+    IMPORT_FAILED = "IMPORT_FAILED", "import failed"
+    CANCELLED = "CANCELLED", "cancelled"
+    UNDONE = "UNDONE", "undone"
+
+
+class Mode(models.TextChoices):
+    UPSERT = "upsert", "add new records and change existing ones"
+    INSERT = "insert", "add new records only"
+    UPDATE = "update", "change existing records only"
+
+
+class Policy(models.TextChoices):
+    """What happens to the good rows of a file that has bad ones."""
+
+    GOOD_ROWS = "good_rows", "import the good rows, keep the others for correction"
+    ALL_OR_NOTHING = "all_or_nothing", "import nothing unless every row is good"
+
+
+PREVIEWING = (State.CREATED, State.PREVIEW_IN_PROGRESS)
+RUNNING = (*PREVIEWING, State.IMPORT_IN_PROGRESS)
+UNCONFIRMED = (*PREVIEWING, State.PREVIEW_SUCCEEDED)
+REMAPPABLE = (*UNCONFIRMED, State.PREVIEW_FAILED)
+# Which states still need their staging tables.
+STAGED = (*UNCONFIRMED, State.IMPORT_IN_PROGRESS)
+
+REACHED = {
+    State.CREATED: "created_at",
+    State.PREVIEW_IN_PROGRESS: "preview_started_at",
+    State.PREVIEW_SUCCEEDED: "previewed_at",
+    State.PREVIEW_FAILED: "previewed_at",
+    State.IMPORT_IN_PROGRESS: "confirmed_at",
+    State.IMPORT_SUCCEEDED: "ended_at",
+    State.IMPORT_FAILED: "ended_at",
+    State.CANCELLED: "ended_at",
+}
+
+
+class ImportJob(models.Model):
+    """One file on its way into one dataset.
+
+    A dataset may have several previews at a time, since they write nothing. The database allows one job per
+    dataset in IMPORT_IN_PROGRESS; whoever confirms second is refused until the first has ended. Confirming
+    one preview makes the others stale, and the check of their plan at the merge finds that out.
+    """
+
+    dataset = models.ForeignKey("datasets.Dataset", on_delete=models.DB_CASCADE, related_name="import_jobs")
+    state = models.CharField(max_length=19, choices=State, default=State.CREATED, db_index=True)
+    mode = models.CharField(max_length=6, choices=Mode, default=Mode.UPSERT)
+    policy = models.CharField("bad rows", max_length=14, choices=Policy, default=Policy.GOOD_ROWS)
+
+    file_name = models.CharField("file", max_length=255)
+    key = models.CharField(max_length=500, blank=True)
+    bytes = models.BigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True, db_index=True)
+    kind = models.CharField(max_length=4, blank=True, help_text="csv or xlsx, by its content")
+    # The CSV that an xlsx file's sheet became; {"key", "bytes", "sha256", "sheet"}.
+    sheet = models.JSONField(default=dict, blank=True)
+    # Repeating a form's submission finds the job it made the first time.
+    request_key = models.CharField(max_length=64, null=True, blank=True, unique=True)
+
+    overrides = models.JSONField(default=dict, blank=True, help_text="what a person said about the dialect")
+    dialect = models.JSONField(default=dict, blank=True)
+    # What the mapping page shows: {"labels": […], "samples": [[…]], "doubts": […], "sheets": […]}.
+    head = models.JSONField(default=dict, blank=True)
+    mapping = models.JSONField(default=list, blank=True, help_text="the matches this job uses")
+    definition_version = models.PositiveIntegerField(default=0)
+    snapshot = models.CharField(max_length=200, blank=True, help_text="what the plan saw of the database")
+
+    read_rows = models.BigIntegerField("rows", default=0)
+    staged_rows = models.BigIntegerField(default=0)
+    created_rows = models.BigIntegerField("created", default=0)
+    updated_rows = models.BigIntegerField("updated", default=0)
+    unchanged_rows = models.BigIntegerField("unchanged", default=0)
+    rejected_rows = models.BigIntegerField("rejected", default=0)
+    blank_rows = models.BigIntegerField("blank", default=0)
+    issue_counts = models.JSONField(default=dict, blank=True, help_text="issues by code, all of them")
+
+    error_code = models.CharField(max_length=60, blank=True)
+    error = models.TextField(blank=True)
+    notice = models.TextField(blank=True, help_text="something the person should know before confirming")
+
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.DB_SET_NULL, related_name="+"
+    )
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.DB_SET_NULL, related_name="+"
+    )
+    previews = models.PositiveIntegerField(default=0, help_text="how often a preview was asked for")
+    merges = models.PositiveIntegerField(default=0, help_text="how often it was confirmed")
+    preview_job_id = models.CharField(max_length=40, blank=True)
+    merge_job_id = models.CharField(max_length=40, blank=True)
+
+    created_at = models.DateTimeField("uploaded at", default=clock.now, db_index=True)
+    preview_started_at = models.DateTimeField(null=True, blank=True)
+    previewed_at = models.DateTimeField(null=True, blank=True)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "import"
+        ordering: ClassVar = ["-pk"]
+        default_permissions = ("view",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["dataset"], condition=Q(state="IMPORT_IN_PROGRESS"), name="one_open_job_per_target"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["PREVIEW_FAILED", "IMPORT_FAILED"]) | ~Q(error_code=""),
+                name="a_failed_import_says_why",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Import {self.pk} of {self.file_name}"
+
+    @property
+    def reason(self) -> str:
+        """What history writes beside each record this import touches."""
+        return f"import {self.pk}"
+
+    @property
+    def issues_in_all(self) -> int:
+        return sum(self.issue_counts.values())
+
+    @property
+    def current_job_id(self) -> str:
+        """The background job that works on it now, or worked on it last."""
+        return self.merge_job_id if self.state in AFTER_CONFIRM and self.merge_job_id else self.preview_job_id
+
+    def move(self, *, old: State | Collection[State], new: State, **values: Any) -> bool:
+        """Change the state if it still is one of `old`, with other fields and the moment in the same statement.
+
+        The job in hand takes over what was written. False: somebody else moved it first.
+        """
+        states = [old] if isinstance(old, State) else list(old)
+        values = {REACHED[new]: clock.now(), **values} if new != State.CREATED else values
+        moved = type(self).objects.filter(pk=self.pk, state__in=states).update(state=new, **values)
+        if moved:
+            self.state = new
+            for name, value in values.items():
+                setattr(self, name, value)
+        return bool(moved)
+
+
+AFTER_CONFIRM = (State.IMPORT_IN_PROGRESS, State.IMPORT_SUCCEEDED, State.IMPORT_FAILED, State.UNDONE)
+
+
+class ImportIssue(models.Model):
+    """Something wrong with a row, as `importer.issues.Issue` says it."""
+
+    # The database itself removes them with their job: there may be millions. Django wants a chain of such
+    # keys to be of one kind, hence all of ours are.
+    job = models.ForeignKey(ImportJob, on_delete=models.DB_CASCADE, related_name="issues")
+    code = models.CharField(max_length=40)
+    row = models.BigIntegerField()
+    line = models.BigIntegerField()
+    column = models.TextField(blank=True)
+    value = models.TextField(blank=True)
+    rule = models.TextField()
+
+    class Meta:
+        ordering: ClassVar = ["row", "pk"]
+        default_permissions = ()
+        indexes: ClassVar = [models.Index(fields=["job", "row", "id"], name="issues_of_an_import")]
+
+    def __str__(self) -> str:
+        return f"row {self.row}: {self.code}"
+
+
+class RejectedRow(models.Model):
+    """A row that was not staged: its cells exactly as the file has them (null: an unquoted empty cell)."""
+
+    job = models.ForeignKey(ImportJob, on_delete=models.DB_CASCADE, related_name="rejects")
+    row = models.BigIntegerField()
+    line = models.BigIntegerField()
+    cells = models.JSONField(encoder=DjangoJSONEncoder)
+    problem = models.TextField()
+
+    class Meta:
+        ordering: ClassVar = ["row"]
+        default_permissions = ()
+        indexes: ClassVar = [models.Index(fields=["job", "row"], name="rejects_of_an_import")]
+
+    def __str__(self) -> str:
+        return f"row {self.row}"
+
+
+class SavedMapping(models.Model):
+    """Which label went to which column the last time a file with these labels was imported."""
+
+    dataset = models.ForeignKey("datasets.Dataset", on_delete=models.DB_CASCADE, related_name="saved_mappings")
+    fingerprint = models.CharField(max_length=64, help_text="sha256 of the file's labels in order")
+    # {label: physical column name, or null for "skip"}.
+    columns = models.JSONField()
+    used_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dataset", "fingerprint"], name="one_saved_mapping_per_header")
+        ]
+
+    def __str__(self) -> str:
+        return f"mapping of {len(self.columns)} labels"

@@ -1,0 +1,40 @@
+"""The handlers of background jobs: they load and call."""
+
+from __future__ import annotations
+
+from importer import merge as merging
+from importer import preview as previewing
+from importer import services
+from importer.models import PREVIEWING, ImportJob, State
+from jobs.kinds import Ended, Slice, Step
+
+
+def preview(work: Slice) -> Step:
+    """Do one slice of a preview; the payload is {"import": pk}."""
+    job = _job(work.payload)
+    return previewing.run(job, work) if job is not None else Step(done=True)
+
+
+def preview_ended(work: Ended) -> None:
+    job = _job(work.payload)
+    if job is not None and job.preview_job_id == str(work.job_id):
+        new = State.CANCELLED if work.outcome == "cancelled" else State.PREVIEW_FAILED
+        services.fail(job, old=PREVIEWING, new=new, code=work.code, message=work.message)
+
+
+def merge(work: Slice) -> Step:
+    """Merge a confirmed import; the payload is {"import": pk, "by": user pk or null}."""
+    job = _job(work.payload)
+    return merging.run(job, work) if job is not None else Step(done=True)
+
+
+def merge_ended(work: Ended) -> None:
+    job = _job(work.payload)
+    if job is not None and job.merge_job_id == str(work.job_id):
+        new = State.CANCELLED if work.outcome == "cancelled" else State.IMPORT_FAILED
+        services.fail(job, old=(State.IMPORT_IN_PROGRESS,), new=new, code=work.code, message=work.message)
+
+
+def _job(payload: dict[str, int]) -> ImportJob | None:
+    # None: the dataset was deleted meanwhile, and the import with it.
+    return ImportJob.objects.select_related("dataset").filter(pk=payload["import"]).first()

@@ -1,0 +1,15 @@
+"""A dataset for the tests of imports."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.tenancy import TenantRef
+from datasets.models import Dataset
+from importer.tests.tools import make_orders
+
+
+@pytest.fixture
+def orders(as_acme: TenantRef) -> Dataset:
+    """A dataset of acme; its key is the id."""
+    return make_orders()
