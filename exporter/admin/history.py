@@ -1,0 +1,202 @@
+"""The history of exports, on the tenant site: files and runs, to look at and to download."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
+from unfold.decorators import display
+
+from accounts.models import User
+from accounts.sites import tenant_site
+from exporter import services
+from exporter.admin import pages
+from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
+from exporter.models import ExportFile, ExportRun, State
+
+STATE_COLOURS = {
+    State.QUEUED: "info",
+    State.RUNNING: "info",
+    State.SUCCEEDED: "success",
+    State.FAILED: "danger",
+    State.CANCELLED: "warning",
+}
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Pages for people who may export something; nothing on them is added, changed or deleted by hand."""
+
+    actions = None
+    list_filter_submit = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return services.may_see_exports(cast("User", request.user))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ExportFile, site=tenant_site)
+class ExportFileAdmin(ReadOnlyAdmin):
+    """Every file of the datasets a person may export."""
+
+    change_list_template = "exporter/file_list.html"
+    list_before_template = "exporter/file_list_head.html"
+    list_display = (
+        "dataset_title",
+        "created_at",
+        "trigger",
+        "rows_shown",
+        "size",
+        "checksum",
+        "state",
+        "age",
+        "download",
+    )
+    list_filter = (DatasetFilter, TriggerFilter, StoredFilter, ("created_at", RangeDateFilter))
+    search_fields = ("dataset_title", "dataset_slug", "key", "sha256")
+    search_help_text = "Dataset, file name or sha256"
+    fields = (
+        "dataset_title", "run", "key", "rows", "bytes", "sha256", "mode", "definition_version", "created_at",
+        "checked_at", "fault", "deleted_at",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ExportFile]:
+        return (
+            services.visible_files(cast("User", request.user))
+            .select_related("run")
+            .order_by("-created_at", "-pk")
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(pages.download)
+        return [
+            path("<int:file_id>/download/", view, name="exporter_exportfile_download"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        last = services.last_ended_run()
+        shown = {"title": "Exports", "last_failed": last if last and last.state == State.FAILED else None}
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
+
+    @admin.display(description="trigger", ordering="run__trigger")
+    def trigger(self, file: ExportFile) -> str:
+        return format_html(
+            '<a class="rh-link" href="{}">{}</a>',
+            reverse("admin:exporter_exportrun_change", args=[file.run_id]),
+            file.run.get_trigger_display(),
+        )
+
+    @admin.display(description="rows", ordering="rows")
+    def rows_shown(self, file: ExportFile) -> str:
+        return f"{file.rows:,}"
+
+    @admin.display(description="size", ordering="bytes")
+    def size(self, file: ExportFile) -> str:
+        return filesizeformat(file.bytes)
+
+    @admin.display(description="sha256", ordering="sha256")
+    def checksum(self, file: ExportFile) -> str:
+        return format_html('<code title="{}">{}…</code>', file.sha256, file.sha256[:12])
+
+    @display(description="state", label={"stored": "success", "pruned": "warning", "damaged": "danger"})
+    def state(self, file: ExportFile) -> tuple[str, str]:
+        if file.is_pruned:
+            return "pruned", "pruned"
+        return ("damaged", file.get_fault_display()) if file.fault else ("stored", "stored")
+
+    @admin.display(description="age", ordering="-created_at")
+    def age(self, file: ExportFile) -> str:
+        return timesince(file.created_at, depth=1)
+
+    @admin.display(description="file")
+    def download(self, file: ExportFile) -> str:
+        if file.is_pruned:
+            return "removed"
+        address = reverse("admin:exporter_exportfile_download", args=[file.pk])
+        return format_html('<a class="rh-link" href="{}" title="{}">Download</a>', address, file.file_name)
+
+
+@admin.register(ExportRun, site=tenant_site)
+class ExportRunAdmin(ReadOnlyAdmin):
+    """Every run, scheduled or by hand, with its outcome."""
+
+    change_list_template = "exporter/run_list.html"
+    list_display = (
+        "name",
+        "created_at",
+        "trigger",
+        "slot",
+        "shown_state",
+        "files",
+        "rows",
+        "size",
+        "seconds",
+        "error",
+    )
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("trigger", ChoicesDropdownFilter),
+        ("created_at", RangeDateFilter),
+    )
+    search_fields = ("error", "error_code", "requested_by__email")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ExportRun]:
+        counts = {"n_files": Count("files"), "n_rows": Sum("files__rows"), "n_bytes": Sum("files__bytes")}
+        return super().get_queryset(request).annotate(**counts).order_by("-created_at", "-pk")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("now/", wrap(pages.export_now), name="exporter_exportrun_now"),
+            path("<int:run_id>/cancel/", wrap(pages.cancel), name="exporter_exportrun_cancel"),
+            path("<int:run_id>/change/", wrap(pages.show_run), name="exporter_exportrun_change"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description="run", ordering="pk")
+    def name(self, run: ExportRun) -> str:
+        return str(run)
+
+    @display(description="state", ordering="state", label=STATE_COLOURS)
+    def shown_state(self, run: ExportRun) -> tuple[str, str]:
+        return run.state, run.get_state_display()
+
+    @admin.display(description="files", ordering="n_files")
+    def files(self, run: Any) -> int:
+        return int(run.n_files)
+
+    @admin.display(description="rows", ordering="n_rows")
+    def rows(self, run: Any) -> str:
+        return f"{run.n_rows or 0:,}"
+
+    @admin.display(description="size", ordering="n_bytes")
+    def size(self, run: Any) -> str:
+        return filesizeformat(run.n_bytes or 0)
+
+    @admin.display(description="seconds")
+    def seconds(self, run: ExportRun) -> str:
+        if run.started_at is None or run.finished_at is None:
+            return "-"
+        return f"{(run.finished_at - run.started_at).total_seconds():,.1f}"

@@ -1,0 +1,123 @@
+"""What the pages of exports do besides listing: export now, cancel, show a run, hand out a file."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.models import User
+from accounts.sites import tenant_site
+from core.errors import RowhouseError
+from exporter import services
+from exporter.forms import ExportNowForm
+from exporter.models import OPEN_STATES, ExportFile, ExportRun, State
+from jobs import services as jobs
+
+FILE_TYPE = "text/csv; charset=utf-8; header=present"
+
+
+@require_safe
+@never_cache
+def download(request: HttpRequest, file_id: int) -> HttpResponseBase:
+    """Stream a file to a person who may export its dataset; to anybody else there is no such file."""
+    user = _user(request)
+    file = get_object_or_404(services.visible_files(user), pk=file_id)
+    response = FileResponse(
+        services.open_download(file=file, by=user),
+        as_attachment=True,
+        filename=file.file_name,
+        content_type=FILE_TYPE,
+    )
+    response["Content-Length"] = str(file.bytes)
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def export_now(request: HttpRequest) -> HttpResponse:
+    """Ask which datasets, then start; `all` in the form starts with every one the person may export."""
+    user = _seer(request)
+    form = ExportNowForm(request.POST if request.method == "POST" else None, user=user)
+    wants_all = request.method == "POST" and "all" in request.POST
+    if wants_all or (form.is_bound and form.is_valid()):
+        try:
+            run = services.request_export(
+                by=user, datasets=None if wants_all else form.cleaned_data["datasets"]
+            )
+        except RowhouseError as refused:
+            messages.error(request, refused.message)
+            return redirect("admin:exporter_exportfile_changelist")
+        return redirect("admin:exporter_exportrun_change", run.pk)
+    context = {"form": form, "chosen": _chosen(form), "title": "Export now"}
+    return _page(request, "exporter/export_now.html", context, status=422 if form.is_bound else 200)
+
+
+def _chosen(form: ExportNowForm) -> set[str]:
+    value = form["datasets"].value() or ()
+    return {str(getattr(one, "pk", one)) for one in value}
+
+
+@require_POST
+def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
+    """Ask for a run's end; one's own, or anybody's with the right to export everything."""
+    user = _seer(request)
+    run = get_object_or_404(ExportRun, pk=run_id)
+    if not _may_cancel(user, run):
+        raise PermissionDenied("Only the person who asked for this export, or an owner, can cancel it.")
+    try:
+        services.cancel_export(run=run, by=user)
+        messages.info(request, "The export will end before its next step; what it has written is removed.")
+    except RowhouseError as refused:
+        messages.error(request, refused.message)
+    return redirect("admin:exporter_exportrun_change", run.pk)
+
+
+def _may_cancel(user: User, run: ExportRun) -> bool:
+    return run.requested_by_id == user.pk or user.has_perm("datasets.change_dataset")
+
+
+@require_safe
+def show_run(request: HttpRequest, run_id: int) -> HttpResponse:
+    """Show a run: how far it is, what it made of the datasets this person may export, why it failed."""
+    user = _seer(request)
+    run = get_object_or_404(ExportRun.objects.select_related("requested_by"), pk=run_id)
+    context = {
+        "title": f"{run}",
+        "run": run,
+        "files": services.visible_files(user).filter(run=run).order_by("dataset_title"),
+        "is_open": run.state in OPEN_STATES,
+        "has_failed": run.state == State.FAILED,
+        "has_succeeded": run.state == State.SUCCEEDED,
+        "may_cancel": run.state in OPEN_STATES and _may_cancel(user, run),
+        "status": _status(run),
+    }
+    return _page(request, "exporter/run.html", context)
+
+
+def _status(run: ExportRun) -> jobs.JobStatus | None:
+    try:
+        return jobs.status(run.job_id) if run.job_id is not None and run.state in OPEN_STATES else None
+    except jobs.JobNotFound:
+        return None
+
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", request.user)  # the admin site lets nobody else in
+
+
+def _seer(request: HttpRequest) -> User:
+    user = _user(request)
+    if not services.may_see_exports(user):
+        raise PermissionDenied("You may not export any dataset here. Ask an owner for the right.")
+    return user
+
+
+def _page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    opts = {"opts": ExportFile._meta}
+    return render(request, template, {**tenant_site.each_context(request), **opts, **context}, status=status)

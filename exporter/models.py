@@ -1,0 +1,154 @@
+"""What was exported, when, by what, and where the files are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from exporter.naming import file_name
+
+
+class Trigger(models.TextChoices):
+    SCHEDULED = "SCHEDULED", "hourly"
+    MANUAL = "MANUAL", "by hand"
+
+
+class State(models.TextChoices):
+    QUEUED = "QUEUED", "queued"
+    RUNNING = "RUNNING", "running"
+    SUCCEEDED = "SUCCEEDED", "succeeded"
+    FAILED = "FAILED", "failed"
+    CANCELLED = "CANCELLED", "cancelled"
+
+
+OPEN_STATES = (State.QUEUED, State.RUNNING)
+
+
+class ExportRun(models.Model):
+    """One export of some datasets, all from one snapshot of the database."""
+
+    trigger = models.CharField(max_length=9, choices=Trigger)
+    # The UTC hour a scheduled run is for; a run by hand has none.
+    slot = models.DateTimeField("hour (UTC)", null=True, blank=True)
+    state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    # Primary keys of the datasets asked for; null means every dataset there is when the run starts.
+    chosen = models.JSONField(null=True, blank=True)
+    # [{"dataset": pk, "path": …}], committed before the first byte is written: whoever cleans up
+    # after a death knows which objects could be there.
+    plan = models.JSONField(default=list)
+    snapshot = models.CharField(max_length=200, blank=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error = models.TextField(blank=True)
+    job_id = models.BigIntegerField(null=True, blank=True)
+    # By the database's clock, like every time that names a file.
+    created_at = models.DateTimeField("asked for at", db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "export run"
+        ordering: ClassVar = ["-created_at", "-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["slot"],
+                condition=Q(trigger=Trigger.SCHEDULED),
+                name="one_scheduled_export_run_per_slot",
+            ),
+            models.CheckConstraint(
+                condition=Q(trigger=Trigger.SCHEDULED, slot__isnull=False)
+                | Q(trigger=Trigger.MANUAL, slot__isnull=True),
+                name="a_scheduled_export_run_has_a_slot",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=State.FAILED) | ~Q(error_code=""), name="a_failed_export_run_says_why"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Export run {self.pk}"
+
+    @property
+    def named_at(self) -> datetime:
+        """The second its files are named by: the slot, or when a person asked."""
+        return self.slot or self.created_at
+
+    def move(self, *, old: tuple[State, ...], new: State, **values: object) -> bool:
+        """Change the state if it still is one of `old`, with other fields in the same statement."""
+        moved = type(self).objects.filter(pk=self.pk, state__in=old).update(state=new, **values)
+        if moved:
+            self.refresh_from_db()
+        return bool(moved)
+
+
+class Fault(models.TextChoices):
+    """What the last check found wrong with the stored object."""
+
+    NONE = "", "none"
+    MISSING = "MISSING", "missing"
+    ALTERED = "ALTERED", "altered"
+
+
+class Mode(models.TextChoices):
+    """How cells are written; a mode for spreadsheets would escape formulas."""
+
+    EXACT = "EXACT", "exact"
+
+
+class ExportFileQuerySet(models.QuerySet["ExportFile"]):
+    def stored(self) -> ExportFileQuerySet:
+        """Files whose object has not been pruned."""
+        return self.filter(deleted_at__isnull=True)
+
+
+class ExportFile(models.Model):
+    """One dataset's file of a run. The row stays when the object is pruned, and when the dataset is deleted."""
+
+    run = models.ForeignKey(ExportRun, on_delete=models.PROTECT, related_name="files")
+    dataset = models.ForeignKey(
+        "datasets.Dataset", null=True, blank=True, on_delete=models.SET_NULL, related_name="export_files"
+    )
+    dataset_slug = models.CharField(max_length=100)
+    dataset_title = models.CharField("dataset", max_length=250)
+    key = models.CharField("object key", max_length=500, unique=True)
+    rows = models.BigIntegerField()
+    bytes = models.BigIntegerField("size")
+    sha256 = models.CharField(max_length=64)
+    mode = models.CharField(max_length=5, choices=Mode, default=Mode.EXACT)
+    definition_version = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+    deleted_at = models.DateTimeField("pruned at", null=True, blank=True)
+    fault = models.CharField(max_length=7, choices=Fault, default=Fault.NONE, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ExportFileQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "export file"
+        ordering: ClassVar = ["-created_at", "-pk"]
+        indexes: ClassVar = [
+            models.Index(fields=["dataset_slug", "-created_at"], name="export_file_by_dataset")
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["run", "dataset_slug"], name="one_export_file_per_run_and_dataset"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    @property
+    def file_name(self) -> str:
+        return file_name(self.key)
+
+    @property
+    def is_pruned(self) -> bool:
+        return self.deleted_at is not None

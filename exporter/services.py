@@ -1,0 +1,207 @@
+"""What can be done with exports: ask for one, cancel it, download, check and prune its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from accounts.models import User
+from audit.services import record
+from core import storage
+from core.errors import RowhouseError
+from core.storage import StorageChanged
+from datasets import access
+from datasets.models import Dataset
+from exporter.models import OPEN_STATES, ExportFile, ExportRun, Fault, State, Trigger
+from exporter.retention import Candidate, Policy, expired
+from jobs import services as jobs
+
+READ_BYTES = 1024 * 1024
+
+
+class NothingToExport(RowhouseError):
+    """There is no dataset to export, or none this person may export."""
+
+    code = "nothing-to-export"
+
+
+class ExportBusy(RowhouseError):
+    """The same person's last export has not ended."""
+
+    code = "export-busy"
+
+
+class NotCancellable(RowhouseError):
+    """The run has ended already."""
+
+    code = "not-cancellable"
+
+
+class FilePruned(RowhouseError):
+    """The file was removed by retention; its row remains."""
+
+    code = "file-pruned"
+    status = 410
+
+
+@transaction.atomic
+def request_export(*, by: User | None, datasets: Sequence[Dataset] | None = None) -> ExportRun:
+    """Ask for an export now; without datasets, of every one `by` may export. None is the platform itself.
+
+    :raises PermissionDenied: `by` may not export one of the datasets.
+    :raises NothingToExport: there is none.
+    :raises ExportBusy: this person's last one has not ended.
+    """
+    if datasets is None:
+        datasets = list(Dataset.objects.all() if by is None else access.datasets_for(by, "export"))
+    elif by is not None:
+        for dataset in datasets:
+            access.require(by, "export", dataset)
+    if not datasets:
+        raise NothingToExport(
+            "There is no dataset you may export. Create one, or ask an owner for the right."
+        )
+    run = ExportRun.objects.create(
+        trigger=Trigger.MANUAL, requested_by=by, chosen=sorted({dataset.pk for dataset in datasets})
+    )
+    try:
+        # One at a time for each person: a second click is no second export.
+        target = f"by {by.pk if by else 'the platform'}"
+        run.job_id = jobs.submit("exporter.run", target=target, payload={"run": run.pk}).pk
+    except jobs.TargetBusy:
+        raise ExportBusy("Your last export has not ended yet. Wait for it, or cancel it.") from None
+    run.save(update_fields=["job_id"])
+    record("exporter.run.requested", actor=by, target=run, datasets=[one.slug for one in datasets])
+    return run
+
+
+@transaction.atomic
+def cancel_export(*, run: ExportRun, by: User | None) -> None:
+    """Ask for a run's end. What it has written so far is removed.
+
+    :raises NotCancellable: it has ended.
+    """
+    if run.state not in OPEN_STATES or run.job_id is None or not jobs.cancel(run.job_id):
+        raise NotCancellable("This export has ended already.")
+    record("exporter.run.cancel-requested", actor=by, target=run)
+
+
+def visible_files(user: User) -> QuerySet[ExportFile]:
+    """Return the files a person may download: of datasets he may export; of deleted ones, with the right in all."""
+    allowed = Q(dataset__in=access.datasets_for(user, "export"))
+    if "export" in access.rights_everywhere(user):
+        allowed |= Q(dataset__isnull=True)
+    return ExportFile.objects.filter(allowed)
+
+
+def may_see_exports(user: User) -> bool:
+    """Return whether the pages of exports are a person's business."""
+    return user.has_perm("exporter.view_exportrun") or access.datasets_for(user, "export").exists()
+
+
+def open_download(*, file: ExportFile, by: User) -> BinaryIO:
+    """Open a stored file for a person and record that they took it. The caller has checked the right.
+
+    :raises FilePruned: retention has removed it.
+    :raises StorageChanged: the object is gone, though nobody here removed it.
+    """
+    if file.deleted_at is not None:
+        raise FilePruned(
+            f"{file.file_name} was removed on {file.deleted_at:%d %B %Y} because it was past its time. "
+            "Choose a newer file, or export again."
+        )
+    opened = storage.open_read(file.key)
+    record("exporter.file.downloaded", actor=by, target=file, key=file.key, sha256=file.sha256)
+    return opened
+
+
+def verify_exports(*, now: datetime, files: Iterable[ExportFile] | None = None) -> list[ExportFile]:
+    """Compare each stored file's size and sha256 with its row, and note the outcome in it; returns the files."""
+    checked = list(ExportFile.objects.stored() if files is None else files)
+    for file in checked:
+        file.fault, file.checked_at = _fault(file), now
+        file.save(update_fields=["fault", "checked_at"])
+    return checked
+
+
+def _fault(file: ExportFile) -> Fault:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with storage.open_read(file.key) as stored:
+            while data := stored.read(READ_BYTES):
+                digest.update(data)
+                size += len(data)
+    except StorageChanged:
+        return Fault.MISSING
+    return Fault.NONE if (size, digest.hexdigest()) == (file.bytes, file.sha256) else Fault.ALTERED
+
+
+def policy() -> Policy:
+    """Return the retention this installation is set to."""
+    return Policy(settings.ROWHOUSE_EXPORT_KEEP_DAYS, settings.ROWHOUSE_EXPORT_KEEP_COUNT)
+
+
+@transaction.atomic
+def prune_exports(
+    *, now: datetime, dry_run: bool = False, keep: Policy | None = None, limit: int | None = None
+) -> list[ExportFile]:
+    """Remove the files past their time, oldest first and at most `limit`; their rows stay. Returns them.
+
+    Only keys that stand in the tenant's own rows are touched. A repeat after a death goes on where it stopped.
+    """
+    stored = ExportFile.objects.stored().values_list(
+        "pk", "dataset_id", "dataset_slug", "created_at", "fault"
+    )
+    candidates = (
+        Candidate(pk, dataset_pk or slug, created_at, not fault)
+        for pk, dataset_pk, slug, created_at, fault in stored.iterator()
+    )
+    past = [one.pk for one in expired(candidates, keep or policy(), now=now)][:limit]
+    gone = list(ExportFile.objects.filter(pk__in=past).order_by("created_at", "pk"))
+    if dry_run:
+        return gone
+    for file in gone:
+        storage.delete(file.key)  # first, so that no object is left without a row that knows it
+        file.deleted_at = now
+    ExportFile.objects.bulk_update(gone, ["deleted_at"], batch_size=1000)
+    if gone:
+        record("exporter.files.pruned", files=len(gone), bytes=sum(file.bytes for file in gone))
+    return gone
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Space in the tenant's storage. `dataset` is a slug for exports and empty for other kinds."""
+
+    kind: str
+    dataset: str
+    files: int
+    bytes: int
+
+
+def storage_usage() -> list[Usage]:
+    """Return the space each kind of file takes, exports per dataset, as the storage itself lists it."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for key, size in storage.list_keys():
+        _, kind, *rest = key.split("/")
+        place = (kind, rest[0] if kind == "exports" and len(rest) > 1 else "")
+        files, total = found.get(place, (0, 0))
+        found[place] = (files + 1, total + size)
+    return [Usage(*place, *counts) for place, counts in sorted(found.items())]
+
+
+def last_ended_run() -> ExportRun | None:
+    """Return the scheduled run that ended last, whatever its outcome."""
+    return (
+        ExportRun.objects.filter(trigger=Trigger.SCHEDULED)
+        .exclude(state__in=[*OPEN_STATES, State.CANCELLED])
+        .order_by("-slot")
+        .first()
+    )

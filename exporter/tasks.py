@@ -1,0 +1,41 @@
+"""Exports as background work: plan, write, prune, each its own slice."""
+
+from __future__ import annotations
+
+from core.clock import now
+from exporter.models import State
+from exporter.running import begin_run, end_run, open_run, write_files
+from exporter.services import prune_exports
+from jobs.kinds import Ended, Slice, Step
+
+PRUNED_AT_ONCE = 200
+
+
+def run(work: Slice) -> Step:
+    """Run one step of an export; the payload names its run or the hour it is for."""
+    match work.cursor.get("next", "begin"):
+        case "begin":
+            files = begin_run(open_run(work.payload, job_id=work.job_id), now=now())
+            return Step(done=False, cursor={"next": "write"}, total=files)
+        case "write":
+            with work.long_statement():
+                export = open_run(work.payload, job_id=work.job_id)
+                written = write_files(export, is_cancelled=work.is_cancelled, now=now)
+            following = "prune" if written is not None else "write"  # cancelled: the runner ends the job here
+            return Step(done=False, cursor={"next": following}, processed=written or 0)
+        case _:
+            with work.long_statement():
+                pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
+            return Step(done=len(pruned) < PRUNED_AT_ONCE, cursor={"next": "prune"})
+
+
+def run_ended(work: Ended) -> None:
+    """Tell the run how its job ended."""
+    end_run(
+        work.payload,
+        job_id=work.job_id,
+        state=State.CANCELLED if work.outcome == "cancelled" else State.FAILED,
+        code=work.code,
+        message=work.message,
+        now=now(),
+    )

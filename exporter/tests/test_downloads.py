@@ -1,0 +1,142 @@
+"""Handing out a file: to whom, under which name, and from where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from audit.models import Event
+from core import storage
+from core.clock import now
+from core.tenancy import TenantRef, in_tenant
+from datasets.services import delete_dataset, grant_right, revoke_right
+from exporter.models import ExportFile
+from exporter.tests.helpers import dataset_with, stored_file
+
+DATA = b'id,note\n1,"a ""b"""\n'
+
+
+def address(file: ExportFile) -> str:
+    return f"/admin/exporter/exportfile/{file.pk}/download/"
+
+
+@pytest.mark.case("O10", "O12")
+def test_a_file_is_handed_out_as_an_attachment(as_acme: TenantRef, client_of: Any) -> None:
+    file = stored_file(dataset_with(), data=DATA)
+
+    response = client_of(as_acme).get(address(file))
+
+    assert b"".join(response.streaming_content) == DATA
+    assert response["Content-Disposition"] == 'attachment; filename="orders_20260826T140000Z.csv"'
+    assert response["Content-Type"].startswith("text/csv; charset=utf-8")
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Length"] == str(len(DATA))
+    assert "no-store" in response["Cache-Control"] or "private" in response["Cache-Control"]
+
+
+def test_a_download_is_an_event(as_acme: TenantRef, client_of: Any) -> None:
+    file = stored_file(dataset_with())
+
+    client_of(as_acme, "editor").get(address(file))
+
+    with in_tenant(as_acme):
+        event = Event.objects.get(name="exporter.file.downloaded")
+    assert (event.actor_label, event.target_id) == ("editor@acme.example", str(file.pk))
+    assert event.data == {"key": file.key, "sha256": file.sha256}
+
+
+@pytest.mark.case("T08", "O11")
+def test_another_tenants_file_is_not_there(acme: TenantRef, globex: TenantRef, client_of: Any) -> None:
+    with in_tenant(globex):
+        theirs = stored_file(dataset_with())
+    client = client_of(acme)
+
+    assert client.get(address(theirs)).status_code == 404
+
+    with in_tenant(acme):  # the same number exists here now, and it is ours that comes
+        ours = stored_file(dataset_with(), data=DATA)
+        ExportFile.objects.filter(pk=ours.pk).update(pk=theirs.pk)
+    assert b"".join(client.get(address(theirs)).streaming_content) == DATA
+
+
+@pytest.mark.case("O11", "T17")
+def test_a_path_from_the_client_is_ignored(as_acme: TenantRef, client_of: Any) -> None:
+    file = stored_file(dataset_with(), data=DATA)
+    client = client_of(as_acme)
+
+    response = client.get(address(file), {"key": "globex/x", "path": "../../etc/passwd", "file_id": "1"})
+
+    assert b"".join(response.streaming_content) == DATA
+    assert client.get("/admin/exporter/exportfile/../../etc/passwd/download/").status_code in {302, 404}
+
+
+def test_only_those_who_may_export_the_dataset_get_its_file(as_acme: TenantRef, client_of: Any) -> None:
+    orders, parts = dataset_with(slug="orders"), dataset_with(slug="parts")
+    file, other = stored_file(orders), stored_file(parts)
+    viewer = User.objects.get(email="viewer@acme.example")
+    client = client_of(as_acme, "viewer")
+    assert client.get(address(file)).status_code == 404
+
+    grant_right(right="export", to=viewer, dataset=orders)
+    assert client.get(address(file)).status_code == 200
+    assert client.get(address(other)).status_code == 404
+
+    revoke_right(right="export", of=viewer, dataset=orders)
+    assert client.get(address(file)).status_code == 404
+
+
+def test_the_file_of_a_deleted_dataset_needs_the_right_in_all(as_acme: TenantRef, client_of: Any) -> None:
+    dataset = dataset_with()
+    file = stored_file(dataset)
+    grant_right(right="export", to=User.objects.get(email="viewer@acme.example"), dataset=dataset)
+    delete_dataset(dataset=dataset)
+
+    assert client_of(as_acme, "viewer").get(address(file)).status_code == 404
+    assert client_of(as_acme, "editor").get(address(file)).status_code == 200
+
+
+def test_a_pruned_file_is_gone_with_a_sentence(as_acme: TenantRef, client_of: Any) -> None:
+    file = stored_file(dataset_with())
+    storage.delete(file.key)
+    ExportFile.objects.filter(pk=file.pk).update(deleted_at=now())
+
+    response = client_of(as_acme).get(address(file))
+
+    assert response.status_code == 410
+    assert "was removed on" in response.content.decode()
+
+
+def test_a_file_lost_by_the_storage_is_said_so(as_acme: TenantRef, client_of: Any) -> None:
+    file = stored_file(dataset_with())
+    storage.delete(file.key)
+
+    response = client_of(as_acme).get(address(file))
+
+    assert response.status_code == 409
+    assert "no longer in the storage" in response.content.decode()
+
+
+def test_nobody_gets_a_file_without_signing_in(as_acme: TenantRef, client: Any) -> None:
+    file = stored_file(dataset_with())
+
+    response = client.get(address(file), HTTP_HOST="acme.localhost")
+
+    assert response.status_code == 302
+    assert "/login/" in response["Location"]
+
+
+def test_a_file_is_not_handed_out_by_post(as_acme: TenantRef, client_of: Any) -> None:
+    file = stored_file(dataset_with())
+
+    assert client_of(as_acme).post(address(file)).status_code == 405
+
+
+def test_a_file_is_streamed_from_s3_too(as_acme: TenantRef, client_of: Any, on_moto: Any) -> None:
+    data = b"id,note\n" + b"1,abcdefghij\n" * 100_000
+    file = stored_file(dataset_with(), data=data)
+
+    response = client_of(as_acme).get(address(file))
+
+    assert b"".join(response.streaming_content) == data

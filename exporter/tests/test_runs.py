@@ -1,0 +1,286 @@
+"""The life of a run: one snapshot, once per hour, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from django.db import connection, transaction
+
+from accounts.models import User
+from audit.models import Event
+from core import storage
+from core.clock import now
+from core.tenancy import TenantRef, in_tenant
+from datasets.models import Dataset
+from exporter.models import ExportFile, ExportRun, Fault, State, Trigger
+from exporter.running import RunHeld, begin_run, write_files
+from exporter.services import ExportBusy, NothingToExport, cancel_export, request_export, verify_exports
+from exporter.tests.helpers import content, dataset_with, export, insert, parsed
+from jobs import services as jobs
+
+SLOT = datetime(2026, 11, 20, 23, tzinfo=UTC)
+
+
+def never() -> bool:
+    return False
+
+
+@contextmanager
+def another_connection(tenant: TenantRef) -> Iterator[Any]:
+    """Give a connection that commits each statement in the tenant's schema."""
+    aside = psycopg2.connect(**connection.get_connection_params())
+    aside.autocommit = True
+    try:
+        with aside.cursor() as cursor:
+            cursor.execute(f'SET search_path = "{tenant.schema}"')
+            yield cursor
+    finally:
+        aside.close()
+
+
+def scheduled(slot: datetime = SLOT) -> int:
+    """Submit the hour's job as the dispatcher does and run it; returns the job's number."""
+    job = jobs.submit("exporter.run", target=slot.isoformat(), payload={"slot": slot.isoformat()})
+    jobs.run_until_done(job.pk)
+    return job.pk
+
+
+def write(run: ExportRun, is_cancelled: Callable[[], bool] = never) -> int | None:
+    with transaction.atomic():
+        return write_files(run, is_cancelled=is_cancelled, now=now)
+
+
+def manual_run(*datasets: Dataset) -> ExportRun:
+    run = ExportRun.objects.create(trigger=Trigger.MANUAL, chosen=[one.pk for one in datasets])
+    with transaction.atomic():
+        begin_run(run, now=now())
+    return run
+
+
+def stored_keys() -> list[str]:
+    return [key for key, _ in storage.list_keys()]
+
+
+@pytest.mark.case("C11")
+def test_all_files_of_a_run_show_one_moment(t1: TenantRef) -> None:
+    first = dataset_with([["1", "before"]], slug="first")
+    second = dataset_with([["1", "before"]], slug="second")
+    run = manual_run(first, second)
+
+    with another_connection(t1) as aside:
+
+        def change_both() -> bool:  # called when each file's first bytes arrive
+            note = [one.spec().columns[1].name for one in (first, second)]
+            aside.execute(
+                f'BEGIN; UPDATE ds_{first.pk} SET {note[0]} = \'after\'; UPDATE ds_{second.pk} SET {note[1]} = \'after\'; COMMIT'
+            )
+            return False
+
+        assert write(run, change_both) == 2
+
+    assert {content(file) for file in run.files.all()} == {b"id,note\n1,before\n"}
+    assert {content(file) for file in export().files.all()} == {b"id,note\n1,after\n"}
+
+
+def test_what_is_committed_during_an_export_is_in_the_next_one(t1: TenantRef) -> None:
+    dataset = dataset_with([["1", "a"]])
+    run = manual_run(dataset)
+    insert(dataset, [["2", "b"]])  # after the plan, before the snapshot
+
+    write(run)
+
+    assert len(parsed(content(run.files.get()))) == 3
+
+
+def test_a_scheduled_run_exists_once_per_hour(t1: TenantRef) -> None:
+    dataset_with([["1", "a"]])
+
+    job = scheduled()
+    scheduled()  # the same hour again, by another job
+
+    run = ExportRun.objects.get()
+    assert (run.trigger, run.slot, run.state, run.job_id) == (Trigger.SCHEDULED, SLOT, State.SUCCEEDED, job)
+    assert stored_keys() == ["t1/exports/orders/2026/11/20/orders_20261120T230000Z.csv"]
+    assert ExportFile.objects.count() == 1
+
+
+@pytest.mark.case("I04")
+def test_a_run_repeated_after_a_death_writes_the_same_object_and_one_row(t1: TenantRef) -> None:
+    dataset = dataset_with([["1", "a"]])
+    run = manual_run(dataset)
+
+    with transaction.atomic():  # the object is there, the worker dies before its row is committed
+        write_files(run, is_cancelled=never, now=now)
+        transaction.set_rollback(True)
+    assert (len(stored_keys()), ExportFile.objects.count()) == (1, 0)
+    insert(dataset, [["2", "b"]])
+    run = ExportRun.objects.get()
+    write(run)
+
+    file = ExportFile.objects.get()
+    assert stored_keys() == [file.key]
+    assert [one.fault for one in verify_exports(now=now())] == [Fault.NONE]
+    assert file.rows == 2
+
+
+@pytest.mark.case("I02", "C08")
+def test_a_failure_in_the_middle_leaves_no_object_and_a_failed_run(t1: TenantRef, tmp_path: Path) -> None:
+    dataset_with([["1", "a"]], slug="first")
+    dataset_with([["1", "b"]], slug="second")
+    blocked = tmp_path / "storage" / "t1" / "exports" / "second"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where a folder must be")
+
+    run = export()
+
+    assert (run.state, run.error_code, run.files.count()) == (State.FAILED, "unexpected", 0)
+    assert "Something unexpected" in run.error
+    assert [file for file in (tmp_path / "storage").rglob("*") if file.is_file()] == [blocked]
+    assert Event.objects.filter(name="exporter.run.failed").count() == 1
+
+
+def test_a_failed_run_succeeds_when_its_job_is_tried_again(t1: TenantRef, tmp_path: Path) -> None:
+    dataset_with([["1", "a"]])
+    blocked = tmp_path / "storage" / "t1"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where a folder must be")
+    run = export()
+    assert run.state == State.FAILED
+
+    blocked.unlink()
+    assert run.job_id is not None
+    jobs.retry(run.job_id)
+    jobs.run_until_done(run.job_id)
+
+    run.refresh_from_db()
+    assert (run.state, run.error, run.files.count()) == (State.SUCCEEDED, "", 1)
+
+
+def test_a_run_whose_files_another_process_still_writes_waits(t1: TenantRef) -> None:
+    run = manual_run(dataset_with([["1", "a"]]))
+
+    with another_connection(t1) as aside:
+        aside.execute("SELECT pg_advisory_lock(hashtext(%s), %s)", [f"exporter.run:{t1.schema}", run.pk])
+        with pytest.raises(RunHeld):
+            write(run)
+    assert stored_keys() == []
+
+    assert write(run) == 1
+
+
+def test_a_cancelled_run_leaves_nothing(t1: TenantRef) -> None:
+    run = manual_run(dataset_with([["1", "a"]]))
+
+    assert write(run, lambda: True) is None
+
+    assert (stored_keys(), ExportFile.objects.count()) == ([], 0)
+
+
+def test_a_run_cancelled_while_it_waits_ends_cancelled(t1: TenantRef) -> None:
+    dataset_with([["1", "a"]])
+    run = request_export(by=None)
+
+    cancel_export(run=run, by=None)
+    assert run.job_id is not None
+    jobs.run_until_done(run.job_id)
+
+    run.refresh_from_db()
+    assert (run.state, run.error_code, run.files.count()) == (State.CANCELLED, "cancelled", 0)
+
+
+@pytest.mark.case("C02")
+def test_a_second_click_is_refused_while_the_first_export_runs(t1: TenantRef) -> None:
+    dataset_with([["1", "a"]])
+    owner, editor = (User.objects.get(email=f"{role}@t1.example") for role in ("owner", "editor"))
+    request_export(by=owner)
+
+    with pytest.raises(ExportBusy):
+        request_export(by=owner)
+    request_export(by=editor)
+
+    assert ExportRun.objects.count() == 2
+
+
+@pytest.mark.case("O13")
+def test_two_runs_in_one_second_write_two_files(t1: TenantRef) -> None:
+    dataset = dataset_with([["1", "a"]])
+    runs = []
+    for _ in range(2):
+        run = ExportRun.objects.create(trigger=Trigger.MANUAL, created_at=SLOT)
+        with transaction.atomic():
+            begin_run(run, now=now())
+        runs.append(run)
+    for run in runs:
+        write(run)
+
+    keys = [f"t1/exports/{dataset.slug}/2026/11/20/orders_20261120T230000Z{mark}.csv" for mark in ("", "_2")]
+    assert stored_keys() == keys
+    assert [run.files.get().key for run in runs] == keys
+
+
+@pytest.mark.case("C10")
+def test_a_right_taken_back_before_the_run_counts(t1: TenantRef) -> None:
+    dataset_with([["1", "a"]])
+    editor = User.objects.get(email="editor@t1.example")
+    run = request_export(by=editor)
+    groups = list(editor.groups.all())
+    editor.groups.clear()
+    try:
+        assert run.job_id is not None
+        jobs.run_until_done(run.job_id)
+    finally:
+        editor.groups.set(groups)
+
+    run.refresh_from_db()
+    assert (run.state, run.files.count(), stored_keys()) == (State.SUCCEEDED, 0, [])
+
+
+def test_a_tenant_without_datasets_has_an_empty_run_and_no_export_by_hand(t1: TenantRef) -> None:
+    scheduled()
+
+    assert ExportRun.objects.get().state == State.SUCCEEDED
+    with pytest.raises(NothingToExport):
+        request_export(by=None)
+
+
+@pytest.mark.case("T18")
+def test_each_tenants_files_land_under_its_own_prefix(pair: list[TenantRef]) -> None:
+    for tenant in pair:
+        with in_tenant(tenant):
+            dataset_with([["1", tenant.slug]])
+            scheduled()
+
+    for tenant in pair:
+        with in_tenant(tenant):
+            assert stored_keys() == [f"{tenant.slug}/exports/orders/2026/11/20/orders_20261120T230000Z.csv"]
+            assert content(ExportFile.objects.get()) == f"id,note\n1,{tenant.slug}\n".encode()
+
+
+def test_a_dataset_deleted_after_the_plan_is_left_out(t1: TenantRef) -> None:
+    from datasets.services import delete_dataset  # noqa: PLC0415 -- beside its one use
+
+    first, second = dataset_with([["1", "a"]], slug="first"), dataset_with([["1", "b"]], slug="second")
+    run = manual_run(first, second)
+    delete_dataset(dataset=first)
+
+    assert write(run) == 1
+
+    assert run.files.get().dataset == second
+
+
+def test_a_files_row_outlives_its_dataset(t1: TenantRef) -> None:
+    from datasets.services import delete_dataset  # noqa: PLC0415 -- beside its one use
+
+    dataset = dataset_with([["1", "a"]])
+    file = export().files.get()
+    delete_dataset(dataset=dataset)
+
+    file.refresh_from_db()
+    assert (file.dataset, file.dataset_slug, file.dataset_title) == (None, "orders", "Orders")
+    assert verify_exports(now=now())[0].fault == Fault.NONE
