@@ -1,0 +1,63 @@
+"""Pages whose models lie below the two admin sites: events for a tenant and for operators, and jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+
+from accounts.operators.models import Operator
+from accounts.sites import operator_site, tenant_site
+from audit.models import Event
+from audit.services import record
+from jobs.models import Job
+from jobs.operator_admin import JobAdmin
+
+operator_site.register(Job, JobAdmin)
+
+
+class EventAdmin(ModelAdmin):
+    """The log of who did what, newest first, to read."""
+
+    list_display = ("at", "name", "actor_label", "target_label", "address")
+    list_filter = (("at", RangeDateTimeFilter), "name")
+    list_filter_submit = True
+    search_fields = ("name", "actor_label", "target_label")
+    ordering = ("-id",)
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+tenant_site.register(Event, EventAdmin)
+operator_site.register(Event, EventAdmin)
+
+
+@admin.register(Operator, site=operator_site)
+class OperatorAdmin(ModelAdmin):
+    """Who runs the platform; `rowhouse create_operator` adds one."""
+
+    list_display = ("email", "name", "is_active", "last_login")
+    search_fields = ("email", "name")
+    fields = ("email", "name", "is_active", "last_login", "created_at")
+    readonly_fields = ("email", "last_login", "created_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    # There is no LogEntry table in public.
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        record("accounts.operator.changed", actor=request.user, target=obj)

@@ -1,0 +1,154 @@
+"""The first page of each admin site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Max, Q, Sum
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.timesince import timesince
+
+from datasets.access import datasets_for, may
+from datasets.models import Dataset
+from datasets.stats import count_label, record_counts
+from exporter.models import ExportFile
+from importer.models import ImportJob, State
+from jobs.models import ACTIVE, Job
+from jobs.models import State as JobState
+from tenants.models import Domain, Tenant
+
+SHOWN = 8
+
+
+def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add what a tenant's person sees first: only of datasets they may see."""
+    datasets = list(datasets_for(request.user).order_by("title"))
+    imports = ImportJob.objects.filter(dataset__in=datasets)
+    exports = ExportFile.objects.filter(dataset__in=datasets, deleted_at=None)
+    last_imports = dict(imports.filter(state=State.IMPORT_SUCCEEDED).values_list("dataset").annotate(Max("ended_at")))
+    last_exports = dict(exports.values_list("dataset").annotate(Max("created_at")))
+    counts = record_counts([_table(one) for one in datasets])
+    newest = exports.order_by("-created_at").first()
+    stored = sum(one.aggregate(all=Sum("bytes"))["all"] or 0 for one in (imports, exports))
+    context |= {
+        "figures": {
+            "datasets": len(datasets),
+            "records": _sum(counts),
+            "open_imports": imports.filter(state__in=_open_states()).count(),
+            "waiting": imports.filter(state=State.PREVIEW_SUCCEEDED).count(),
+            "last_export": f"{_age(newest.created_at)}" if newest else "never",
+            "last_export_note": "every hour" if newest else "the next run makes the first",
+            "storage": stored,
+            "storage_note": "uploads and exports",
+        },
+        "datasets": [
+            {
+                "title": one.title,
+                "url": reverse(f"admin:datasets_ds{one.pk}_changelist"),
+                "key": ", ".join(column.label for column in one.spec().key_columns),
+                "records": _label(counts[_table(one)]),
+                "last_import": _ago(last_imports.get(one.pk)),
+                "last_export": _ago(last_exports.get(one.pk)),
+                "import_url": _import_url(request, one),
+            }
+            for one in datasets[: SHOWN * 2]
+        ],
+        "imports": [_import(one) for one in imports.select_related("dataset").order_by("-pk")[:SHOWN]],
+        "exports": [_export(one) for one in exports.select_related("dataset").order_by("-pk")[:SHOWN]],
+        "new_dataset_url": reverse("admin:datasets_dataset_add")
+        if request.user.has_perm("datasets.add_dataset")
+        else "",
+    }
+    return context
+
+
+def _table(dataset: Dataset) -> str:
+    return f"ds_{dataset.pk}"
+
+
+def _label(count: tuple[int, bool]) -> str:
+    return count_label(count[0], is_exact=count[1])
+
+
+def _sum(counts: dict[str, tuple[int, bool]]) -> str:
+    total = sum(count for count, _ in counts.values())
+    return count_label(total, is_exact=all(is_exact for _, is_exact in counts.values()))
+
+
+def _open_states() -> list[State]:
+    return [State.CREATED, State.PREVIEW_IN_PROGRESS, State.PREVIEW_SUCCEEDED, State.IMPORT_IN_PROGRESS]
+
+
+def _age(at: Any) -> str:
+    return timesince(at, depth=1)
+
+
+def _ago(at: Any) -> str:
+    return f"{timesince(at, depth=1)} ago" if at else ""
+
+
+def _import_url(request: HttpRequest, dataset: Dataset) -> str:
+    if not may(request.user, "import", dataset):
+        return ""
+    return f"{reverse('admin:importer_importjob_upload')}?dataset={dataset.pk}"
+
+
+def _import(job: ImportJob) -> dict[str, Any]:
+    return {
+        "file_name": job.file_name,
+        "dataset": job.dataset.title,
+        "state": job.get_state_display(),
+        "created": f"{job.created_rows:,}",
+        "updated": f"{job.updated_rows:,}",
+        "rejected": f"{job.rejected_rows:,}",
+        "when": job.created_at,
+        "url": reverse("admin:importer_importjob_change", args=[job.pk]),
+    }
+
+
+def _export(file: ExportFile) -> dict[str, Any]:
+    return {
+        "name": file.key.rpartition("/")[2],
+        "dataset": file.dataset.title if file.dataset else "",
+        "rows": f"{file.rows:,}",
+        "bytes": file.bytes,
+        "when": file.created_at,
+        "url": reverse("admin:exporter_exportfile_changelist"),
+    }
+
+
+def operator_dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add what an operator sees first: tenants and the queue."""
+    tenants = list(Tenant.objects.exclude(state=Tenant.State.DELETED).order_by("name"))
+    jobs = {
+        one["schema"]: one
+        for one in Job.objects.values("schema").annotate(
+            waiting=Count("pk", filter=Q(state__in=ACTIVE)), failed=Count("pk", filter=Q(state=JobState.FAILED))
+        )
+    }
+    domains = dict(Domain.objects.filter(is_primary=True).values_list("tenant_id", "domain"))
+    context |= {
+        "figures": [
+            {"label": "Tenants", "value": len(tenants), "note": _states(tenants)},
+            {"label": "Jobs waiting", "value": sum(one["waiting"] for one in jobs.values()), "note": "all tenants"},
+            {"label": "Jobs failed", "value": sum(one["failed"] for one in jobs.values()), "note": "all tenants"},
+        ],
+        "tenants": [
+            {
+                "name": one.name,
+                "state": one.get_state_display(),
+                "domain": domains.get(one.pk, "-"),
+                "waiting": jobs.get(one.schema_name, {}).get("waiting", 0),
+                "failed": jobs.get(one.schema_name, {}).get("failed", 0),
+                "url": reverse("operator:tenants_tenant_change", args=[one.pk]),
+            }
+            for one in tenants
+        ],
+    }
+    return context
+
+
+def _states(tenants: list[Tenant]) -> str:
+    active = sum(one.state == Tenant.State.ACTIVE for one in tenants)
+    return f"{active} active"

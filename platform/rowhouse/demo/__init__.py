@@ -1,0 +1,1 @@
+"""The main job on real files, from nothing: what `rowhouse demo` does."""

@@ -1,0 +1,75 @@
+"""The sidebars: of a tenant, with the datasets its person may see; of operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from datasets.access import datasets_for
+
+# A sidebar of hundreds helps nobody: the rest is one click away, in the list with its search.
+MOST_DATASETS = 30
+
+
+def tenant_title(request: HttpRequest) -> str:
+    """Return the tenant's name, so that nobody works in the wrong one."""
+    tenant = getattr(request, "tenant", None)
+    return tenant.name if tenant is not None else "Rowhouse"
+
+
+def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the groups of the tenant's sidebar."""
+    user = request.user
+    datasets = datasets_for(user).order_by("title")[:MOST_DATASETS]
+    groups: list[dict[str, Any]] = [
+        {
+            "items": [
+                _item("Dashboard", "dashboard", "admin:index"),
+                _item("Datasets", "table_view", "admin:datasets_dataset_changelist"),
+                _item("Imports", "upload_file", "admin:importer_importjob_changelist"),
+                _item("Exports", "download", "admin:exporter_exportfile_changelist"),
+            ]
+        }
+    ]
+    if datasets:
+        groups.append(
+            {
+                "title": "Records",
+                "separator": True,
+                "items": [
+                    _item(one.title, "table_rows", f"admin:datasets_ds{one.pk}_changelist") for one in datasets
+                ],
+            }
+        )
+    people = []
+    if user.has_perm("accounts.view_user"):
+        people += [
+            _item("Users", "person", "admin:accounts_user_changelist"),
+            _item("Roles", "group", "admin:auth_group_changelist"),
+        ]
+    if user.has_perm("audit.view_event"):
+        people.append(_item("Events", "history", "admin:audit_event_changelist"))
+    if people:
+        groups.append({"title": "Administration", "separator": True, "items": people})
+    return groups
+
+
+def operator_sidebar(_request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the groups of the operators' sidebar."""
+    return [
+        {
+            "items": [
+                _item("Platform", "dashboard", "operator:index"),
+                _item("Tenants", "apartment", "operator:tenants_tenant_changelist"),
+                _item("Jobs", "work_history", "operator:jobs_job_changelist"),
+                _item("Events", "history", "operator:audit_event_changelist"),
+                _item("Operators", "shield_person", "operator:operators_operator_changelist"),
+            ]
+        }
+    ]
+
+
+def _item(title: str, icon: str, view: str, *args: object) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(view, args=args)}

@@ -1,0 +1,388 @@
+"""Every setting, top to bottom in the order a request meets it; what differs per place comes from the environment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+from core import env, logging
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+# ---- where things are ------------------------------------------------------------------------------------
+
+_IS_TEST = "pytest" in sys.modules
+ROWHOUSE_DATA = Path(
+    env.text(
+        "ROWHOUSE_DATA", ".rowhouse/test" if _IS_TEST else ".rowhouse", purpose="Folder of local files and caches."
+    )
+)
+ROWHOUSE_PUBLIC_HOSTS = env.words(
+    "ROWHOUSE_PUBLIC_HOSTS", "localhost,127.0.0.1", purpose="Hosts of the operator site, comma-separated."
+)
+ROWHOUSE_BASE_DOMAIN = env.text(
+    "ROWHOUSE_BASE_DOMAIN", "localhost", purpose="A tenant's first domain is <slug>.<this>."
+)
+
+# ---- safety ----------------------------------------------------------------------------------------------
+
+DEBUG = env.boolean("ROWHOUSE_DEBUG", False, purpose="Development mode: debug pages, plain cookies.")
+IS_PRODUCTION = env.boolean(
+    "ROWHOUSE_PRODUCTION", False, purpose="Refuse weak secrets and plain HTTP; the chart sets it."
+)
+DEVELOPMENT_KEY = "development-only-key-that-production-refuses-to-start-with"
+SECRET_KEY = env.text("ROWHOUSE_SECRET_KEY", DEVELOPMENT_KEY, purpose="Signs sessions; 50 characters or more.")
+SECRET_KEY_FALLBACKS = env.words(
+    "ROWHOUSE_SECRET_KEY_FALLBACKS", purpose="Former keys still accepted while a rotation goes on."
+)
+if IS_PRODUCTION and (SECRET_KEY == DEVELOPMENT_KEY or len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
+    raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY: set 50 or more random characters.")
+if IS_PRODUCTION and DEBUG:
+    raise ImproperlyConfigured("ROWHOUSE_DEBUG: a production installation never runs with it.")
+
+# Hosts are checked by tenants.middleware, which knows every domain; anything else is a 404 there.
+ALLOWED_HOSTS = ["*"]
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_USE_SESSIONS = True  # a sibling subdomain can toss a cookie, not a session
+if IS_PRODUCTION:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME = "__Host-session"
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+# unfold's Alpine evaluates attributes and sets styles; nothing of ours needs inline scripts.
+SECURE_CSP = {
+    "default-src": ["'self'"],
+    "script-src": ["'self'", "'unsafe-eval'"],
+    "style-src": ["'self'", "'unsafe-inline'"],
+    "img-src": ["'self'", "data:"],
+    "object-src": ["'none'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "frame-ancestors": ["'none'"],
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
+ROWHOUSE_UPLOAD_MAX_BYTES = env.integer(
+    "ROWHOUSE_UPLOAD_MAX_MB", 1024, purpose="Largest file that may be uploaded, in MiB.", minimum=1
+) * 1024 * 1024  # fmt: skip
+
+# ---- apps ------------------------------------------------------------------------------------------------
+
+# In `public`: the platform's own. A tenant's role and search path never reach it.
+SHARED_APPS = [
+    "core",
+    "django_tenants",
+    "tenants",
+    "jobs",
+    "django_q",
+    "accounts.operators",
+    "audit",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+]
+# In every tenant's schema. unfold comes before the admin whose templates it replaces.
+TENANT_APPS = [
+    "unfold.apps.BasicAppConfig",  # the other one replaces Django's default site
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.guardian",
+    "unfold.contrib.simple_history",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "rowhouse.apps.AdminConfig",
+    "guardian",
+    "simple_history",
+    "accounts",
+    "audit",
+    "datasets",
+    "importer",
+    "exporter",
+]
+_LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse"]
+# django_tenants ships admin templates that break unfold's sidebar: it comes last of the two.
+INSTALLED_APPS = list(
+    dict.fromkeys([*TENANT_APPS[:5], *SHARED_APPS, *TENANT_APPS[5:], *_LIBRARY_APPS])
+)  # fmt: skip
+TENANT_MODEL = "tenants.Tenant"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+PUBLIC_SCHEMA_NAME = "public"
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+
+# ---- requests --------------------------------------------------------------------------------------------
+
+MIDDLEWARE = [
+    "tenants.middleware.TenantMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+    "core.httperrors.ErrorPages",
+]
+ROOT_URLCONF = "rowhouse.urls_tenant"
+PUBLIC_SCHEMA_URLCONF = "rowhouse.urls_public"
+WSGI_APPLICATION = "rowhouse.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# ---- database --------------------------------------------------------------------------------------------
+
+DATABASE_URL = env.text(
+    "DATABASE_URL", purpose="postgresql://…; unset starts the embedded server of development."
+)
+
+
+def _database() -> dict[str, Any]:
+    url = DATABASE_URL
+    if not url:
+        from core.embedded import EmbeddedServer  # noqa: PLC0415 -- only where no database is given
+
+        url = EmbeddedServer(ROWHOUSE_DATA.resolve() / "postgres").url()
+    parsed = dict(environ.Env.db_url_config(url))
+    # The sockets' folder travels as ?host=, which the parser leaves in OPTIONS.
+    parsed["HOST"] = parsed.get("OPTIONS", {}).pop("host", None) or parsed["HOST"]
+    return parsed
+
+
+DATABASES = {
+    "default": {
+        **_database(),
+        "ENGINE": "core.backend",
+        "CONN_MAX_AGE": env.integer(
+            "ROWHOUSE_CONN_MAX_AGE", 300, purpose="Seconds a database connection is kept."
+        ),
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+    }
+}
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    keepalives_idle=30, keepalives_interval=10, keepalives_count=3, application_name="rowhouse"
+)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# ---- storage ---------------------------------------------------------------------------------------------
+
+S3_BUCKET = env.text("ROWHOUSE_S3_BUCKET", purpose="Bucket of all files; unset keeps them in ROWHOUSE_DATA.")
+if S3_BUCKET:
+    _default_storage: dict[str, Any] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "endpoint_url": env.text("ROWHOUSE_S3_ENDPOINT", purpose="URL of the S3 server, if not AWS.")
+            or None,
+            "region_name": env.text("ROWHOUSE_S3_REGION", "us-east-1", purpose="Region of the bucket."),
+            "access_key": env.text("ROWHOUSE_S3_ACCESS_KEY", purpose="Access key; unset: the pod's identity.")
+            or None,
+            "secret_key": env.text("ROWHOUSE_S3_SECRET_KEY", purpose="Secret key.") or None,
+            "signature_version": "s3v4",
+            "addressing_style": env.text(
+                "ROWHOUSE_S3_ADDRESSING", "path", purpose="path or virtual: how the bucket stands in URLs."
+            ),
+            "querystring_auth": True,
+            "querystring_expire": 300,
+            "default_acl": None,
+            "file_overwrite": True,  # keys are unique by design; a retry writes the same object again
+        },
+    }
+    from botocore.config import Config
+
+    _checksums = env.text(
+        "ROWHOUSE_S3_CHECKSUMS", "when_required", purpose="when_required or when_supported (boto3's names)."
+    )
+    _default_storage["OPTIONS"]["client_config"] = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": _default_storage["OPTIONS"]["addressing_style"]},
+        request_checksum_calculation=_checksums,  # many servers know none of boto3's newer checksums
+        response_checksum_validation=_checksums,
+        retries={"max_attempts": 5, "mode": "standard"},
+        connect_timeout=10,
+        read_timeout=60,
+    )
+else:
+    _default_storage = {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": str(ROWHOUSE_DATA.resolve() / "storage")},
+    }
+STATIC_URL = "/static/"
+STATIC_ROOT = env.text(
+    "ROWHOUSE_STATIC_ROOT",
+    str(ROWHOUSE_DATA.resolve() / "static") if IS_PRODUCTION else "",
+    purpose="Where `collectstatic` puts the static files that production serves.",
+)
+STORAGES = {
+    "default": _default_storage,
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if IS_PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+# Outside production static files come from the apps' folders, so that nothing must be collected first.
+WHITENOISE_USE_FINDERS = not IS_PRODUCTION
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# ---- accounts --------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "accounts.backends.TenantBackend",
+    "accounts.backends.OperatorBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+if _IS_TEST:
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+ANONYMOUS_USER_NAME = None  # guardian's extra user would be a row in every tenant
+GUARDIAN_MONKEY_PATCH_USER = False
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/"  # which leads on to the host's own admin site
+SESSION_ENGINE = "django.contrib.sessions.backends.db"  # in the tenant's schema: no cookie works on another
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "KEY_FUNCTION": "django_tenants.cache.make_key",
+        "REVERSE_KEY_FUNCTION": "django_tenants.cache.reverse_key",
+    }
+}
+
+# ---- background work -------------------------------------------------------------------------------------
+
+ROWHOUSE_WORKERS = env.integer("ROWHOUSE_WORKERS", 2, purpose="Worker processes of one pod.", minimum=1)
+ROWHOUSE_HOURLY_JITTER_SECONDS = env.integer(
+    "ROWHOUSE_HOURLY_JITTER_SECONDS", 3300, purpose="Hourly work is spread over this many seconds."
+)
+ROWHOUSE_JOB_LEASE_SECONDS = env.integer(
+    "ROWHOUSE_JOB_LEASE_SECONDS", 60, purpose="How long a silent worker keeps its job.", minimum=2
+)
+ROWHOUSE_JOB_MAX_SECONDS = env.integer(
+    "ROWHOUSE_JOB_MAX_SECONDS", 21_600, purpose="How long one job may work in all.", minimum=1
+)
+ROWHOUSE_RUN_DIR = Path(
+    env.text("ROWHOUSE_RUN_DIR", str(ROWHOUSE_DATA / "run"), purpose="Folder of heartbeats and the drain flag.")
+)
+# The queue carries doorbells only; what work there is stands in jobs.Job.
+Q_CLUSTER = {
+    "name": "rowhouse",
+    "orm": "default",
+    "broker_class": "jobs.engine.HeartbeatBroker",
+    "workers": ROWHOUSE_WORKERS,
+    "queue_limit": 1,
+    "bulk": 1,
+    "timeout": 60,
+    "retry": 240,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,
+    "catch_up": False,
+    "poll": 1.0,
+    "guard_cycle": 0.5,
+    "recycle": 200,
+    "cached": False,
+    "ALT_CLUSTERS": {},
+    "label": "Queue",
+}
+
+# ---- exports ---------------------------------------------------------------------------------------------
+
+# A file stays while either rule keeps it, and the newest good one of each dataset always stays.
+ROWHOUSE_EXPORT_KEEP_DAYS = env.integer(
+    "ROWHOUSE_EXPORT_KEEP_DAYS", 30, purpose="Export files younger than this many days stay; 0: no such rule."
+)
+ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
+    "ROWHOUSE_EXPORT_KEEP_COUNT", 24, purpose="This many newest export files per dataset stay; 0: no such rule."
+)
+
+# ---- words, times, logs ----------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LOGGING = logging.configure(
+    level=env.text("ROWHOUSE_LOG_LEVEL", "INFO", purpose="DEBUG, INFO, WARNING or ERROR."),
+    as_json=env.boolean("ROWHOUSE_LOG_JSON", IS_PRODUCTION, purpose="One JSON object per log line."),
+)
+# The sentences are ours: simple-history's own commands do not know generated tables.
+SIMPLE_HISTORY_REVERT_DISABLED = False
+
+# ---- the two admin sites ---------------------------------------------------------------------------------
+
+_LOOK: dict[str, Any] = {
+    "SITE_SYMBOL": "table_rows",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "8px",
+    "STYLES": [lambda _request: static("rowhouse/rowhouse.css")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .02 220)",
+            "100": "oklch(94% .04 220)",
+            "200": "oklch(88% .07 221)",
+            "300": "oklch(80% .1 223)",
+            "400": "oklch(70% .12 227)",
+            "500": "oklch(60% .125 232)",
+            "600": "oklch(51% .12 236)",
+            "700": "oklch(44% .105 238)",
+            "800": "oklch(38% .085 239)",
+            "900": "oklch(33% .07 240)",
+            "950": "oklch(24% .05 242)",
+        }
+    },
+}
+UNFOLD = {
+    **_LOOK,
+    "SITE_TITLE": "rowhouse.navigation.tenant_title",
+    "SITE_HEADER": "rowhouse.navigation.tenant_title",
+    "SITE_SUBHEADER": "Rowhouse",
+    "DASHBOARD_CALLBACK": "rowhouse.dashboard.tenant_dashboard",
+    "SIDEBAR": {"show_search": True, "navigation": "rowhouse.navigation.tenant_sidebar"},
+    "COMMAND": {"search_models": False},
+}
+UNFOLD_OPERATOR = {
+    **_LOOK,
+    "SITE_TITLE": "Rowhouse operators",
+    "SITE_HEADER": "Rowhouse",
+    "SITE_SUBHEADER": "Operators",
+    "DASHBOARD_CALLBACK": "rowhouse.dashboard.operator_dashboard",
+    "SIDEBAR": {"show_search": False, "navigation": "rowhouse.navigation.operator_sidebar"},
+    "COMMAND": {"search_models": False},
+    "LOGIN": {"redirect_after": reverse_lazy("operator:index", urlconf="rowhouse.urls_public")},
+}

@@ -1,0 +1,11 @@
+"""What the platform's own hosts answer: the operator site."""
+
+from django.urls import path
+from django.views.generic import RedirectView
+
+from accounts.sites import operator_site
+
+urlpatterns = [
+    path("operator/", operator_site.urls),
+    path("", RedirectView.as_view(pattern_name="operator:index")),
+]

@@ -1,0 +1,19 @@
+"""What a tenant's hosts answer: the tenant's admin, and nothing of the platform's."""
+
+from django.urls import include, path
+from django.urls.resolvers import RoutePattern
+from django.views.generic import RedirectView
+
+from accounts.sites import tenant_site
+from datasets.urlnames import RowsURLResolver
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
+    RowsURLResolver(
+        RoutePattern(""),
+        [path("admin/", include(tenant_site.get_urls()))],
+        app_name="admin",
+        namespace="admin",
+    ),
+]
