@@ -1,0 +1,137 @@
+"""Fixtures of every test: a real PostgreSQL, two tenants, people of each role, files in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.test import Client
+from pytest_django.plugin import DjangoDbBlocker
+
+from core.tenancy import TenantRef, in_tenant, leave_tenant
+
+PASSWORD = "correct horse battery"  # noqa: S105 -- of people who exist in tests alone
+ClientOf = Callable[..., Client]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not django_settings.DATABASE_URL:
+        from core.embedded import EmbeddedServer  # noqa: PLC0415 -- only where no database is given
+
+        EmbeddedServer(django_settings.ROWHOUSE_DATA.resolve() / "postgres").start()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """Give each run a database of its own, so that two runs share a server."""
+    from django.db import connections  # noqa: PLC0415 -- after the settings
+
+    connections["default"].settings_dict["TEST"]["NAME"] = f"test_rowhouse_{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Provision acme and globex once; each test runs in a transaction that is rolled back."""
+    with django_db_blocker.unblock():
+        for slug in ("acme", "globex"):
+            _provision(slug)
+
+
+def _provision(slug: str) -> TenantRef:
+    from accounts.services import create_user  # noqa: PLC0415 -- after the settings
+    from tenants.services import provision_tenant, request_tenant  # noqa: PLC0415 -- after the settings
+
+    owner = f"owner@{slug}.example"
+    tenant = request_tenant(slug=slug, name=slug.title(), owner_email=owner, provision_now=True)
+    provision_tenant(tenant=tenant, owner_password=PASSWORD)
+    with in_tenant(tenant.ref):
+        for role in ("editor", "viewer"):
+            create_user(email=f"{role}@{slug}.example", password=PASSWORD, role=role)
+    return tenant.ref
+
+
+def _ref(slug: str) -> TenantRef:
+    from tenants.models import Tenant  # noqa: PLC0415 -- after the settings
+
+    return Tenant.objects.get(slug=slug).ref
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings: Any, tmp_path: Path) -> None:
+    """Keep each test's files in its own folder."""
+    settings.ROWHOUSE_DATA = tmp_path
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path / "storage")},
+        },
+    }
+
+
+@pytest.fixture(autouse=True)
+def nothing_lingers() -> Iterator[None]:
+    """Begin and end each test outside of every tenant."""
+    leave_tenant()
+    yield
+    leave_tenant()
+
+
+@pytest.fixture
+def acme(db: None) -> TenantRef:
+    return _ref("acme")
+
+
+@pytest.fixture
+def globex(db: None) -> TenantRef:
+    return _ref("globex")
+
+
+@pytest.fixture
+def as_acme(acme: TenantRef, globex: TenantRef) -> Iterator[TenantRef]:
+    """Run the test inside acme, with globex beside it."""
+    with in_tenant(acme):
+        yield acme
+
+
+@pytest.fixture
+def client_of(db: None) -> ClientOf:
+    """Return a function that gives a signed-in client: client_of(acme, "viewer")."""
+
+    def sign_in(tenant: TenantRef, role: str = "owner") -> Client:
+        from accounts.models import User  # noqa: PLC0415 -- after the settings
+
+        email = role if "@" in role else f"{role}@{tenant.slug}.example"
+        client = Client(HTTP_HOST=f"{tenant.slug}.localhost")
+        with in_tenant(tenant):
+            user = User.objects.get(email=email)
+            client.force_login(user, backend="accounts.backends.TenantBackend")
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def committed_tenants(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[list[TenantRef]]:
+    """Provision two fresh tenants that other processes and threads see; drop them afterwards."""
+    from tenants.models import Domain, Tenant  # noqa: PLC0415 -- after the settings
+
+    with django_db_blocker.unblock():
+        mark = os.urandom(3).hex()
+        refs = [_provision(f"first-{mark}"), _provision(f"second-{mark}")]
+        try:
+            yield refs
+        finally:
+            leave_tenant()
+            for ref in refs:
+                with connection.cursor() as cursor:
+                    cursor.execute(f'DROP SCHEMA IF EXISTS "{ref.schema}" CASCADE')
+                    cursor.execute("DELETE FROM jobs_job WHERE schema = %s", [ref.schema])
+                    cursor.execute("DELETE FROM jobs_tenantshare WHERE schema = %s", [ref.schema])
+                Domain.objects.filter(tenant__slug=ref.slug).delete()
+                Tenant.objects.filter(slug=ref.slug).delete()
