@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 SETUP := sh deploy/dev/setup.sh
-GUARDS := $(wildcard tests/test_layout.py tests/test_house_rules.py tests/test_cases.py tests/test_docs.py tests/test_doctests.py)
+GUARDS := tests/test_layout.py tests/test_house_rules.py tests/test_cases.py tests/test_docs.py tests/test_doctests.py
 export ROWHOUSE_PYTHON ?= $(PYTHON)
 
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
@@ -60,5 +60,5 @@ lock: setup ## Write requirements.lock anew from pyproject.toml
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements.lock
 
 clean: ## Remove .venv and caches; the demo's data in .rowhouse/ stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .rowhouse/uv .rowhouse/uv.log .rowhouse/cache
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .rowhouse/uv .rowhouse/cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

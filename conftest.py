@@ -35,11 +35,24 @@ def django_db_modify_db_settings() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Provision acme and globex once; each test runs in a transaction that is rolled back."""
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Make the test database, whichever tests run, and provision acme and globex in it once.
+
+    pytest-django's own fixture makes none when no collected test has its marker, and the tests that commit
+    would then work in the real one.
+    """
+    from django.test.utils import setup_databases, teardown_databases  # noqa: PLC0415 -- after the settings
+
     with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        assert str(connection.settings_dict["NAME"]).startswith("test_")
         for slug in ("acme", "globex"):
             _provision(slug)
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
 
 
 def _provision(slug: str) -> TenantRef:

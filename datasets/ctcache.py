@@ -18,7 +18,7 @@ class SchemaKeyedCache(dict[str, dict[Any, Any]]):
     """Stands in for `ContentTypeManager._cache`: the same interface, one dictionary per schema."""
 
     def _own(self) -> dict[Any, Any]:
-        schema = connections[DEFAULT_DB_ALIAS].schema_name
+        schema = connections[DEFAULT_DB_ALIAS].schema_name  # type: ignore[attr-defined] # django-tenants
         if schema not in self and len(self) >= MAX_SCHEMAS:
             dict.clear(self)
         return dict.setdefault(self, schema, {})
@@ -26,7 +26,7 @@ class SchemaKeyedCache(dict[str, dict[Any, Any]]):
     def __getitem__(self, using: str) -> dict[Any, Any]:
         return self._own()[using]  # type: ignore[no-any-return]
 
-    def setdefault(self, using: str, default: Any = None) -> dict[Any, Any]:  # type: ignore[override]
+    def setdefault(self, using: str, default: Any = None) -> dict[Any, Any]:
         return self._own().setdefault(using, default)  # type: ignore[no-any-return]
 
     def clear(self) -> None:

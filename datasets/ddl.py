@@ -94,7 +94,7 @@ def _column_constraints(spec: DatasetSpec, column: ColumnSpec) -> list[str]:
     if has_own_unique(spec, column):
         made.append(f'CONSTRAINT "{unique_constraint(spec, column)}" UNIQUE ("{column.name}")')
     if column.is_required and type_of(column).sql_type(column) == "text":
-        made.append(f"CONSTRAINT \"{spec.table}_{column.name}_is_filled\" CHECK (\"{column.name}\" <> '')")
+        made.append(f'CONSTRAINT "{spec.table}_{column.name}_is_filled" CHECK ("{column.name}" <> \'\')')
     for number, check in enumerate(type_of(column).checks(column), start=1):
         expression = check.replace("{c}", f'"{column.name}"')
         made.append(f'CONSTRAINT "{spec.table}_{column.name}_is_allowed_{number}" CHECK ({expression})')

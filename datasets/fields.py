@@ -15,7 +15,8 @@ def model_field(column: ColumnSpec) -> models.Field[Any, Any]:
 
     :raises KeyError: the type has no field here.
     """
-    return _FIELDS[column.type](column, _common(column))
+    field: models.Field[Any, Any] = _FIELDS[column.type](column, _common(column))
+    return field
 
 
 def _common(column: ColumnSpec) -> dict[str, Any]:

@@ -53,11 +53,10 @@ def _lines(text: str) -> str:
     return text.replace("\r\n", "\n")  # browsers send CRLF, whatever the value had
 
 
-_DATE = {"placeholder": "2026-12-31"}
 _TIMESTAMP = {"placeholder": "2026-12-31T23:59:00Z"}
 
 
-def _widget(column: ColumnSpec) -> forms.Widget:
+def _widget(column: ColumnSpec) -> Any:
     if column.type == "boolean":
         return widgets.UnfoldAdminSelectWidget(choices=[("", "No value"), ("true", "Yes"), ("false", "No")])
     if column.type == "choice":
@@ -65,8 +64,9 @@ def _widget(column: ColumnSpec) -> forms.Widget:
         return widgets.UnfoldAdminSelectWidget(choices=[("", "No value"), *choices])
     if column.type == "long_text":
         return widgets.UnfoldAdminTextareaWidget()
-    attrs = {"date": _DATE, "timestamp": _TIMESTAMP}.get(column.type)
-    return widgets.UnfoldAdminTextInputWidget(attrs=attrs)
+    if column.type == "date":
+        return widgets.UnfoldAdminSingleDateWidget(attrs={"placeholder": "2026-12-31"})
+    return widgets.UnfoldAdminTextInputWidget(attrs=_TIMESTAMP if column.type == "timestamp" else None)
 
 
 class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -145,9 +145,8 @@ class NewColumnFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
 
     def filled(self) -> list[NewColumnForm]:
         """Return the rows a person filled in and did not strike out."""
-        return [
-            form for form in self.forms if form.has_changed() and not form.cleaned_data.get("DELETE", False)
-        ]
+        forms: list[Any] = self.forms
+        return [form for form in forms if form.has_changed() and not form.cleaned_data.get("DELETE", False)]
 
     def columns(self) -> list[NewColumn]:
         """Return the columns, in order."""

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 
 from datasets.stats import EXACT_UP_TO, count_label, record_counts
 
@@ -16,6 +17,7 @@ class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
     The count is never below what there is: a list that believes itself short would load every record.
     """
 
+    object_list: QuerySet[Any]
     template_name = "datasets/pagination.html"
 
     @cached_property

@@ -53,7 +53,8 @@ class RowBase(models.Model):
     """What every generated class shares."""
 
     spec: ClassVar[DatasetSpec]
-    history_model: ClassVar[type[models.Model]]
+    objects: ClassVar[models.Manager[Any]]
+    history_model: ClassVar[Any]
     history: ClassVar[Any]
     pk: int
 
@@ -76,7 +77,7 @@ class RowBase(models.Model):
 
     def __copy__(self) -> Self:
         made = type(self).__new__(type(self))
-        made.__setstate__(self._state_to_keep())
+        made.__setstate__(self._state_to_keep())  # type: ignore[attr-defined] # Model has it
         return made
 
     def _state_to_keep(self) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _empty(spec: DatasetSpec) -> RowBase:
     return model.__new__(model)
 
 
-class RowHistory(HistoricalRecords):  # type: ignore[misc]
+class RowHistory(HistoricalRecords):
     """The model over `ds_<pk>_history`. Triggers write it; it only reads.
 
     Never attached by `contribute_to_class`, which leaves receivers and module attributes behind for ever.
@@ -115,18 +116,16 @@ class RowHistory(HistoricalRecords):  # type: ignore[misc]
     def copy_fields(self, model: type[models.Model]) -> dict[str, models.Field[Any, Any]]:
         fields: dict[str, models.Field[Any, Any]] = super().copy_fields(model)
         for name, field in fields.items():
-            field.db_index = False
+            field.db_index = False  # type: ignore[attr-defined] # Field has it
             field.null = name != "id"
         return fields
 
-    def attach(self, model: type[RowBase]) -> type[models.Model]:
+    def attach(self, model: type[RowBase]) -> Any:
         """Build the history class and hang it on `model` as `history`."""
         self.manager_name, self.module, self.cls = "history", model.__module__, model
         history_model: type[models.Model] = self.create_history_model(model, inherited=False)
         registered_models.pop(model._meta.db_table, None)
-        model.history = HistoryDescriptor(
-            history_model, manager=HistoryManager, queryset=HistoricalQuerySet
-        )
+        model.history = HistoryDescriptor(history_model, manager=HistoryManager, queryset=HistoricalQuerySet)
         model._meta.simple_history_manager_attribute = "history"  # type: ignore[attr-defined]
         return history_model
 
@@ -153,7 +152,7 @@ def build_model(spec: DatasetSpec) -> type[RowBase]:
             "db_table": spec.table,
             "default_permissions": (),
             "verbose_name": "record",
-            "verbose_name_plural": "records",
+            "verbose_name_plural": spec.title,  # what the pages of a list are headed with
             "constraints": _constraints(spec),
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from core.errors import RowhouseError
 from datasets import access, ddl, rules, signals
 from datasets.definition import Definition, InvalidDefinition, check_definition
 from datasets.inference import infer, suggest_key
-from datasets.models import Column, Dataset, stored_options
+from datasets.models import SLUG_PATTERN, Column, Dataset, stored_options
 from datasets.rules import NewColumn
 
 __all__ = [
@@ -117,16 +118,16 @@ def _free_slug(title: str) -> str:
 
 
 def _saved(dataset: Dataset, by: User | None) -> Dataset:
+    if not re.fullmatch(SLUG_PATTERN, dataset.slug):
+        raise InvalidDefinition(
+            f"“{dataset.slug}” cannot be a slug; use up to 63 lower case letters, digits and hyphens."
+        )
     dataset._history_user = by  # type: ignore[attr-defined] # simple-history reads it
     try:
         with transaction.atomic():
             dataset.save()
     except IntegrityError as error:
-        if "a_dataset_slug_stands_once" in str(error):
-            raise SlugTaken(f"Another dataset is called “{dataset.slug}”; choose another slug.") from error
-        raise InvalidDefinition(
-            f"“{dataset.slug}” cannot be a slug; use lower case letters, digits and hyphens."
-        ) from error
+        raise SlugTaken(f"Another dataset is called “{dataset.slug}”; choose another slug.") from error
     return dataset
 
 
@@ -158,9 +159,7 @@ def rename_dataset(
     dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
     columns = list(dataset.columns.in_use())
     wanted = {column.pk: rules.clean_label((labels or {}).get(column.pk, column.label)) for column in columns}
-    renamed = [
-        NewColumn(wanted[c.pk], c.type, c.is_required, c.is_unique, c.spec().options) for c in columns
-    ]
+    renamed = [NewColumn(wanted[c.pk], c.type, c.is_required, c.is_unique, c.spec().options) for c in columns]
     checked = checked_definition(title=title, columns=renamed, key=())
     changed = [column for column in columns if column.label != wanted[column.pk]]
     # Two columns may swap their labels: free both before either takes the other's.

@@ -27,6 +27,8 @@ class State(models.TextChoices):
 
 
 OPEN_STATES = (State.QUEUED, State.RUNNING)
+# A failed or cancelled run starts again when its job is tried again; one that succeeded never does.
+STARTABLE_STATES = (*OPEN_STATES, State.FAILED, State.CANCELLED)
 
 
 class ExportRun(models.Model):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Q
 
@@ -15,7 +16,7 @@ from core.errors import RowhouseError
 from datasets import access
 from datasets.models import Dataset
 from exporter.locks import lock_names, lock_run, still_held
-from exporter.models import OPEN_STATES, ExportFile, ExportRun, State, Trigger
+from exporter.models import OPEN_STATES, STARTABLE_STATES, ExportFile, ExportRun, State, Trigger
 from exporter.naming import free_path
 from exporter.snapshot import Snapshot, snapshot
 from exporter.writing import Stopped, Written, write_dataset
@@ -30,11 +31,15 @@ class RunGone(RowhouseError):
     status = 404
 
 
+class RunSucceeded(Exception):
+    """Its files stand; writing them again would change what their rows say."""
+
+
 class RunHeld(Exception):
     """A worker taken for dead still holds the run's files; the job is tried again later."""
 
 
-def open_run(payload: dict[str, object], *, job_id: int) -> ExportRun:
+def open_run(payload: dict[str, Any], *, job_id: int) -> ExportRun:
     """Return the run a job is for; a scheduled one is made at its first try, once per hour.
 
     :raises RunGone: there is none.
@@ -55,22 +60,23 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
     """Decide which datasets go where, before the first byte is written; returns how many files that makes.
 
     A run that is tried again keeps its plan, so that it writes the same objects and no others.
+
+    :raises RunSucceeded: it has.
     """
     if not run.plan:
         lock_names()
         taken = _taken_paths(run)
         datasets = _datasets_of(run)
         run.plan = [{"dataset": one.pk, "path": free_path(one.slug, run.named_at, taken)} for one in datasets]
-    run.move(
-        old=(*OPEN_STATES, State.FAILED, State.CANCELLED),
-        new=State.RUNNING,
-        plan=run.plan,
-        started_at=now,
-        finished_at=None,
-        error_code="",
-        error="",
-    )
+    _start(run, plan=run.plan, started_at=now)
     return len(run.plan)
+
+
+def _start(run: ExportRun, **values: object) -> None:
+    if not run.move(
+        old=STARTABLE_STATES, new=State.RUNNING, finished_at=None, error_code="", error="", **values
+    ):
+        raise RunSucceeded(f"export run {run.pk} has succeeded already")
 
 
 def _datasets_of(run: ExportRun) -> list[Dataset]:
@@ -98,9 +104,11 @@ def write_files(
     Must run in one transaction. If any file fails, none of this run stays in the storage.
 
     :raises RunHeld: another process may still be writing them.
+    :raises RunSucceeded: they are written.
     """
     if not lock_run(run.pk):
         raise RunHeld(f"the files of export run {run.pk} are still being written by another process")
+    _start(run)
     paths = {file["dataset"]: file["path"] for file in run.plan}
     try:
         with snapshot(paths) as source:
@@ -145,12 +153,12 @@ def _remove(paths: Iterable[str]) -> None:
     for path in paths:
         try:
             storage.delete(storage.key_of(path))
-        except Exception:  # whatever the storage raises: the first failure is the one to tell
-            logger.warning("Could not remove the unfinished export %s", path, exc_info=True)
+        except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell
+            logger.warning("Could not remove the unfinished export %s (%s)", path, type(error).__name__)
 
 
 def end_run(
-    payload: dict[str, object], *, job_id: int, state: State, code: str, message: str, now: datetime
+    payload: dict[str, Any], *, job_id: int, state: State, code: str, message: str, now: datetime
 ) -> None:
     """Note that a run did not succeed, and remove what it may have written."""
     with suppress(RunGone):

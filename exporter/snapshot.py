@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
-from core.tenancy import current_tenant
+from core.tenancy import bind_connection
 from datasets.models import Dataset
 from exporter.sql import FIXED_SETTINGS
 
@@ -42,7 +42,7 @@ def snapshot(dataset_pks: Iterable[int]) -> Iterator[Snapshot]:
     """
     connection = connections[DEFAULT_DB_ALIAS].copy(ALIAS)
     connection.settings_dict["OPTIONS"]["isolation_level"] = ISOLATION_LEVEL_REPEATABLE_READ
-    connection.set_schema(current_tenant().schema)
+    bind_connection(connection)
     connections[ALIAS] = connection
     try:
         with transaction.atomic(using=ALIAS):

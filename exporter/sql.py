@@ -34,5 +34,6 @@ def header_row(spec: DatasetSpec) -> bytes:
 def copy_statement(spec: DatasetSpec) -> str:
     """Return the COPY of every record in the key's order (a dataset without a key: as they were added)."""
     cells = ", ".join(type_of(column).text_sql(f'"{column.name}"') for column in spec.columns)
-    order = ", ".join(f'"{name}"' for name in spec.key) or '"id"'
-    return f'COPY (SELECT {cells} FROM "{spec.table}" ORDER BY {order}) TO STDOUT (FORMAT csv)'
+    # By the table's columns: a bare name would mean the text in the list before, and 10 come before 9.
+    order = ", ".join(f'r."{name}"' for name in spec.key) or 'r."id"'
+    return f'COPY (SELECT {cells} FROM "{spec.table}" AS r ORDER BY {order}) TO STDOUT (FORMAT csv)'

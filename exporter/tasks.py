@@ -13,20 +13,22 @@ PRUNED_AT_ONCE = 200
 
 def run(work: Slice) -> Step:
     """Run one step of an export; the payload names its run or the hour it is for."""
-    match work.cursor.get("next", "begin"):
-        case "begin":
-            files = begin_run(open_run(work.payload, job_id=work.job_id), now=now())
-            return Step(done=False, cursor={"next": "write"}, total=files)
-        case "write":
-            with work.long_statement():
-                export = open_run(work.payload, job_id=work.job_id)
-                written = write_files(export, is_cancelled=work.is_cancelled, now=now)
-            following = "prune" if written is not None else "write"  # cancelled: the runner ends the job here
-            return Step(done=False, cursor={"next": following}, processed=written or 0)
-        case _:
-            with work.long_statement():
-                pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
-            return Step(done=len(pruned) < PRUNED_AT_ONCE, cursor={"next": "prune"})
+    export = open_run(work.payload, job_id=work.job_id)
+    following = work.cursor.get("next", "begin")
+    if following != "prune" and export.state == State.SUCCEEDED:
+        return Step(done=True)  # another job did this hour's export
+    if following == "begin":
+        return Step(done=False, cursor={"next": "write"}, total=begin_run(export, now=now()))
+    if following == "write":
+        with work.long_statement():
+            written = write_files(export, is_cancelled=work.is_cancelled, now=now)
+        # Cancelled: the runner ends the job before it would write again.
+        return Step(
+            done=False, cursor={"next": "write" if written is None else "prune"}, processed=written or 0
+        )
+    with work.long_statement():
+        pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
+    return Step(done=len(pruned) < PRUNED_AT_ONCE, cursor={"next": "prune"})
 
 
 def run_ended(work: Ended) -> None:

@@ -24,7 +24,4 @@ class ImporterConfig(AppConfig):
     }
 
     def ready(self) -> None:
-        from importlib.util import find_spec
-        if not all(find_spec(f"importer.{n}") for n in ("mapping", "validation")):
-            return  # TEMPORARY while these are being written
         from importer import signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded

@@ -74,7 +74,8 @@ def _merged(
     new, old, key = _texts(columns, "h"), _texts(columns, "p"), _texts(spec.key_columns, "h")
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT h.history_id, h.history_type, h.id, ARRAY[{key}]::text[], ARRAY[{old}]::text[], ARRAY[{new}]::text[]"
+            f"SELECT h.history_id, h.history_type, h.id,"
+            f" ARRAY[{key}]::text[], ARRAY[{old}]::text[], ARRAY[{new}]::text[]"
             f" FROM (SELECT * FROM {spec.history_table} WHERE history_change_reason = %s AND history_id > %s"
             " AND history_date >= %s AND (%s = '' OR history_type = %s) ORDER BY history_id LIMIT %s) h"
             f" LEFT JOIN LATERAL (SELECT * FROM {spec.history_table} b WHERE b.id = h.id"

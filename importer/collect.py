@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
@@ -13,6 +11,7 @@ from importer.dialect import Dialect
 from importer.issues import Issue
 from importer.models import ImportJob
 from importer.readers.csv import Chunk, Position
+from importer.readers.grammar import grammar_of
 from importer.stage import write_rejected
 from importer.staging import refused_table
 from importer.validation import Rejected
@@ -46,27 +45,16 @@ def _refusals(job: ImportJob, first: int, end: int) -> dict[int, list[tuple[str,
     return found
 
 
-def _keep(job: ImportJob, chunk: Chunk, dialect: Dialect, wanted: dict[int, list[tuple[str, str, str, str]]]) -> None:
+def _keep(
+    job: ImportJob, chunk: Chunk, dialect: Dialect, wanted: dict[int, list[tuple[str, str, str, str]]]
+) -> None:
     issues: list[Issue] = []
     rejected: list[Rejected] = []
-    for row, line, cells in records(chunk, dialect):
+    line = chunk.first_line
+    grammar = grammar_of(dialect.delimiter, dialect.quote)
+    for row, record in enumerate(grammar.records(chunk.data.decode()), start=chunk.first_row):
         if row in wanted:
             issues += [Issue(code, row, line, label, value, rule) for code, label, value, rule in wanted[row]]
-            rejected.append(Rejected(row, line, tuple(cells)))
+            rejected.append(Rejected(row, line, tuple(record.cells)))
+        line += record.lines
     write_rejected(job, issues, rejected)
-
-
-def records(chunk: Chunk, dialect: Dialect) -> Iterator[tuple[int, int, list[str | None]]]:
-    """Yield row, physical line and raw cells of each record of a chunk."""
-    reader = csv.reader(
-        io.StringIO(chunk.data.decode(), newline=""),
-        delimiter=dialect.delimiter,
-        quotechar=dialect.quote,
-        escapechar=dialect.escape,
-        doublequote=dialect.escape is None,
-        quoting=csv.QUOTE_NOTNULL,
-    )
-    line = chunk.first_line
-    for row, cells in enumerate(reader, start=chunk.first_row):
-        yield row, line, cells
-        line = chunk.first_line + reader.line_num

@@ -75,15 +75,16 @@ def sniff(head: bytes, *, overrides: Mapping[str, object] | None = None) -> Snif
     :raises BadOverride: a choice does not exist or does not fit the file.
     """
     chosen = {name: value for name, value in (overrides or {}).items() if value not in (None, "")}
+    doubts: tuple[str, ...] = ()
     if "encoding" in chosen:
-        encoding, doubts = chosen_encoding(str(chosen["encoding"]), head), ()
+        encoding = chosen_encoding(str(chosen["encoding"]), head)
     else:
         encoding, doubts = find_encoding(head)
     text = _utf8(head, encoding)
     quote = _chosen_quote(chosen)
     separator_row, named = _separator_line(text)
     delimiter = _chosen_delimiter(chosen) or named or _vote(text, quote)
-    records = _sample(text, grammar_of(delimiter, quote))
+    records = _sample(text, grammar_of(delimiter, quote), is_whole=len(head) < HEAD_BYTES)
     if not any(not record.is_blank for record in records):
         raise EmptyFile("The file is empty. Upload a file that has a header row and the rows below it.")
     header = find_header(records, after=separator_row, chosen=_chosen_header_row(chosen, len(records)))
@@ -106,19 +107,21 @@ def _utf8(head: bytes, encoding: str) -> bytes:
     try:
         text = codecs.getincrementaldecoder(encoding)(errors=errors).decode(raw)
     except UnicodeDecodeError as error:
-        raise BadOverride(f"The file cannot be read as {ENCODINGS[encoding]}. Choose another encoding.") from error
+        raise BadOverride(
+            f"The file cannot be read as {ENCODINGS[encoding]}. Choose another encoding."
+        ) from error
     return text.encode("utf-8", "surrogatepass")
 
 
-def _sample(text: bytes, grammar: Grammar, limit: int = SAMPLE_RECORDS) -> list[Record]:
+def _sample(text: bytes, grammar: Grammar, *, is_whole: bool = True) -> list[Record]:
     """Return the first complete records; the last one counts too when the file ends there."""
-    if len(text) < HEAD_BYTES and not text.endswith((b"\n", b"\r")):
+    if is_whole and not text.endswith((b"\n", b"\r")):
         text += b"\n"
     data = grammar.unify_line_ends(text)
     found: list[Record] = []
     for begin, end in grammar.bounds(data):
         found.extend(grammar.records(data[begin:end].decode("utf-8", "surrogatepass")))
-        if len(found) >= limit:
+        if len(found) >= SAMPLE_RECORDS:
             break
     if not found and data.strip():
         raise NotTabular(
@@ -133,7 +136,11 @@ def _vote(text: bytes, quote: str) -> str:
     scores = {}
     for delimiter in DELIMITERS:
         grammar = grammar_of(delimiter, quote)
-        sample = text[:SAMPLE_BYTES] if len(text) <= SAMPLE_BYTES else text[: text.rfind(b"\n", 0, SAMPLE_BYTES) + 1]
+        sample = (
+            text[:SAMPLE_BYTES]
+            if len(text) <= SAMPLE_BYTES
+            else text[: text.rfind(b"\n", 0, SAMPLE_BYTES) + 1]
+        )
         try:
             records = _sample(sample or text[:SAMPLE_BYTES], grammar)
         except NotTabular:
@@ -148,9 +155,9 @@ def _vote(text: bytes, quote: str) -> str:
 
 def _separator_line(text: bytes) -> tuple[int, str | None]:
     """Return (1, delimiter) when the first line is a spreadsheet's `sep=;`, else (0, None)."""
-    first = text[:8].splitlines()[:1]
-    if first and first[0][:4].lower() == b"sep=" and len(first[0]) == 5 and first[0][4:].decode("latin-1") in DELIMITERS:
-        return 1, first[0][4:].decode("latin-1")
+    first = (text[:8].splitlines() or [b""])[0].decode("latin-1")
+    if first[:4].lower() == "sep=" and first[4:] in DELIMITERS:
+        return 1, first[4:]
     return 0, None
 
 
@@ -177,7 +184,9 @@ def _chosen_delimiter(chosen: Mapping[str, object]) -> str | None:
         return None
     delimiter = {"\\t": "\t", "tab": "\t"}.get(str(chosen["delimiter"]), str(chosen["delimiter"]))
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\x00\x01' or delimiter.isalnum():
-        raise BadOverride(f"{delimiter!r} cannot be the delimiter. Choose a comma, semicolon, tab or vertical bar.")
+        raise BadOverride(
+            f"{delimiter!r} cannot be the delimiter. Choose a comma, semicolon, tab or vertical bar."
+        )
     return delimiter
 
 

@@ -95,7 +95,9 @@ def find_encoding(head: bytes) -> tuple[str, tuple[str, ...]]:
     if not bad:
         return "utf-8", ()
     if len(_MULTIBYTE.findall(head)) >= bad or _BROKEN_UTF8.search(head):
-        return "utf-8", (f"The file is UTF-8, but {bad} places in its beginning are not; those rows are refused.",)
+        return "utf-8", (
+            f"The file is UTF-8, but {bad} places in its beginning are not; those rows are refused.",
+        )
     return _guess(head)
 
 
@@ -115,7 +117,9 @@ def _guess(head: bytes) -> tuple[str, tuple[str, ...]]:
     sample = b"\n".join(_telling_lines(head))[:GUESS_BYTES]
     best = from_bytes(sample, cp_isolation=list(GUESSED), enable_fallback=False).best()
     if best is None:
-        raise EncodingDoubtful("The encoding of the file could not be told from its letters. Choose the encoding.")
+        raise EncodingDoubtful(
+            "The encoding of the file could not be told from its letters. Choose the encoding."
+        )
     name = _SAME[codecs.lookup(best.encoding).name]
     if name != "cp1252" and sample.decode("cp1252", "replace") == sample.decode(name, "replace"):
         name = "cp1252"  # the same text: take the name most people know

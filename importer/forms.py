@@ -30,7 +30,9 @@ def new_request_key() -> str:
 class UploadForm(forms.Form):
     """A file and where it goes. The hidden key makes a repeated submission find the first one's import."""
 
-    dataset = forms.ModelChoiceField(Dataset.objects.none(), widget=UnfoldAdminSelectWidget, empty_label="Choose")
+    dataset = forms.ModelChoiceField(
+        Dataset.objects.none(), widget=UnfoldAdminSelectWidget, empty_label="Choose"
+    )
     file = forms.FileField(
         label="CSV or Excel file",
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.tsv,.txt,.xlsx,text/csv"}),
@@ -58,7 +60,9 @@ class UploadForm(forms.Form):
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = access.datasets_for(user, "import").order_by("title")
         megabytes = settings.ROWHOUSE_UPLOAD_MAX_BYTES // 1024**2
-        self.fields["file"].help_text = f"Up to {megabytes} MiB. Nothing is written before you confirm the preview."
+        self.fields[
+            "file"
+        ].help_text = f"Up to {megabytes} MiB. Nothing is written before you confirm the preview."
 
     def clean_file(self) -> Any:
         if len(self.files.getlist("file")) > 1:
@@ -128,7 +132,9 @@ class ConfirmForm(forms.Form):
     """The decision: which preview was looked at, and what happens to a file with bad rows."""
 
     seen = forms.IntegerField(widget=forms.HiddenInput)
-    policy = forms.ChoiceField(choices=Policy.choices, required=False, widget=UnfoldAdminRadioSelectWidget)
+    policy = forms.ChoiceField(
+        label="The rejected rows", choices=Policy.choices, required=False, widget=UnfoldAdminRadioSelectWidget
+    )
 
 
 def _title(column: Any, key: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ from importer.reading import guess_reading
 
 CERTAIN_SCORE = 90
 SUGGESTED_SCORE = 70
+ALIKE_AS_A_WHOLE = 75
 Samples = Sequence[Sequence[str | None]]
 # Each line: words that mean the same in the head of a table.
 SYNONYMS: tuple[frozenset[str], ...] = tuple(
@@ -84,7 +85,7 @@ class Match:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        reading = {
+        reading: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in saved.get("reading", {}).items()
         }
@@ -98,9 +99,9 @@ def normalise(label: str) -> str:
     >>> normalise(" ISO_Country-Code*")
     'iso country code'
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
-    split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folded)
-    return " ".join(re.sub(r"[\W_]+", " ", split).split()) or folded.strip()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", label))
+    folded = unicodedata.normalize("NFKC", words.casefold())
+    return " ".join(re.sub(r"[\W_]+", " ", folded).split()) or folded.strip()
 
 
 def suggest(
@@ -114,7 +115,9 @@ def suggest(
     `saved` maps labels to physical columns, None for a label that was left out on purpose. A label that
     occurs again, or that fits two columns equally well, is matched with none.
     """
-    if _is_headless(labels) and not any(normalise(column.label) in map(normalise, labels) for column in columns):
+    if _is_headless(labels) and not any(
+        normalise(column.label) in map(normalise, labels) for column in columns
+    ):
         matches = _by_position(labels, columns)
     else:
         matches = _by_label(labels, columns, saved or {})
@@ -122,7 +125,10 @@ def suggest(
 
 
 def choose(
-    matches: Sequence[Match], chosen: Mapping[int, str | None], samples: Samples, columns: Sequence[ColumnSpec]
+    matches: Sequence[Match],
+    chosen: Mapping[int, str | None],
+    samples: Samples,
+    columns: Sequence[ColumnSpec],
 ) -> tuple[Match, ...]:
     """Return the matches with a person's choices, position to physical column; a chosen column leaves others."""
     taken = {name for name in chosen.values() if name is not None}
@@ -237,11 +243,9 @@ def _fuzzy(
     names: Sequence[str], matches: Sequence[Match | None], free: Mapping[str, str]
 ) -> Iterable[tuple[int, int, str]]:
     """Return (score, position, column), the best first; equals in the order of the file, then the dataset."""
-    from rapidfuzz import fuzz  # slow import  # noqa: PLC0415
-
     order = list(free)
     scored = [
-        (int(fuzz.WRatio(names[at], free[column])), at, column)
+        (_likeness(names[at], free[column]), at, column)
         for at, match in enumerate(matches)
         if match is None and len(names[at]) > 2
         for column in order
@@ -249,6 +253,14 @@ def _fuzzy(
     ]
     good = [item for item in scored if item[0] >= SUGGESTED_SCORE]
     return sorted(good, key=lambda item: (-item[0], item[1], order.index(item[2])))
+
+
+def _likeness(one: str, other: str) -> int:
+    """Return 0 to 100. A name within a longer one ("birth name") is alike, but never certainly the same."""
+    from rapidfuzz import fuzz  # slow import  # noqa: PLC0415
+
+    score = int(fuzz.WRatio(one, other))
+    return score if fuzz.ratio(one, other) >= ALIKE_AS_A_WHOLE else min(score, CERTAIN_SCORE - 1)
 
 
 def _read_by_sample(

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 
 from audit.actor import actor
-from audit.services import record
-from core.errors import RowhouseError
 from datasets import ddl
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer import plan, rights, services, staging
+from importer.mapping import Match
 from importer.models import ImportJob, State
 from importer.preview import DefinitionChanged, mapped_columns
-from importer.mapping import Match
 from importer.rights import NoLongerPermitted
 from importer.staging import plan_table, quoted, staging_table
 from jobs.kinds import Slice, Step
@@ -97,13 +95,14 @@ def _insert(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) ->
     if not job.created_rows:
         return 0
     names = [column.name for column in columns]
+    source = f"{staging_table(job.pk)} s"
+    if job.created_rows != job.staged_rows:
+        source += f" JOIN {plan_table(job.pk)} d USING (rn) WHERE d.op = '+'"
     # In the key's order: its index is then filled from left to right.
-    order = quoted(spec.key or ["rn"], "s.")
+    order = "" if plan.is_in_key_order(job, spec) else f" ORDER BY {quoted(spec.key or ['rn'], 's.')}"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {spec.table} ({quoted(names)}) SELECT {quoted(names, 's.')}"
-            f" FROM {staging_table(job.pk)} s JOIN {plan_table(job.pk)} d USING (rn)"
-            f" WHERE d.op = '+' ORDER BY {order}"
+            f"INSERT INTO {spec.table} ({quoted(names)}) SELECT {quoted(names, 's.')} FROM {source}{order}"
         )
         return int(cursor.rowcount)
 

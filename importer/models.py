@@ -210,7 +210,9 @@ class RejectedRow(models.Model):
 class SavedMapping(models.Model):
     """Which label went to which column the last time a file with these labels was imported."""
 
-    dataset = models.ForeignKey("datasets.Dataset", on_delete=models.DB_CASCADE, related_name="saved_mappings")
+    dataset = models.ForeignKey(
+        "datasets.Dataset", on_delete=models.DB_CASCADE, related_name="saved_mappings"
+    )
     fingerprint = models.CharField(max_length=64, help_text="sha256 of the file's labels in order")
     # {label: physical column name, or null for "skip"}.
     columns = models.JSONField()

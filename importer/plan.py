@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import connection
 
+from core import clock
 from datasets.columntypes import type_of
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer.models import ImportJob, Mode
 from importer.staging import plan_table, quoted, refused_table, staging_table
+
+LONGEST_TRANSACTION = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,9 @@ def find_refusals(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpe
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
         # The rows lie in the order of rn: a BRIN index costs next to nothing and serves the pages.
-        cursor.execute(f"CREATE INDEX IF NOT EXISTS {staging_table(job.pk)}_rn ON {staging_table(job.pk)} USING brin (rn)")
+        cursor.execute(
+            f"CREATE INDEX IF NOT EXISTS {staging_table(job.pk)}_rn ON {staging_table(job.pk)} USING brin (rn)"
+        )
         cursor.execute(f"ANALYZE {staging_table(job.pk)} ({quoted(['rn', *spec.key])})")
         cursor.execute(f"DROP TABLE IF EXISTS {refused_table(job.pk)}")
         cursor.execute(
@@ -43,7 +49,9 @@ def find_refusals(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpe
         return int(cursor.fetchone()[0])
 
 
-def _refusals(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> list[tuple[str, list[str]]]:
+def _refusals(
+    job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]
+) -> list[tuple[str, list[str]]]:
     key, staged, refused, table = spec.key_columns, staging_table(job.pk), refused_table(job.pk), spec.table
     into = f"INSERT INTO {refused} SELECT s.rn, %s, %s, left({_text(key)}, 200), "
     label = ", ".join(column.label for column in key)
@@ -141,6 +149,8 @@ def drift(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> i
     The version (xmin) of each record to change is part of the plan, so a record edited since counts even
     if the file would change it still.
     """
+    if not _is_touched(job, spec):
+        return 0
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
         cursor.execute(
@@ -148,6 +158,37 @@ def drift(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> i
             " WHERE (n.id, n.op, n.seen::text) IS DISTINCT FROM (d.id, d.op, d.seen::text)"
         )
         return int(cursor.fetchone()[0])
+
+
+def _is_touched(job: ImportJob, spec: DatasetSpec) -> bool:
+    """Return whether history has an entry the plan may not have seen. Cheap, and never a wrong no.
+
+    Every change leaves an entry with its transaction's number. Those below the snapshot's xmin were over when
+    the plan was made. The date keeps the search to the index's last pages; no transaction lasts a day here.
+    An old plan counts as touched: entries may have been pruned.
+    """
+    assert job.previewed_at is not None
+    if clock.now() - job.previewed_at > LONGEST_TRANSACTION:
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT EXISTS (SELECT FROM {spec.history_table} WHERE history_date > %s"
+            " AND history_xid >= pg_snapshot_xmin(%s::pg_snapshot))",
+            [job.previewed_at - LONGEST_TRANSACTION, job.snapshot],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def is_in_key_order(job: ImportJob, spec: DatasetSpec) -> bool:
+    """Return whether the file's rows come in the key's order, as far as statistics tell. Only speed hangs on it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT correlation FROM pg_stats WHERE schemaname = current_schema()"
+            " AND tablename = %s AND attname = %s",
+            [staging_table(job.pk), spec.key[0] if spec.key else "rn"],
+        )
+        found = cursor.fetchone()
+        return bool(found and found[0] is not None and found[0] > 0.99)
 
 
 def _plan_sql(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> str:

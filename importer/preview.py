@@ -6,29 +6,23 @@ rows and tables is written.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
-
 from audit.services import record
 from core import storage
 from core.errors import RowhouseError
 from datasets.spec import ColumnSpec, DatasetSpec
-from importer import gate, mapping, plan, services, staging
+from importer import mapping, plan, services, staging
 from importer.collect import collect
 from importer.dialect import Dialect, sniff_path
 from importer.issues import Issue, Unreadable
 from importer.models import PREVIEWING, ImportIssue, ImportJob, Mode, RejectedRow, SavedMapping, State
 from importer.readers.csv import Position, read_chunks
-try:
-    from importer.readers.xlsx import hazards_from_json, sheets, to_csv
-except ImportError:
-    pass  # TEMPORARY
+from importer.readers.xlsx import hazards_from_json, sheets, to_csv
 from importer.stage import stage
 from importer.validation import Validator
 from jobs.kinds import Slice, Step
@@ -111,7 +105,7 @@ def open_file(job: ImportJob, work: Slice) -> Step:
     matches = _matches(job)
     if found := _blocking(job, spec, matches):
         _keep_issues(job, found)
-        message = f"{found[0].rule} Choose where each label goes, then preview again."
+        message = _blocking_message(found)
         services.fail(job, old=PREVIEWING, new=State.PREVIEW_FAILED, code=found[0].code, message=message)
         return Step(done=True)
     staging.create(job.pk, mapped_columns(spec, matches))
@@ -120,16 +114,19 @@ def open_file(job: ImportJob, work: Slice) -> Step:
 
 def stage_rows(job: ImportJob, work: Slice) -> Step:
     """Validate and stage as many chunks as the slice has time for."""
-    reading = _reading(job)
+    reading = _reading(job, work)
     at = work.cursor.get("at")
     staged = stage(
-        job, reading.validator(), read_chunks(reading.path, reading.dialect, start=_position(at)), work.time_left
+        job,
+        reading.validator(),
+        read_chunks(reading.path, reading.dialect, start=_position(at)),
+        work.time_left,
     )
     job.save(update_fields=["read_rows", "staged_rows", "rejected_rows", "blank_rows", "issue_counts"])
     if staged.is_finished:
         return Step(done=False, cursor={"phase": "refuse"}, processed=staged.rows, total=job.read_rows)
     assert staged.end is not None
-    total = job.read_rows * os.path.getsize(reading.path) // max(staged.end.offset, 1)
+    total = job.read_rows * reading.path.stat().st_size // max(staged.end.offset, 1)
     cursor = {"phase": "stage", "at": staged.end.to_dict()}
     return Step(done=False, cursor=cursor, processed=staged.rows, total=total)
 
@@ -138,7 +135,7 @@ def refuse_rows(job: ImportJob, work: Slice) -> Step:
     """Find the rows that only the whole file or the table can refuse: repeated keys and the like."""
     if not staging.is_whole(job):
         return Step(done=False, cursor={})  # the database lost it in a crash: once more from the start
-    reading = _reading(job)
+    reading = _reading(job, work)
     with work.long_statement():
         found = plan.find_refusals(job, reading.spec, reading.columns)
     return Step(done=False, cursor={"phase": "collect" if found else "plan"}, total=job.read_rows)
@@ -146,7 +143,7 @@ def refuse_rows(job: ImportJob, work: Slice) -> Step:
 
 def collect_refused(job: ImportJob, work: Slice) -> Step:
     """Fetch the raw cells of the refused rows from the file, then take them out of the staging table."""
-    reading = _reading(job)
+    reading = _reading(job, work)
     chunks = read_chunks(reading.path, reading.dialect, start=_position(work.cursor.get("at")))
     end = collect(job, chunks, reading.dialect, work.time_left)
     job.save(update_fields=["rejected_rows", "issue_counts"])
@@ -162,7 +159,7 @@ def plan_rows(job: ImportJob, work: Slice) -> Step:
     """Make the plan: what would be created and changed, compared with the records there are now."""
     if not staging.is_whole(job):
         return Step(done=False, cursor={})
-    reading = _reading(job)
+    reading = _reading(job, work)
     with work.long_statement():
         counts, snapshot = plan.make(job, reading.spec, reading.columns)
     services.finish_preview(job, created=counts.created, updated=counts.updated, snapshot=snapshot)
@@ -215,7 +212,9 @@ def _convert(job: ImportJob, workbook: Path) -> None:
 
 
 def _overrides(job: ImportJob) -> dict[str, Any]:
-    given = {key: job.overrides[key] for key in ("encoding", "delimiter", "header_row") if key in job.overrides}
+    given = {
+        key: job.overrides[key] for key in ("encoding", "delimiter", "header_row") if key in job.overrides
+    }
     if job.kind == "xlsx":
         given |= {"encoding": "utf-8", "delimiter": ","}
     return given
@@ -225,14 +224,14 @@ def _suggestion(job: ImportJob, spec: DatasetSpec) -> tuple[mapping.Match, ...]:
     labels, samples = job.head["labels"], job.head["samples"]
     saved = job.overrides.get("columns")
     if saved is None:
-        kept = SavedMapping.objects.filter(dataset=job.dataset_id, fingerprint=services.fingerprint(labels)).first()
+        kept = SavedMapping.objects.filter(
+            dataset=job.dataset_id, fingerprint=services.fingerprint(labels)
+        ).first()
         saved = kept.columns if kept else None
     matches = mapping.suggest(labels, samples, spec.columns, saved)
     # A doubtful guess is shown, not used: a person chooses it or leaves it.
     doubtful = {match.position: None for match in matches if match.column and not match.is_certain}
-    return tuple(
-        match if match.position not in doubtful else unused(match) for match in matches
-    )
+    return tuple(match if match.position not in doubtful else unused(match) for match in matches)
 
 
 def unused(match: mapping.Match) -> mapping.Match:
@@ -255,6 +254,12 @@ def _blocking(job: ImportJob, spec: DatasetSpec, matches: tuple[mapping.Match, .
     return [issue for issue in found if issue.code != "missing-label" or issue.column in key]
 
 
+def _blocking_message(found: list[Issue]) -> str:
+    missing = [issue.column for issue in found if issue.code == "missing-label"]
+    said = f"No label of the file goes to {', '.join(missing)}." if missing else found[0].rule
+    return f"{said} Match the columns, then preview again."
+
+
 def _keep_issues(job: ImportJob, issues: list[Issue]) -> None:
     ImportIssue.objects.bulk_create(
         ImportIssue(
@@ -267,15 +272,17 @@ def _keep_issues(job: ImportJob, issues: list[Issue]) -> None:
     job.save(update_fields=["issue_counts"])
 
 
-def _reading(job: ImportJob) -> Reading:
+def _reading(job: ImportJob, work: Slice) -> Reading:
     if job.dataset.definition_version != job.definition_version:
         raise DefinitionChanged("The dataset's definition changed during the preview. Preview it again.")
+    with work.long_statement():  # another worker may have to download the file first
+        path = _csv_path(job)
     return Reading(
         job=job,
         spec=job.dataset.spec(),
         dialect=Dialect.from_dict(job.dialect),
         matches=_matches(job),
-        path=_csv_path(job),
+        path=path,
     )
 
 

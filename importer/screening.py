@@ -66,7 +66,9 @@ class Screen:
         frame = self._read(chunk)
         if frame is None:
             return None
-        checked = frame.select(self._fits.alias("fits"), self._holds_nothing.alias("nothing"), *self._verdicts)
+        checked = frame.select(
+            self._fits.alias("fits"), self._holds_nothing.alias("nothing"), *self._verdicts
+        )
         fits = checked["fits"]
         ragged = {} if fits.all() else self._ragged(chunk, frame, (~fits).arg_true().to_list())
         if ragged is None:
@@ -81,7 +83,9 @@ class Screen:
         for number, judge in enumerate(self._judges):
             values, unsure = checked[f"v{number}"], checked[f"u{number}"]
             if unsure.any():
-                values = _settle(judge, frame[self._names[judge.position]], values, unsure, screened.wrong, skipped)
+                values = _settle(
+                    judge, frame[self._names[judge.position]], values, unsure, screened.wrong, skipped
+                )
             screened.values.append(values.cast(pl.String))
         return screened
 

@@ -144,7 +144,8 @@ def set_mapping(
             raise UnknownColumn(f"The dataset has no column {sorted(unknown)[0]!r}; choose one of the list.")
         matches = [mapping.Match.from_dict(match) for match in job.mapping]
         job.mapping = [
-            match.to_dict() for match in mapping.choose(matches, chosen, job.head.get("samples", []), spec.columns)
+            match.to_dict()
+            for match in mapping.choose(matches, chosen, job.head.get("samples", []), spec.columns)
         ]
     job.save(update_fields=["overrides", "mapping", "sheet"])
     job.move(old=REMAPPABLE, new=State.CREATED, error_code="", error="", notice="")
@@ -294,7 +295,9 @@ def _gate(file: BinaryIO, name: str) -> str:
     limit = settings.ROWHOUSE_UPLOAD_MAX_BYTES
     file.seek(0, 2)
     if file.tell() > limit:
-        raise FileTooLarge(f"The file is larger than {limit // 1024**2} MiB. Split it, then upload its parts.")
+        raise FileTooLarge(
+            f"The file is larger than {limit // 1024**2} MiB. Split it, then upload its parts."
+        )
     file.seek(0)
     head = file.read(gate.HEAD_BYTES)
     file.seek(0)
@@ -324,7 +327,9 @@ def _same_sheet(job: ImportJob, wish: Mapping[str, Any]) -> bool:
 def _why_not_remappable(job: ImportJob) -> str:
     if job.state in (State.CREATED, State.PREVIEW_IN_PROGRESS):
         return "Its preview is running. Wait until it has finished, or cancel the import."
-    return f"This import is past its preview: {job.get_state_display()}. Upload the file again to map it anew."
+    return (
+        f"This import is past its preview: {job.get_state_display()}. Upload the file again to map it anew."
+    )
 
 
 def _why_not_confirmable(job: ImportJob, policy: str, seen: int | None) -> str | None:

@@ -21,7 +21,9 @@ from importer.validation import Checked, Rejected, Validator
 # Issues are counted without end; beyond this many per job they are not kept one by one. The rejected rows
 # themselves, with their problems, always are.
 KEPT_ISSUES = 100_000
-ISSUES_SQL = "COPY importer_importissue (job_id, code, row, line, \"column\", value, rule) FROM STDIN (FORMAT csv)"
+ISSUES_SQL = (
+    'COPY importer_importissue (job_id, code, row, line, "column", value, rule) FROM STDIN (FORMAT csv)'
+)
 REJECTS_SQL = "COPY importer_rejectedrow (job_id, row, line, cells, problem) FROM STDIN (FORMAT csv)"
 
 
@@ -87,9 +89,7 @@ def _count(job: ImportJob, checked: Checked) -> None:
     job.rejected_rows += len(checked.rejected)
     job.blank_rows += checked.blank
     if checked.issues:
-        job.issue_counts = dict(
-            Counter(job.issue_counts) + Counter(issue.code for issue in checked.issues)
-        )
+        job.issue_counts = dict(Counter(job.issue_counts) + Counter(issue.code for issue in checked.issues))
 
 
 def _beside(job: ImportJob, checked: Checked) -> list[tuple[str, bytes]]:

@@ -87,7 +87,9 @@ def sweep() -> list[str]:
             [f"^({'|'.join(PREFIXES)})_[0-9]+$"],
         )
         tables = {name: int(re.sub(r"\D", "", name)) for (name,) in cursor.fetchall()}
-    needed = set(ImportJob.objects.filter(pk__in=set(tables.values()), state__in=STAGED).values_list("pk", flat=True))
+    needed = set(
+        ImportJob.objects.filter(pk__in=set(tables.values()), state__in=STAGED).values_list("pk", flat=True)
+    )
     orphans = sorted(name for name, job_id in tables.items() if job_id not in needed)
     if orphans:
         with connection.cursor() as cursor:

@@ -69,7 +69,9 @@ class Validator:
     ) -> None:
         self.labels = tuple(match.label for match in matches)
         self.width = len(matches)
-        mapped = {match.column: (match.position, match.label, match.reading) for match in matches if match.column}
+        mapped = {
+            match.column: (match.position, match.label, match.reading) for match in matches if match.column
+        }
         self._judges = make_judges(spec, mapped)
         self.columns: tuple[ColumnSpec, ...] = tuple(judge.column for judge in self._judges)
         self._grammar = grammar_of(dialect.delimiter, dialect.quote)
@@ -133,7 +135,11 @@ class Validator:
 
         checked = Checked(blank=len(screened.blank))
         last = chunk.first_row + chunk.rows
-        marked = (row - chunk.first_row for row in (*self._hazards, *chunk.bad_rows) if chunk.first_row <= row < last)
+        marked = (
+            row - chunk.first_row
+            for row in (*self._hazards, *chunk.bad_rows)
+            if chunk.first_row <= row < last
+        )
         suspects = sorted({*marked, *screened.wrong, *screened.ragged}.difference(screened.blank))
         frame = screened.frame
         for at, fields in zip(suspects, frame[suspects].rows() if suspects else (), strict=True):
@@ -146,8 +152,8 @@ class Validator:
         rows = pl.int_range(chunk.first_row, last, eager=True).alias("rn")
         out = pl.DataFrame([rows, *(series.alias(f"v{n}") for n, series in enumerate(screened.values))])
         if left_out:
-            keep = pl.repeat(True, chunk.rows, dtype=pl.Boolean, eager=True)  # noqa: FBT003 -- a value
-            out = out.filter(keep.scatter(left_out, False))  # noqa: FBT003 -- a value
+            keep = pl.repeat(True, chunk.rows, dtype=pl.Boolean, eager=True)
+            out = out.filter(keep.scatter(left_out, False))
         checked.staged, checked.staged_rows = out.write_csv(include_header=False).encode(), out.height
         checked.rows = checked.staged_rows + len(checked.rejected)
         return checked
@@ -166,14 +172,14 @@ class Validator:
         if len(cells) > self.width:
             rule = f"The row has {len(cells)} cells, the header {self.width}. Quote cells that hold the delimiter."
             return Issue("extra-cell", row, line, "", shown(cells[self.width]), rule)
-        rule = f"The row has {len(cells)} cells, the header {self.width}. Add the missing cells, even if they are empty."
+        rule = f"The row has {len(cells)} cells, the header {self.width}. Add the missing cells, even empty ones."
         return Issue("missing-cell", row, line, self.labels[len(cells)], "", rule)
 
     def _not_text(self, cells: Cells, row: int, line: int, bad: BadBytes) -> Issue:
         found = next((at for at, cell in enumerate(cells) if cell and bad.word in cell), None)
         label = self.labels[found] if found is not None and found < self.width else ""
         value = shown(cells[found]) if found is not None else bad.word
-        rule = f"At byte {bad.offset:,} of the file stands {bad.word}, which is no text in its encoding. Correct the cell."
+        rule = f"At byte {bad.offset:,} of the file stands {bad.word}, no text in its encoding. Correct the cell."
         return Issue("encoding-error", row, line, label, value, rule)
 
 

@@ -53,5 +53,7 @@ def _imported(job: ImportJob) -> str:
         )
         if number
     ]
-    sentence = ", ".join(made) + "." if made else "No record changed: the file says what the records say already."
+    sentence = (
+        ", ".join(made) + "." if made else "No record changed: the file says what the records say already."
+    )
     return f"{sentence} {NEXT_AFTER_REJECTS}" if job.rejected_rows else sentence

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.shortcuts import render
 from django.urls import set_urlconf
 
+from core import logging
 from core.tenancy import TenantRef, bind_tenant, in_tenant, leave_tenant
 from tenants.models import Domain, Tenant
 from tenants.names import normal_host
@@ -28,10 +29,12 @@ class TenantMiddleware:
         leave_tenant()
         host = normal_host(request.META.get("HTTP_HOST", ""))
         if host in settings.ROWHOUSE_PUBLIC_HOSTS:
+            logging.bind_request("-")
             set_urlconf(settings.PUBLIC_SCHEMA_URLCONF)
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined] # Django reads it
             return self._answer(request, None)
         tenant = _tenant_of(host)
+        logging.bind_request(tenant.slug if tenant else "-")
         if tenant is None:
             return _notice(request, "Nothing here", "No Rowhouse answers at this address. Check its spelling.", 404)
         if tenant.state == Tenant.State.SUSPENDED:

@@ -12,6 +12,7 @@ from django.urls.resolvers import URLPattern, URLResolver
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 
+from accounts.models import User
 from accounts.sites import tenant_site
 from datasets import access, services, stats
 from datasets.admin.history import GuardedHistoryAdmin
@@ -22,10 +23,28 @@ from datasets.forms import NewColumnForm, NewColumnFormSet
 from datasets.models import Column, Dataset
 
 
-class NewColumns(TabularInline):  # type: ignore[misc]
-    """The columns of a dataset that is being defined."""
+class ColumnsInline(TabularInline):
+    """Columns have no rights of their own: they are part of their dataset."""
 
     model = Column
+    show_title = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("datasets.change_dataset"))
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None and bool(request.user.has_perm("datasets.add_dataset"))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class NewColumns(ColumnsInline):
+    """The columns of a dataset that is being defined."""
+
     form = NewColumnForm
     formset = NewColumnFormSet
     fields = ("label", "type", "is_required", "is_unique", "is_key", "precision", "scale", "choices")
@@ -34,17 +53,13 @@ class NewColumns(TabularInline):  # type: ignore[misc]
     verbose_name_plural = "columns"
 
 
-class Columns(TabularInline):  # type: ignore[misc]
+class Columns(ColumnsInline):
     """The columns of a dataset that exists: labels change without touching the table."""
 
-    model = Column
     fields = ("label", "type", "is_required", "is_unique", "rules")
     readonly_fields = ("type", "is_required", "is_unique", "rules")
     extra = 0
     can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Column]:
         return super().get_queryset(request).filter(is_retired=False)  # type: ignore[no-any-return]
@@ -69,7 +84,7 @@ class Columns(TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Dataset, site=tenant_site)
-class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):  # type: ignore[misc]
+class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     """Lists what a user may see; makes, renames and deletes through the services."""
 
     list_display = ("name", "records", "columns_in_use", "last_change", "definition")
@@ -199,11 +214,11 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):  # type: ignore[misc]
         dataset: Dataset = form.instance
         if change:
             labels = {row.instance.pk: row.instance.label for formset in formsets for row in formset.forms}
-            services.rename_dataset(dataset=dataset, title=dataset.title, labels=labels, by=request.user)
+            services.rename_dataset(dataset=dataset, title=dataset.title, labels=labels, by=_person(request))
         else:
             [columns] = formsets
             made = services.create_dataset(
-                title=dataset.title, columns=columns.columns(), key=columns.key(), by=request.user
+                title=dataset.title, columns=columns.columns(), key=columns.key(), by=_person(request)
             )
             dataset.__dict__.update(made.__dict__)
         for formset in formsets:  # what stock code reads to describe the change
@@ -225,11 +240,11 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     # ---- deleting
 
     def delete_model(self, request: HttpRequest, obj: Dataset) -> None:
-        services.delete_dataset(dataset=obj, by=request.user)
+        services.delete_dataset(dataset=obj, by=_person(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Dataset]) -> None:
         for dataset in queryset:
-            services.delete_dataset(dataset=dataset, by=request.user)
+            services.delete_dataset(dataset=dataset, by=_person(request))
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -244,6 +259,11 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):  # type: ignore[misc]
             shown.append(f"{dataset.title}: {label} records, their history, the rights and the imports")
         lacking = set() if self.has_delete_permission(request) else {"dataset"}
         return shown, {"datasets": len(datasets)}, lacking, []
+
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # the site lets nobody else in
+    return request.user
 
 
 def _attach_stats(datasets: Any) -> None:

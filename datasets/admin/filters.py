@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from decimal import Decimal
 from math import ceil, floor
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.timezone import make_aware
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
     ChoicesCheckboxFilter,
@@ -18,6 +20,7 @@ from unfold.contrib.filters.admin import (
     RangeDateTimeFilter,
     RangeNumericFilter,
 )
+from unfold.utils import parse_datetime_str
 
 from datasets.spec import ColumnSpec
 
@@ -51,7 +54,19 @@ class DateFilter(RangeDateFilter):
 
 
 class TimestampFilter(RangeDateTimeFilter):
-    """From and to; a date and a time each, in UTC."""
+    """From and to; a date and, if it is not the whole day, a time each, in UTC."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        for end, lookup, whole_day in (("from", "gte", "00:00:00"), ("to", "lte", "23:59:59")):
+            day = self.used_parameters.get(f"{self.parameter_name}_{end}_0")
+            if not day:
+                continue
+            time = self.used_parameters.get(f"{self.parameter_name}_{end}_1") or whole_day
+            moment = parse_datetime_str(f"{day} {time}")
+            if moment is None:
+                raise IncorrectLookupParameters("not a date and a time")
+            queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": make_aware(moment, UTC)})
+        return queryset
 
 
 class TextFilter(FieldTextFilter):

@@ -19,7 +19,7 @@ from simple_history.admin import SimpleHistoryAdmin
 from accounts.models import User
 
 
-class GuardedHistoryAdmin(SimpleHistoryAdmin):  # type: ignore[misc]
+class GuardedHistoryAdmin(SimpleHistoryAdmin):
     """SimpleHistoryAdmin bound to `get_queryset`; a revert needs the right to change."""
 
     # Whether a former version may be saved again from its page.

@@ -26,19 +26,15 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     found = []
     if "import" in rights:
         found.append(_link("Import a file", "importer_importjob_upload", "upload", query, is_primary=True))
-        found.append(_link("Imports", "importer_importjob_changelist", "history", _only(dataset)))
+        found.append(_link("Imports", "importer_importjob_changelist", "history", query))
     if "export" in rights:
-        found.append(_link("Exports", "exporter_exportfile_changelist", "download", _only(dataset)))
+        found.append(_link("Exports", "exporter_exportfile_changelist", "download", query))
     user = request.user
     if user.has_perm("datasets.view_dataset") or user.has_perm("datasets.change_dataset"):
         found.append(_link("Definition", "datasets_dataset_change", "tune", args=(dataset.pk,)))
     if user.has_perm("datasets.change_dataset"):
         found.append(_link("Permissions", "datasets_dataset_rights", "key", args=(dataset.pk,)))
     return [link for link in found if link]
-
-
-def _only(dataset: Dataset) -> str:
-    return f"?dataset__id__exact={dataset.pk}"
 
 
 def _link(

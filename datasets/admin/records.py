@@ -20,8 +20,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.urls.resolvers import URLPattern
+from django.utils.html import format_html
 from psycopg2.errors import QueryCanceled
 from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
 
 from audit.actor import actor
 from core.errors import RowhouseError
@@ -40,6 +42,7 @@ from datasets.rows import MODELS, RowBase
 from datasets.spec import ColumnSpec
 
 LIST_COLUMNS = 20
+UNBROKEN = ("integer", "decimal", "date", "timestamp")
 SEARCH_WORDS = 8
 SEARCH_CHARACTERS = 200
 DEFAULT_TIMEOUT_SECONDS = 15.0
@@ -66,7 +69,15 @@ class RecordConflict(RowhouseError):
     code = "record-conflict"
 
 
-class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):  # type: ignore[misc]
+class RecordsChangeList(ChangeList):
+    """A list whose count stands below it, with what it means; unfold would repeat the bare number above."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count
+
+
+class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     """List, add, change, delete and history of one dataset's records, for one request."""
 
     form = RecordForm
@@ -112,18 +123,23 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        links = record_links(request, self.dataset, self.rights)
         context = {
             "title": self.dataset.title,
-            "links": record_links(request, self.dataset, self.rights),
+            "links": links,
+            "may_import": any(link.is_primary for link in links),
             "dataset": self.dataset,
             "may_add": "add" in self.rights,
             **(extra_context or {}),
         }
         with limited_time():
-            response = super().changelist_view(request, context)
+            response: HttpResponse = super().changelist_view(request, context)
             if hasattr(response, "render"):
                 response.render()  # its queries run here, under the limit
         return response
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RecordsChangeList
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         return [_cell(column) for column in self.listed_columns()]
@@ -224,9 +240,10 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):  # type: ignore[misc]
 
     def require_in_scope(self, request: HttpRequest, object_id: str) -> None:
         # A deleted record has a history too: its versions are the dataset's, as it was itself.
-        if super().get_object(request, object_id) is None:
-            if not self.model.history.filter(id=int(object_id)).exists():  # type: ignore[attr-defined]
-                raise Http404
+        if super().get_object(request, object_id) is not None:
+            return
+        if not self.model.history.filter(id=int(object_id)).exists():
+            raise Http404
 
     def history_form_view(
         self,
@@ -250,7 +267,10 @@ def _cell(column: ColumnSpec) -> Callable[[RowBase], Any]:
         value = getattr(record, column.name)
         if value is None or column.type == "boolean":
             return value
-        return shorten(type_of(column).to_text(value))
+        text = shorten(type_of(column).to_text(value))
+        if column.type in UNBROKEN:
+            return format_html('<span class="whitespace-nowrap">{}</span>', text)
+        return text
 
     show.__name__ = column.name
     show.short_description = column.label  # type: ignore[attr-defined]
@@ -293,10 +313,16 @@ def limited_time() -> Iterator[None]:
 
 def row_urls(site: AdminSite) -> list[URLPattern]:
     """Return the pages of the records of any dataset, below `<dataset_id>/rows/`."""
-    return [
+    pages = [
         path(route, _view(site, method), name=f"datasets_row_{operation}")
         for operation, (route, method) in ROW_OPS.items()
     ]
+    # Stock `<path:object_id>/` would take anything else for a dataset's identifier.
+    return [*pages, path("<path:rest>", site.admin_view(_no_page))]
+
+
+def _no_page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    raise Http404
 
 
 def _view(site: AdminSite, method: str) -> Any:

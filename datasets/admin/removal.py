@@ -54,6 +54,6 @@ def _delete(modeladmin: RowsAdmin, request: HttpRequest, queryset: QuerySet[Any]
         # The same lock as a merge takes: two statements over many records in two orders could deadlock.
         with ddl.short_wait():
             ddl.lock_dataset(dataset.pk)
-        deleted = queryset.order_by()._raw_delete(queryset.db)  # type: ignore[attr-defined]
+        deleted = queryset.order_by()._raw_delete(queryset.db)
         record("datasets.records.deleted", actor=request.user, target=dataset, count=deleted)
     messages.success(request, f"{deleted:,} records deleted.")

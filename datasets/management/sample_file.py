@@ -35,7 +35,7 @@ def read_sample(path: Path) -> tuple[list[str], Iterator[list[str | None]]]:
         raise UnreadableSample(f"{path} is empty.")
     rows = _rows(path, delimiter_of(head))
     labels = [cell or "" for cell in next(rows)]
-    return labels, (row[: len(labels)] + [None] * (len(labels) - len(row)) for row in rows)
+    return labels, ([*row[: len(labels)], *[None] * (len(labels) - len(row))] for row in rows)
 
 
 def delimiter_of(head: str) -> str:
@@ -49,6 +49,8 @@ def _rows(path: Path, delimiter: str) -> Iterator[list[str | None]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NOTNULL, strict=True)
-            yield from (row for row in reader if row)
+            for row in reader:
+                if row:
+                    yield list(row)
     except (csv.Error, UnicodeDecodeError) as error:
         raise UnreadableSample(f"{path} cannot be read to its end: {error}.") from error

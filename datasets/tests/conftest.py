@@ -33,7 +33,10 @@ MakeDataset = Callable[..., Dataset]
 
 
 def make_dataset(
-    title: str = "Orders", columns: Sequence[NewColumn] = ORDERS, key: Sequence[str] = ("Order no",), **more: Any
+    title: str = "Orders",
+    columns: Sequence[NewColumn] = ORDERS,
+    key: Sequence[str] = ("Order no",),
+    **more: Any,
 ) -> Dataset:
     """Create a dataset in the current tenant."""
     return services.create_dataset(title=title, columns=columns, key=key, **more)

@@ -51,4 +51,4 @@ def page(client: Visitor, url: str, status: int = 200) -> str:
     """Return a page's HTML; it must answer with `status`."""
     answer = client.get(url)
     assert answer.status_code == status, answer.content[:2000]
-    return answer.content.decode()
+    return str(answer.content.decode())

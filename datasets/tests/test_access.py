@@ -62,7 +62,7 @@ def test_a_right_here_is_none_at_the_other_tenant(
         user = newcomer("guest@acme.example")
         services.grant_right(right="view", to=user, dataset=twins["acme"])
     with in_tenant(globex):
-        assert User.objects.create_user("guest@globex.example", id=user.pk + 1000)
+        User.objects.create_user("guest@globex.example", id=user.pk + 1000)
         theirs = User.objects.get(email="guest@globex.example")
         assert access.rights_of(theirs, twins["globex"]) == frozenset()
 
@@ -113,7 +113,12 @@ def test_who_may_only_view_changes_nothing_by_any_form(
     assert viewer.post(rows_url(orders, record.pk, "history", version.pk), form).status_code == 403
     assert viewer.post(rows_url(orders, record.pk, "delete"), {"post": "yes"}).status_code == 403
     assert viewer.post(rows_url(orders, "add"), form).status_code == 403
-    selected = {"action": "delete_selected", "_selected_action": [record.pk], "confirmed": "yes", "count": "1"}
+    selected = {
+        "action": "delete_selected",
+        "_selected_action": [record.pk],
+        "confirmed": "yes",
+        "count": "1",
+    }
     viewer.post(rows_url(orders), selected)
     record.refresh_from_db()
     assert (str(record), record.history.count()) == ("A", 2)

@@ -44,13 +44,17 @@ def test_two_threads_in_two_tenants_get_their_own_content_type(committed_tenants
 def _renumber(ref: TenantRef) -> None:
     ours = "(SELECT id FROM django_content_type WHERE app_label = 'datasets' AND model = 'dataset')"
     with in_tenant(ref), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"UPDATE auth_permission SET content_type_id = content_type_id + 1000 WHERE content_type_id = {ours}")
+        cursor.execute(
+            f"UPDATE auth_permission SET content_type_id = content_type_id + 1000 WHERE content_type_id = {ours}"
+        )
         cursor.execute(f"UPDATE django_content_type SET id = id + 1000 WHERE id = {ours}")
 
 
 def _id_by_query(ref: TenantRef) -> int:
     with in_tenant(ref), connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM django_content_type WHERE app_label = 'datasets' AND model = 'dataset'")
+        cursor.execute(
+            "SELECT id FROM django_content_type WHERE app_label = 'datasets' AND model = 'dataset'"
+        )
         return int(cursor.fetchone()[0])
 
 

@@ -26,7 +26,8 @@ def copy_in(dataset: Dataset, *orders: str) -> None:
     column = name_of(dataset, "Order no")
     with connection.cursor() as cursor:
         cursor.copy_expert(
-            f'COPY "ds_{dataset.pk}" ("{column}") FROM STDIN', io.StringIO("".join(f"{one}\n" for one in orders))
+            f'COPY "ds_{dataset.pk}" ("{column}") FROM STDIN',
+            io.StringIO("".join(f"{one}\n" for one in orders)),
         )
 
 
@@ -63,7 +64,10 @@ def test_an_upsert_records_what_it_inserted_and_changed_and_nothing_else(orders:
             f" ON CONFLICT ({order}) DO UPDATE SET {pieces} = excluded.{pieces}"
             f" WHERE {table}.{pieces} IS DISTINCT FROM excluded.{pieces}"
         )
-    assert sorted((kind, order) for kind, _, _, order in versions(orders)[2:]) == [("+", "new"), ("~", "changed")]
+    assert sorted((kind, order) for kind, _, _, order in versions(orders)[2:]) == [
+        ("+", "new"),
+        ("~", "changed"),
+    ]
 
 
 def test_nothing_is_recorded_of_what_was_rolled_back(orders: Dataset, acme: TenantRef) -> None:

@@ -16,12 +16,14 @@ from datasets.tests.conftest import ORDERS, add_record, make_dataset, name_of
 from datasets.tests.pages import Visitor, page, posted, rows_url
 
 RESERVED = (
-    "select user order pk id _state objects save history history_id history_date history_user class None"
-    " __init__ _meta DoesNotExist xmin ctid tableoid oid c1 spec delete clean e q p o all %s %(name)s {} {c}"
-).split()
+    *("select", "user", "order", "pk", "id", "_state", "objects", "save", "history", "history_id"),
+    *("history_date", "history_user", "class", "None", "__init__", "_meta", "DoesNotExist", "xmin"),
+    *("ctid", "tableoid", "oid", "c1", "spec", "delete", "clean", "e", "q", "p", "o", "all"),
+    *("%s", "%(name)s", "{}", "{c}"),
+)
 PAYLOADS = (
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "<img x-data x-init=alert(1)>",
     "{{ 7*7 }}",
     "{% load x %}",
@@ -42,7 +44,10 @@ def test_reserved_words_are_labels_like_any_other(as_acme: TenantRef, at_acme: V
     for parts in ((), (record.pk, "change"), (record.pk, "history"), (record.pk, "delete")):
         page(at_acme, rows_url(dataset, *parts))
     assert at_acme.post(rows_url(dataset, "add"), values).status_code == 200
-    assert "Another record has this key (select)." in at_acme.post(rows_url(dataset, "add"), values).content.decode()
+    assert (
+        "Another record has this key (select)."
+        in at_acme.post(rows_url(dataset, "add"), values).content.decode()
+    )
 
 
 @pytest.mark.case("N03", "N12")
@@ -53,11 +58,16 @@ def test_labels_equal_in_63_bytes_are_two_columns(as_acme: TenantRef) -> None:
         **{name_of(dataset, long + "x"): "1", name_of(dataset, long + "y"): "2"}
     )
     record.refresh_from_db()
-    assert (record.text_of(name_of(dataset, long + "x")), record.text_of(name_of(dataset, long + "y"))) == ("1", "2")
+    assert (record.text_of(name_of(dataset, long + "x")), record.text_of(name_of(dataset, long + "y"))) == (
+        "1",
+        "2",
+    )
 
 
 @pytest.mark.case("N04")
-@pytest.mark.parametrize(("length", "is_allowed"), [(0, False), (1, True), (255, True), (256, False), (10_000, False)])
+@pytest.mark.parametrize(
+    ("length", "is_allowed"), [(0, False), (1, True), (255, True), (256, False), (10_000, False)]
+)
 def test_a_label_has_1_to_255_characters(as_acme: TenantRef, length: int, is_allowed: bool) -> None:
     columns = [NewColumn("x" * length)]
     if is_allowed:
@@ -123,8 +133,8 @@ def test_markup_is_inert_wherever_it_stands(as_acme: TenantRef, at_acme: Visitor
     ]
     pages.append(at_acme.post(rows_url(dataset), selected).content.decode())
     pages.append(page(at_acme, rows_url(dataset) + "?q=%3Cscript%3Ealert(1)%3C/script%3E"))
-    for tail in ("", f"{dataset.pk}/change/", f"{dataset.pk}/rights/", f"{dataset.pk}/history/", f"{dataset.pk}/delete/"):
-        pages.append(page(at_acme, f"/admin/datasets/dataset/{tail}"))
+    tails = [f"{dataset.pk}/{operation}/" for operation in ("change", "rights", "history", "delete")]
+    pages += [page(at_acme, f"/admin/datasets/dataset/{tail}") for tail in ("", *tails)]
     for html in pages:
         for payload in PAYLOADS[:3]:
             assert payload not in html

@@ -58,7 +58,8 @@ def test_classes_of_datasets_whose_pages_were_visited_die_too(
 
 
 def test_threads_get_the_class_they_asked_for() -> None:
-    cache, wrong = ModelCache(5), []
+    cache = ModelCache(5)
+    wrong: list[int] = []
 
     def ask(first: int) -> None:
         for pk in range(first, first + 40):
@@ -83,7 +84,7 @@ def test_equal_specs_share_a_class_and_a_changed_one_does_not() -> None:
 def test_records_can_be_pickled_and_copied(orders: Dataset) -> None:
     record = add_record(orders, Order_no="A", Pieces=3)
     MODELS.clear()
-    again = pickle.loads(pickle.dumps(record))  # noqa: S301 -- our own bytes
+    again = pickle.loads(pickle.dumps(record))
     pieces = name_of(orders, "Pieces")
     assert (again.pk, getattr(again, pieces), str(again)) == (record.pk, 3, "A")
     assert again._meta.db_table == record._meta.db_table
@@ -120,6 +121,6 @@ def test_the_same_number_at_two_tenants_is_two_classes(
 
 
 def test_a_built_class_reads_and_writes_no_global_state() -> None:
-    before = len(apps._pending_operations)  # type: ignore[attr-defined]
+    before = len(apps._pending_operations)
     build_model(spec_of(5))
-    assert len(apps._pending_operations) == before  # type: ignore[attr-defined]
+    assert len(apps._pending_operations) == before

@@ -64,7 +64,8 @@ find_uv() { # Print a uv: the one on PATH, the one fetched earlier, or one fetch
         base=$(any_python "$1")
         [ -n "$base" ] || fail "no Python 3 and no uv was found; install either of them (Debian: apt-get install python3-venv)."
         say "setup: fetching uv with $base"
-        fetch_uv "$base" "$home" || fail "uv could not be installed with $base; see the lines above, or put uv on PATH."
+        fetch_uv "$base" "$home" || { [ -n "$1" ] && fetch_uv "$1" "$home"; } ||
+            fail "uv could not be installed with $base; see the lines above (Debian: apt-get install python3-venv), or put uv on PATH."
     fi
     printf '%s\n' "$home/bin/uv"
 }
@@ -72,13 +73,12 @@ find_uv() { # Print a uv: the one on PATH, the one fetched earlier, or one fetch
 fetch_uv() { # Install uv below "$2" with the Python "$1". Debian's python3 may have pip and no venv, or the other way round.
     rm -rf "$2"
     mkdir -p "$(dirname "$2")"
-    log="$2.log"
-    if "$1" -I -m venv "$2" >"$log" 2>&1; then
+    if complaint=$("$1" -I -m venv "$2" 2>&1); then
         "$2/bin/python" -m pip install --quiet --no-user 'uv>=0.5' >&2
-    elif rm -rf "$2" && "$1" -m pip --version >>"$log" 2>&1; then
+    elif rm -rf "$2" && "$1" -m pip --version >/dev/null 2>&1; then
         "$1" -m pip install --quiet --no-user --target "$2" 'uv>=0.5' >&2
     else
-        cat "$log" >&2
+        say "$complaint"
         return 1
     fi
 }
@@ -90,9 +90,10 @@ follow_pip() { # uv does not read pip's configuration; a company's mirror and ce
     fi
     [ -z "${PIP_CERT:-}" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
     export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}"
-    cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}}}
-    if [ ! -w "$cache" ]; then
-        export UV_CACHE_DIR="$root/.rowhouse/cache/uv" UV_PYTHON_INSTALL_DIR="$root/.rowhouse/cache/python"
+    home=${HOME:-/nonexistent}
+    if [ ! -w "$home" ] && [ ! -w "${XDG_CACHE_HOME:-$home/.cache}" ]; then # an account without a home
+        export UV_CACHE_DIR="${UV_CACHE_DIR:-$root/.rowhouse/cache/uv}"
+        export UV_PYTHON_INSTALL_DIR="${UV_PYTHON_INSTALL_DIR:-$root/.rowhouse/cache/python}"
     fi
 }
 

@@ -12,14 +12,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from accounts.models import User
 from accounts.sites import tenant_site
 from exporter import services
 from exporter.admin import pages
-from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
+from exporter.admin.filters import DatasetFilter, DayFilter, StoredFilter, TriggerFilter
 from exporter.models import ExportFile, ExportRun, State
 
 STATE_COLOURS = {
@@ -70,7 +70,7 @@ class ExportFileAdmin(ReadOnlyAdmin):
         "age",
         "download",
     )
-    list_filter = (DatasetFilter, TriggerFilter, StoredFilter, ("created_at", RangeDateFilter))
+    list_filter = (DatasetFilter, TriggerFilter, StoredFilter, ("created_at", DayFilter))
     search_fields = ("dataset_title", "dataset_slug", "key", "sha256")
     search_help_text = "Dataset, file name or sha256"
     fields = (
@@ -98,7 +98,8 @@ class ExportFileAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         last = services.last_ended_run()
         shown = {"title": "Exports", "last_failed": last if last and last.state == State.FAILED else None}
-        return super().changelist_view(request, {**shown, **(extra_context or {})})
+        page: HttpResponse = super().changelist_view(request, {**shown, **(extra_context or {})})
+        return page
 
     @admin.display(description="trigger", ordering="run__trigger")
     def trigger(self, file: ExportFile) -> str:
@@ -158,13 +159,13 @@ class ExportRunAdmin(ReadOnlyAdmin):
     list_filter = (
         ("state", ChoicesDropdownFilter),
         ("trigger", ChoicesDropdownFilter),
-        ("created_at", RangeDateFilter),
+        ("created_at", DayFilter),
     )
     search_fields = ("error", "error_code", "requested_by__email")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ExportRun]:
         counts = {"n_files": Count("files"), "n_rows": Sum("files__rows"), "n_bytes": Sum("files__bytes")}
-        return super().get_queryset(request).annotate(**counts).order_by("-created_at", "-pk")
+        return ExportRun.objects.annotate(**counts).order_by("-created_at", "-pk")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

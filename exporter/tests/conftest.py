@@ -30,11 +30,11 @@ def committed_pair(django_db_setup: None, django_db_blocker: DjangoDbBlocker) ->
         for slug in SLUGS:
             owner = f"owner@{slug}.example"
             tenant = request_tenant(slug=slug, name=slug, owner_email=owner, provision_now=True)
-            provision_tenant(tenant=tenant, owner_password="correct horse battery")  # noqa: S106 -- a test's
+            provision_tenant(tenant=tenant, owner_password="correct horse battery")
             refs.append(tenant.ref)
             with in_tenant(tenant.ref):
                 for role in ("editor", "viewer"):
-                    create_user(email=f"{role}@{slug}.example", password="-", role=role)  # noqa: S106
+                    create_user(email=f"{role}@{slug}.example", password="-", role=role)
     yield refs
     with django_db_blocker.unblock():
         leave_tenant()

@@ -48,7 +48,9 @@ def insert(dataset: Dataset, rows: Sequence[Row]) -> None:
     names = ", ".join(f'"{one.name}"' for one in spec.columns)
     places = ", ".join(["%s"] * len(spec.columns))
     with connection.cursor() as cursor:
-        cursor.executemany(f'INSERT INTO "{spec.table}" ({names}) VALUES ({places})', [list(row) for row in rows])
+        cursor.executemany(
+            f'INSERT INTO "{spec.table}" ({names}) VALUES ({places})', [list(row) for row in rows]
+        )
 
 
 def export(by: User | None = None, datasets: Sequence[Dataset] | None = None) -> ExportRun:
@@ -67,7 +69,9 @@ def content(file: ExportFile) -> bytes:
 
 def parsed(data: bytes) -> list[list[str | None]]:
     """Parse as Python's csv does, an empty cell without quotes being None."""
-    return [list(row) for row in csv.reader(io.StringIO(data.decode(), newline=""), quoting=csv.QUOTE_NOTNULL)]
+    return [
+        list(row) for row in csv.reader(io.StringIO(data.decode(), newline=""), quoting=csv.QUOTE_NOTNULL)
+    ]
 
 
 def stored_file(

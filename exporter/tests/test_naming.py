@@ -30,7 +30,9 @@ def test_a_second_file_of_one_second_has_another_name() -> None:
 
 
 @pytest.mark.case("T17")
-@pytest.mark.parametrize("slug", ["", "..", "a/b", "a\\b", "/a", "A", "a.b", "ä", "a\n", "%2e%2e", "-a", "．．"])
+@pytest.mark.parametrize(
+    "slug", ["", "..", "a/b", "a\\b", "/a", "A", "a.b", "ä", "a\n", "%2e%2e", "-a", "．．"]
+)
 def test_a_slug_that_could_leave_its_folder_is_refused(slug: str) -> None:
     with pytest.raises(ValueError, match="slug"):
         export_path(slug, AT)

@@ -67,7 +67,9 @@ def test_the_history_can_be_searched_and_filtered(as_acme: TenantRef, client_of:
 
 
 @pytest.mark.case("T08", "O11")
-def test_the_history_lists_only_the_tenants_own_files(acme: TenantRef, globex: TenantRef, client_of: Any) -> None:
+def test_the_history_lists_only_the_tenants_own_files(
+    acme: TenantRef, globex: TenantRef, client_of: Any
+) -> None:
     with in_tenant(globex):
         theirs = stored_file(dataset_with(slug="theirs"))
     with in_tenant(acme):
@@ -110,9 +112,13 @@ def test_export_now_starts_a_run_of_the_chosen_datasets(as_acme: TenantRef, clie
     response = client.post(f"{RUNS}now/", {"datasets": [orders.pk]})
 
     with in_tenant(as_acme):
-        run = ExportRun.objects.get()
+        run = ExportRun.objects.select_related("requested_by").get()
     assert (response.status_code, response["Location"]) == (302, f"{RUNS}{run.pk}/change/")
-    assert (run.trigger, run.chosen, run.requested_by.email) == (Trigger.MANUAL, [orders.pk], "owner@acme.example")
+    assert (run.trigger, run.chosen, run.requested_by.email) == (
+        Trigger.MANUAL,
+        [orders.pk],
+        "owner@acme.example",
+    )
     assert "Waiting for its turn" in page(client, f"{RUNS}{run.pk}/change/")
 
 
@@ -151,7 +157,11 @@ def test_a_dataset_of_nobody_or_not_ones_own_cannot_be_chosen(as_acme: TenantRef
 def failed_run() -> ExportRun:
     slot = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     return ExportRun.objects.create(
-        trigger=Trigger.SCHEDULED, slot=slot, state=State.FAILED, error_code="unexpected", error="The disk <is> full."
+        trigger=Trigger.SCHEDULED,
+        slot=slot,
+        state=State.FAILED,
+        error_code="unexpected",
+        error="The disk <is> full.",
     )
 
 
@@ -179,7 +189,9 @@ def test_a_run_shows_its_files(as_acme: TenantRef, client_of: Any) -> None:
     shown = page(client_of(as_acme), f"{RUNS}{file.run_id}/change/")
 
     assert file.file_name in shown
-    assert reverse("admin:exporter_exportfile_download", args=[file.pk], urlconf="rowhouse.urls_tenant") in shown
+    assert (
+        reverse("admin:exporter_exportfile_download", args=[file.pk], urlconf="rowhouse.urls_tenant") in shown
+    )
 
 
 @pytest.mark.case("O07")
@@ -190,5 +202,11 @@ def test_titles_are_inert_on_every_page(as_acme: TenantRef, client_of: Any) -> N
     file = stored_file(dataset)
     client = client_of(as_acme)
 
-    for address in (HISTORY, RUNS, f"{RUNS}now/", f"{RUNS}{file.run_id}/change/", f"{HISTORY}{file.pk}/change/"):
+    for address in (
+        HISTORY,
+        RUNS,
+        f"{RUNS}now/",
+        f"{RUNS}{file.run_id}/change/",
+        f"{HISTORY}{file.pk}/change/",
+    ):
         assert "<img src=x" not in page(client, address)

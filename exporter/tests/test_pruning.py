@@ -75,7 +75,16 @@ def test_pruning_touches_nothing_but_what_the_tenants_own_rows_name(pair: list[T
 
 @pytest.mark.case("T17")
 @pytest.mark.parametrize(
-    "key", ["globex/exports/x.csv", "acme2/exports/x.csv", "acme/../globex/x.csv", "/etc/passwd", "acme", "", "acme//x"]
+    "key",
+    [
+        "globex/exports/x.csv",
+        "acme2/exports/x.csv",
+        "acme/../globex/x.csv",
+        "/etc/passwd",
+        "acme",
+        "",
+        "acme//x",
+    ],
 )
 def test_a_key_tampered_with_in_the_database_deletes_nothing(as_acme: TenantRef, key: str) -> None:
     from django.core.exceptions import SuspiciousFileOperation  # noqa: PLC0415 -- beside its one use

@@ -39,13 +39,23 @@ def test_only_the_newest_files_of_each_dataset_stay() -> None:
 @pytest.mark.case("O14")
 def test_the_newest_good_file_stays_however_old_it_is() -> None:
     years_ago = NOW - timedelta(days=2000)
-    good, damaged = Candidate(1, "orders", years_ago), Candidate(2, "orders", years_ago + timedelta(1), is_good=False)
+    good, damaged = (
+        Candidate(1, "orders", years_ago),
+        Candidate(2, "orders", years_ago + timedelta(1), is_good=False),
+    )
 
     assert expired([good, damaged], Policy(30, 1), now=NOW) == [damaged]
 
 
 def test_zero_switches_a_limit_off() -> None:
-    assert expired([Candidate(1, "orders", NOW - timedelta(days=9999)), *hourly(3, first_pk=2)], Policy(0, 0), now=NOW) == []
+    assert (
+        expired(
+            [Candidate(1, "orders", NOW - timedelta(days=9999)), *hourly(3, first_pk=2)],
+            Policy(0, 0),
+            now=NOW,
+        )
+        == []
+    )
 
 
 def test_a_negative_limit_is_refused() -> None:
@@ -71,7 +81,9 @@ def test_the_policys_promise_holds_for_any_history(files: list[Candidate], polic
     kept = [file for file in files if file not in gone]
     oldest_kept = NOW - timedelta(days=policy.keep_days)
     for group in {file.group for file in files}:
-        mine = sorted((f for f in files if f.group == group), key=lambda f: (f.created_at, f.pk), reverse=True)
+        mine = sorted(
+            (f for f in files if f.group == group), key=lambda f: (f.created_at, f.pk), reverse=True
+        )
         last_good = next((file for file in mine if file.is_good), None)
         within = mine[: policy.keep_count] if policy.keep_count else mine
         for file in mine:

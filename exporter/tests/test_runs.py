@@ -19,7 +19,7 @@ from core.clock import now
 from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
 from exporter.models import ExportFile, ExportRun, Fault, State, Trigger
-from exporter.running import RunHeld, begin_run, write_files
+from exporter.running import RunHeld, RunSucceeded, begin_run, write_files
 from exporter.services import ExportBusy, NothingToExport, cancel_export, request_export, verify_exports
 from exporter.tests.helpers import content, dataset_with, export, insert, parsed
 from jobs import services as jobs
@@ -47,7 +47,7 @@ def another_connection(tenant: TenantRef) -> Iterator[Any]:
 def scheduled(slot: datetime = SLOT) -> int:
     """Submit the hour's job as the dispatcher does and run it; returns the job's number."""
     job = jobs.submit("exporter.run", target=slot.isoformat(), payload={"slot": slot.isoformat()})
-    jobs.run_until_done(job.pk)
+    assert jobs.run_until_done(job.pk).state == "DONE"
     return job.pk
 
 
@@ -76,10 +76,10 @@ def test_all_files_of_a_run_show_one_moment(t1: TenantRef) -> None:
     with another_connection(t1) as aside:
 
         def change_both() -> bool:  # called when each file's first bytes arrive
-            note = [one.spec().columns[1].name for one in (first, second)]
-            aside.execute(
-                f'BEGIN; UPDATE ds_{first.pk} SET {note[0]} = \'after\'; UPDATE ds_{second.pk} SET {note[1]} = \'after\'; COMMIT'
-            )
+            changes = [
+                f"UPDATE ds_{one.pk} SET {one.spec().columns[1].name} = 'after'" for one in (first, second)
+            ]
+            aside.execute("; ".join(["BEGIN", *changes, "COMMIT"]))
             return False
 
         assert write(run, change_both) == 2
@@ -102,12 +102,15 @@ def test_a_scheduled_run_exists_once_per_hour(t1: TenantRef) -> None:
     dataset_with([["1", "a"]])
 
     job = scheduled()
+    before = ExportFile.objects.get()
     scheduled()  # the same hour again, by another job
 
     run = ExportRun.objects.get()
     assert (run.trigger, run.slot, run.state, run.job_id) == (Trigger.SCHEDULED, SLOT, State.SUCCEEDED, job)
     assert stored_keys() == ["t1/exports/orders/2026/11/20/orders_20261120T230000Z.csv"]
-    assert ExportFile.objects.count() == 1
+    assert (ExportFile.objects.get(), ExportFile.objects.get().sha256) == (before, before.sha256)
+    with pytest.raises(RunSucceeded):
+        write(run)
 
 
 @pytest.mark.case("I04")
@@ -142,7 +145,7 @@ def test_a_failure_in_the_middle_leaves_no_object_and_a_failed_run(t1: TenantRef
     assert (run.state, run.error_code, run.files.count()) == (State.FAILED, "unexpected", 0)
     assert "Something unexpected" in run.error
     assert [file for file in (tmp_path / "storage").rglob("*") if file.is_file()] == [blocked]
-    assert Event.objects.filter(name="exporter.run.failed").count() == 1
+    assert Event.objects.filter(name="exporter.run.failed", target_id=str(run.pk)).count() == 1
 
 
 def test_a_failed_run_succeeds_when_its_job_is_tried_again(t1: TenantRef, tmp_path: Path) -> None:
@@ -169,6 +172,7 @@ def test_a_run_whose_files_another_process_still_writes_waits(t1: TenantRef) -> 
         aside.execute("SELECT pg_advisory_lock(hashtext(%s), %s)", [f"exporter.run:{t1.schema}", run.pk])
         with pytest.raises(RunHeld):
             write(run)
+        aside.execute("SELECT pg_advisory_unlock_all()")
     assert stored_keys() == []
 
     assert write(run) == 1

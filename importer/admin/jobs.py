@@ -31,7 +31,7 @@ LABELS = {
 }
 
 
-class DatasetFilter(DropdownFilter):  # type: ignore[misc]
+class DatasetFilter(DropdownFilter):
     """Offers the datasets a person may see, and no other title."""
 
     title = "dataset"
@@ -46,11 +46,11 @@ class DatasetFilter(DropdownFilter):  # type: ignore[misc]
 
 
 @admin.register(ImportJob, site=tenant_site)
-class ImportJobAdmin(ModelAdmin):  # type: ignore[misc]
+class ImportJobAdmin(ModelAdmin):
     """Lists imports; everything that is done with one is done on its own pages."""
 
     list_display = (
-        "file", "dataset", "state_label", "who", "read", "created", "updated", "unchanged", "rejected", "created_at",
+        "file", "dataset", "state_label", "who", "read", "created", "updated", "unchanged", "rejected", "uploaded",
     )  # fmt: skip
     list_display_links = None
     list_filter = (("state", ChoicesDropdownFilter), DatasetFilter, ("created_at", RangeDateTimeFilter))
@@ -63,9 +63,9 @@ class ImportJobAdmin(ModelAdmin):  # type: ignore[misc]
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         def at(route: str, view: Any, name: str) -> URLPattern:
-            return path(
-                route, self.admin_site.admin_view(view), {"site": self.admin_site}, name=f"importer_importjob_{name}"
-            )
+            page = self.admin_site.admin_view(view)
+            url: URLPattern = path(route, page, {"site": self.admin_site}, name=f"importer_importjob_{name}")
+            return url
 
         return [
             at("upload/", pages.upload, "upload"),
@@ -101,7 +101,9 @@ class ImportJobAdmin(ModelAdmin):  # type: ignore[misc]
 
     # ---- the list
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         context = {
             "title": "Imports",
             "may_upload": access.datasets_for(request.user, "import").exists(),
@@ -120,7 +122,7 @@ class ImportJobAdmin(ModelAdmin):  # type: ignore[misc]
         url = reverse("admin:importer_importjob_change", args=[job.pk])
         return format_html('<a href="{}" class="font-semibold text-important">{}</a>', url, job.file_name)
 
-    @display(description="state", ordering="state", label=LABELS)  # type: ignore[untyped-decorator]
+    @display(description="state", ordering="state", label=LABELS)
     def state_label(self, job: ImportJob) -> tuple[str, str]:
         return job.state, job.get_state_display()
 
@@ -147,3 +149,7 @@ class ImportJobAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.display(description="rejected", ordering="rejected_rows")
     def rejected(self, job: ImportJob) -> str:
         return f"{job.rejected_rows:,}"
+
+    @admin.display(description="uploaded (UTC)", ordering="created_at")
+    def uploaded(self, job: ImportJob) -> str:
+        return f"{job.created_at:%Y-%m-%d %H:%M}"

@@ -108,7 +108,9 @@ def cancel(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     """Give the import up."""
     job = _job(request, pk)
     services.cancel_import(job=job, by=request.user)
-    messages.info(request, "The import is being cancelled." if job.current_job_id else "The import is cancelled.")
+    messages.info(
+        request, "The import is being cancelled." if job.current_job_id else "The import is cancelled."
+    )
     return _to(job)
 
 
@@ -123,7 +125,9 @@ def rejected_rows(request: HttpRequest, pk: int, site: AdminSite) -> FileRespons
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- FileResponse closes it
     file.writelines(rejected_file(job))
     file.seek(0)
-    return FileResponse(file, as_attachment=True, filename=file_name(job), content_type="text/csv; charset=utf-8")
+    return FileResponse(
+        file, as_attachment=True, filename=file_name(job), content_type="text/csv; charset=utf-8"
+    )
 
 
 def _job(request: HttpRequest, pk: int) -> ImportJob:
@@ -138,8 +142,13 @@ def _to(job: ImportJob) -> HttpResponseRedirect:
 
 
 def _page(
-    request: HttpRequest, site: AdminSite, template: str, title: str, context: dict[str, Any], status: int = 200
+    request: HttpRequest,
+    site: AdminSite,
+    template: str,
+    title: str,
+    context: dict[str, Any],
+    status: int = 200,
 ) -> HttpResponse:
-    request.current_app = site.name  # type: ignore[attr-defined] # Django's admin does the same
+    request.current_app = site.name  # as Django's own admin does
     context = {**site.each_context(request), "title": title, **context}
     return render(request, f"importer/{template}.html", context, status=status)

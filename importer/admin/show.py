@@ -12,6 +12,7 @@ import jobs.services
 from datasets import access
 from importer import rights, services
 from importer.changes import page_of_changes
+from importer.dialect import DELIMITERS
 from importer.forms import ConfirmForm, MatchForm
 from importer.models import REMAPPABLE, RUNNING, ImportIssue, ImportJob, State
 from importer.words import NEXT_AFTER_REJECTS, outcome
@@ -42,6 +43,7 @@ def job_context(request: HttpRequest, job: ImportJob) -> dict[str, Any]:
         "tone": TONES.get(State(job.state), "info"),
         "moments": [(word, at) for word, name in MOMENTS if (at := getattr(job, name))],
         "figures": _figures(job),
+        "plan": _plan_words(job),
         "tab": tab,
         "may_import": "import" in may,
         "may_view": "view" in may,
@@ -71,10 +73,10 @@ def progress_context(job: ImportJob) -> dict[str, Any]:
     return {
         "is_running": True,
         "state_words": job.get_state_display(),
-        "processed": status.processed,
-        "total": status.total,
+        "processed": f"{status.processed:,}" if status.processed else "",
+        "total": f"{status.total:,}" if status.total else "",
         "percent": percent,
-        "rows_per_second": round(status.rows_per_second) if status.rows_per_second else None,
+        "rows_per_second": f"{status.rows_per_second:,.0f}" if status.rows_per_second else "",
         "seconds_left": round(status.seconds_left) if status.seconds_left is not None else None,
         "is_cancelling": status.cancel_requested,
     }
@@ -102,10 +104,13 @@ def mapping_context(job: ImportJob, form: MatchForm) -> dict[str, Any]:
     return {
         "labels": labels,
         "missing": missing,
-        "free": [column.label for column in spec.columns if column.name not in used and not column.is_required],
+        "free": [
+            column.label for column in spec.columns if column.name not in used and not column.is_required
+        ],
         "doubts": job.head.get("doubts", []),
         "notes": job.sheet.get("notes", []),
         "dialect": job.dialect,
+        "delimiter": DELIMITERS.get(str(job.dialect.get("delimiter")), job.dialect.get("delimiter")),
         "head_rows": samples,
         "head_labels": job.head.get("labels", []),
         "is_locked": job.state not in (State.PREVIEW_SUCCEEDED, State.PREVIEW_FAILED),
@@ -116,13 +121,20 @@ def _has_changes(job: ImportJob) -> bool:
     return bool(job.created_rows or job.updated_rows)
 
 
-def _figures(job: ImportJob) -> list[tuple[str, int, str]]:
+def _figures(job: ImportJob) -> list[tuple[str, str, str]]:
+    verb = "records {}" if job.state == State.IMPORT_SUCCEEDED else "would be {}"
     return [
-        ("new", job.created_rows, "records created" if job.state == State.IMPORT_SUCCEEDED else "would be created"),
-        ("changed", job.updated_rows, "records changed" if job.state == State.IMPORT_SUCCEEDED else "would be changed"),
-        ("unchanged", job.unchanged_rows, "say what the records say"),
-        ("rejected", job.rejected_rows, "rows with issues"),
+        ("new", f"{job.created_rows:,}", verb.format("created")),
+        ("changed", f"{job.updated_rows:,}", verb.format("changed")),
+        ("unchanged", f"{job.unchanged_rows:,}", "say what the records say"),
+        ("rejected", f"{job.rejected_rows:,}", "rows with issues"),
     ]
+
+
+def _plan_words(job: ImportJob) -> str:
+    if not _has_changes(job):
+        return "Finish: nothing to change"
+    return f"Import: create {job.created_rows:,}, change {job.updated_rows:,}"
 
 
 def _changes(request: HttpRequest, job: ImportJob) -> dict[str, Any]:
@@ -153,5 +165,3 @@ def _query(request: HttpRequest, **changes: Any) -> str:
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdigit() and len(text) < 19 else 0
-
-

@@ -8,128 +8,278 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('datasets', '0001_initial'),
+        ("datasets", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ImportJob',
+            name="ImportJob",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('CREATED', 'waiting for its preview'), ('PREVIEW_IN_PROGRESS', 'previewing'), ('PREVIEW_SUCCEEDED', 'waiting for confirmation'), ('PREVIEW_FAILED', 'preview failed'), ('IMPORT_IN_PROGRESS', 'importing'), ('IMPORT_SUCCEEDED', 'imported'), ('IMPORT_FAILED', 'import failed'), ('CANCELLED', 'cancelled'), ('UNDONE', 'undone')], db_index=True, default='CREATED', max_length=19)),
-                ('mode', models.CharField(choices=[('upsert', 'add new records and change existing ones'), ('insert', 'add new records only'), ('update', 'change existing records only')], default='upsert', max_length=6)),
-                ('policy', models.CharField(choices=[('good_rows', 'import the good rows, keep the others for correction'), ('all_or_nothing', 'import nothing unless every row is good')], default='good_rows', max_length=14, verbose_name='bad rows')),
-                ('file_name', models.CharField(max_length=255, verbose_name='file')),
-                ('key', models.CharField(blank=True, max_length=500)),
-                ('bytes', models.BigIntegerField(default=0)),
-                ('sha256', models.CharField(blank=True, db_index=True, max_length=64)),
-                ('kind', models.CharField(blank=True, help_text='csv or xlsx, by its content', max_length=4)),
-                ('sheet', models.JSONField(blank=True, default=dict)),
-                ('request_key', models.CharField(blank=True, max_length=64, null=True, unique=True)),
-                ('overrides', models.JSONField(blank=True, default=dict, help_text='what a person said about the dialect')),
-                ('dialect', models.JSONField(blank=True, default=dict)),
-                ('head', models.JSONField(blank=True, default=dict)),
-                ('mapping', models.JSONField(blank=True, default=list, help_text='the matches this job uses')),
-                ('definition_version', models.PositiveIntegerField(default=0)),
-                ('snapshot', models.CharField(blank=True, help_text='what the plan saw of the database', max_length=200)),
-                ('read_rows', models.BigIntegerField(default=0, verbose_name='rows')),
-                ('staged_rows', models.BigIntegerField(default=0)),
-                ('created_rows', models.BigIntegerField(default=0, verbose_name='created')),
-                ('updated_rows', models.BigIntegerField(default=0, verbose_name='updated')),
-                ('unchanged_rows', models.BigIntegerField(default=0, verbose_name='unchanged')),
-                ('rejected_rows', models.BigIntegerField(default=0, verbose_name='rejected')),
-                ('blank_rows', models.BigIntegerField(default=0, verbose_name='blank')),
-                ('issue_counts', models.JSONField(blank=True, default=dict, help_text='issues by code, all of them')),
-                ('error_code', models.CharField(blank=True, max_length=60)),
-                ('error', models.TextField(blank=True)),
-                ('notice', models.TextField(blank=True, help_text='something the person should know before confirming')),
-                ('previews', models.PositiveIntegerField(default=0, help_text='how often a preview was asked for')),
-                ('merges', models.PositiveIntegerField(default=0, help_text='how often it was confirmed')),
-                ('preview_job_id', models.CharField(blank=True, max_length=40)),
-                ('merge_job_id', models.CharField(blank=True, max_length=40)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, verbose_name='uploaded at')),
-                ('preview_started_at', models.DateTimeField(blank=True, null=True)),
-                ('previewed_at', models.DateTimeField(blank=True, null=True)),
-                ('confirmed_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('confirmed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.DB_SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.DB_SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('dataset', models.ForeignKey(on_delete=django.db.models.deletion.DB_CASCADE, related_name='import_jobs', to='datasets.dataset')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("CREATED", "waiting for its preview"),
+                            ("PREVIEW_IN_PROGRESS", "previewing"),
+                            ("PREVIEW_SUCCEEDED", "waiting for confirmation"),
+                            ("PREVIEW_FAILED", "preview failed"),
+                            ("IMPORT_IN_PROGRESS", "importing"),
+                            ("IMPORT_SUCCEEDED", "imported"),
+                            ("IMPORT_FAILED", "import failed"),
+                            ("CANCELLED", "cancelled"),
+                            ("UNDONE", "undone"),
+                        ],
+                        db_index=True,
+                        default="CREATED",
+                        max_length=19,
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[
+                            ("upsert", "add new records and change existing ones"),
+                            ("insert", "add new records only"),
+                            ("update", "change existing records only"),
+                        ],
+                        default="upsert",
+                        max_length=6,
+                    ),
+                ),
+                (
+                    "policy",
+                    models.CharField(
+                        choices=[
+                            ("good_rows", "import the good rows, keep the others for correction"),
+                            ("all_or_nothing", "import nothing unless every row is good"),
+                        ],
+                        default="good_rows",
+                        max_length=14,
+                        verbose_name="bad rows",
+                    ),
+                ),
+                ("file_name", models.CharField(max_length=255, verbose_name="file")),
+                ("key", models.CharField(blank=True, max_length=500)),
+                ("bytes", models.BigIntegerField(default=0)),
+                ("sha256", models.CharField(blank=True, db_index=True, max_length=64)),
+                ("kind", models.CharField(blank=True, help_text="csv or xlsx, by its content", max_length=4)),
+                ("sheet", models.JSONField(blank=True, default=dict)),
+                ("request_key", models.CharField(blank=True, max_length=64, null=True, unique=True)),
+                (
+                    "overrides",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="what a person said about the dialect"
+                    ),
+                ),
+                ("dialect", models.JSONField(blank=True, default=dict)),
+                ("head", models.JSONField(blank=True, default=dict)),
+                (
+                    "mapping",
+                    models.JSONField(blank=True, default=list, help_text="the matches this job uses"),
+                ),
+                ("definition_version", models.PositiveIntegerField(default=0)),
+                (
+                    "snapshot",
+                    models.CharField(
+                        blank=True, help_text="what the plan saw of the database", max_length=200
+                    ),
+                ),
+                ("read_rows", models.BigIntegerField(default=0, verbose_name="rows")),
+                ("staged_rows", models.BigIntegerField(default=0)),
+                ("created_rows", models.BigIntegerField(default=0, verbose_name="created")),
+                ("updated_rows", models.BigIntegerField(default=0, verbose_name="updated")),
+                ("unchanged_rows", models.BigIntegerField(default=0, verbose_name="unchanged")),
+                ("rejected_rows", models.BigIntegerField(default=0, verbose_name="rejected")),
+                ("blank_rows", models.BigIntegerField(default=0, verbose_name="blank")),
+                (
+                    "issue_counts",
+                    models.JSONField(blank=True, default=dict, help_text="issues by code, all of them"),
+                ),
+                ("error_code", models.CharField(blank=True, max_length=60)),
+                ("error", models.TextField(blank=True)),
+                (
+                    "notice",
+                    models.TextField(
+                        blank=True, help_text="something the person should know before confirming"
+                    ),
+                ),
+                (
+                    "previews",
+                    models.PositiveIntegerField(default=0, help_text="how often a preview was asked for"),
+                ),
+                ("merges", models.PositiveIntegerField(default=0, help_text="how often it was confirmed")),
+                ("preview_job_id", models.CharField(blank=True, max_length=40)),
+                ("merge_job_id", models.CharField(blank=True, max_length=40)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True, default=django.utils.timezone.now, verbose_name="uploaded at"
+                    ),
+                ),
+                ("preview_started_at", models.DateTimeField(blank=True, null=True)),
+                ("previewed_at", models.DateTimeField(blank=True, null=True)),
+                ("confirmed_at", models.DateTimeField(blank=True, null=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "confirmed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.DB_SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.DB_SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "dataset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.DB_CASCADE,
+                        related_name="import_jobs",
+                        to="datasets.dataset",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'import',
-                'ordering': ['-pk'],
-                'default_permissions': ('view',),
+                "verbose_name": "import",
+                "ordering": ["-pk"],
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='ImportIssue',
+            name="ImportIssue",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=40)),
-                ('row', models.BigIntegerField()),
-                ('line', models.BigIntegerField()),
-                ('column', models.TextField(blank=True)),
-                ('value', models.TextField(blank=True)),
-                ('rule', models.TextField()),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.DB_CASCADE, related_name='issues', to='importer.importjob')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=40)),
+                ("row", models.BigIntegerField()),
+                ("line", models.BigIntegerField()),
+                ("column", models.TextField(blank=True)),
+                ("value", models.TextField(blank=True)),
+                ("rule", models.TextField()),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.DB_CASCADE,
+                        related_name="issues",
+                        to="importer.importjob",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['row', 'pk'],
-                'default_permissions': (),
+                "ordering": ["row", "pk"],
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(
-            name='RejectedRow',
+            name="RejectedRow",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('row', models.BigIntegerField()),
-                ('line', models.BigIntegerField()),
-                ('cells', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                ('problem', models.TextField()),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.DB_CASCADE, related_name='rejects', to='importer.importjob')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("row", models.BigIntegerField()),
+                ("line", models.BigIntegerField()),
+                ("cells", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                ("problem", models.TextField()),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.DB_CASCADE,
+                        related_name="rejects",
+                        to="importer.importjob",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['row'],
-                'default_permissions': (),
+                "ordering": ["row"],
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(
-            name='SavedMapping',
+            name="SavedMapping",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fingerprint', models.CharField(help_text="sha256 of the file's labels in order", max_length=64)),
-                ('columns', models.JSONField()),
-                ('used_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('dataset', models.ForeignKey(on_delete=django.db.models.deletion.DB_CASCADE, related_name='saved_mappings', to='datasets.dataset')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "fingerprint",
+                    models.CharField(help_text="sha256 of the file's labels in order", max_length=64),
+                ),
+                ("columns", models.JSONField()),
+                ("used_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "dataset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.DB_CASCADE,
+                        related_name="saved_mappings",
+                        to="datasets.dataset",
+                    ),
+                ),
             ],
             options={
-                'default_permissions': (),
+                "default_permissions": (),
             },
         ),
         migrations.AddConstraint(
-            model_name='importjob',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'IMPORT_IN_PROGRESS')), fields=('dataset',), name='one_open_job_per_target'),
+            model_name="importjob",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "IMPORT_IN_PROGRESS")),
+                fields=("dataset",),
+                name="one_open_job_per_target",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='importjob',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['PREVIEW_FAILED', 'IMPORT_FAILED']), _negated=True), models.Q(('error_code', ''), _negated=True), _connector='OR'), name='a_failed_import_says_why'),
+            model_name="importjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ["PREVIEW_FAILED", "IMPORT_FAILED"]), _negated=True),
+                    models.Q(("error_code", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="a_failed_import_says_why",
+            ),
         ),
         migrations.AddIndex(
-            model_name='importissue',
-            index=models.Index(fields=['job', 'row', 'id'], name='issues_of_an_import'),
+            model_name="importissue",
+            index=models.Index(fields=["job", "row", "id"], name="issues_of_an_import"),
         ),
         migrations.AddIndex(
-            model_name='rejectedrow',
-            index=models.Index(fields=['job', 'row'], name='rejects_of_an_import'),
+            model_name="rejectedrow",
+            index=models.Index(fields=["job", "row"], name="rejects_of_an_import"),
         ),
         migrations.AddConstraint(
-            model_name='savedmapping',
-            constraint=models.UniqueConstraint(fields=('dataset', 'fingerprint'), name='one_saved_mapping_per_header'),
+            model_name="savedmapping",
+            constraint=models.UniqueConstraint(
+                fields=("dataset", "fingerprint"), name="one_saved_mapping_per_header"
+            ),
         ),
     ]

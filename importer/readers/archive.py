@@ -54,7 +54,9 @@ def _check_names(entries: list[zipfile.ZipInfo]) -> None:
             raise damaged(f"duplicate part {entry.filename!r}")
         seen.add(name)
         if entry.flag_bits & 1:
-            raise WorkbookRefused("The workbook is protected by a password. Save it without one and upload that.")
+            raise WorkbookRefused(
+                "The workbook is protected by a password. Save it without one and upload that."
+            )
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise damaged(f"part {entry.filename!r} is packed in an unusual way")
 

@@ -41,7 +41,9 @@ def format_kind(code: str) -> str:
     bare = bare.replace("am/pm", "h").replace("a/p", "h")
     has_time = "h" in bare or "s" in bare
     has_date = "y" in bare or "d" in bare or ("m" in bare and not has_time)
-    return {(True, True): "datetime", (True, False): "date", (False, True): "time"}.get((has_date, has_time), "")
+    return {(True, True): "datetime", (True, False): "date", (False, True): "time"}.get(
+        (has_date, has_time), ""
+    )
 
 
 def number_text(raw: str) -> str | None:

@@ -135,7 +135,8 @@ def _too_large(grammar: Grammar, record: bytes, row: int, line: int) -> Exceptio
 
 
 def _chunk(source: TextSource, grammar: Grammar, batch: _Batch, at: Position) -> Chunk:
-    data, bad_rows = batch.data, {}
+    data = batch.data
+    bad_rows: dict[int, BadBytes] = {}
     end = Position(
         offset=at.offset + source.raw_length(data), line=at.line + batch.lines, row=at.row + batch.rows
     )

@@ -56,28 +56,25 @@ class SheetWriter:
         parser.StartElementHandler = first
 
     def _bind(self, parser: expat.XMLParserType, prefix: str) -> None:
-        row, cell, value, text, formula, spoken = (prefix + name for name in ("row", "c", "v", "t", "f", "rPh"))
+        row, cell = prefix + "row", prefix + "c"
+        starts = {
+            row: self._start_row,
+            cell: self._start_cell,
+            prefix + "v": self._start_value,
+            prefix + "t": self._start_value,
+            prefix + "f": self._start_formula,
+            prefix + "rPh": self._start_spoken,
+        }
+        ends = {row: self._end_row, cell: self._end_cell, prefix + "rPh": self._end_spoken}
 
         def start(name: str, attributes: Attributes) -> None:
-            if name == cell:
-                self._start_cell(attributes)
-            elif name == value or (name == text and not self._is_spoken):
-                self._taking = self._value
-            elif name == formula:
-                self._formula = self._taking = []
-            elif name == row:
-                self._start_row(attributes.get("r"))
-            elif name == spoken:
-                self._is_spoken = True
+            if handle := starts.get(name):
+                handle(attributes)
 
         def end(name: str) -> None:
             self._taking = None
-            if name == cell:
-                self._end_cell()
-            elif name == row:
-                self._end_row()
-            elif name == spoken:
-                self._is_spoken = False
+            if handle := ends.get(name):
+                handle()
 
         def characters(data: str) -> None:
             if self._taking is not None:
@@ -86,7 +83,21 @@ class SheetWriter:
         parser.StartElementHandler, parser.EndElementHandler = start, end
         parser.CharacterDataHandler = characters
 
-    def _start_row(self, number: str | None) -> None:
+    def _start_value(self, _: Attributes) -> None:
+        if not self._is_spoken:
+            self._taking = self._value
+
+    def _start_formula(self, _: Attributes) -> None:
+        self._formula = self._taking = []
+
+    def _start_spoken(self, _: Attributes) -> None:
+        self._is_spoken = True
+
+    def _end_spoken(self) -> None:
+        self._is_spoken = False
+
+    def _start_row(self, attributes: Attributes) -> None:
+        number = attributes.get("r")
         row = self._row + 1 if number is None else _whole(number)
         if row <= self._row:
             raise damaged(f"row {row} comes after row {self._row}")
@@ -167,7 +178,7 @@ class SheetWriter:
     def _put(self, cell: str) -> None:
         if self._column >= MAX_COLUMNS:
             raise WorkbookRefused(
-                f"The sheet is too large: column {self._column + 1:,} holds a value; the limit is {MAX_COLUMNS:,} columns."
+                f"The sheet is too large: column {self._column + 1:,} holds a value; at most {MAX_COLUMNS:,} may."
             )
         self._line[self._column] = cell
 

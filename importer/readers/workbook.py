@@ -68,8 +68,8 @@ def feed(archive: zipfile.ZipFile, name: str, parser: expat.XMLParserType) -> No
     with open_part(archive, name) as part:
         try:
             while piece := part.read(READ_BYTES):
-                parser.Parse(piece, False)  # noqa: FBT003 -- the parser takes no keyword
-            parser.Parse(b"", True)  # noqa: FBT003 -- the parser takes no keyword
+                parser.Parse(piece, False)
+            parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise damaged(f"part {name!r} is no XML ({error})") from error
 
@@ -160,7 +160,9 @@ def _read_texts(archive: zipfile.ZipFile, part: str, book: Workbook) -> None:
             text = plain_text("".join(pieces))
             size += 0 if text is None else len(text) + 50
             if size > MAX_TEXT_BYTES:
-                raise WorkbookRefused("The workbook holds more than 256 MiB of text. Upload the sheet as CSV.")
+                raise WorkbookRefused(
+                    "The workbook holds more than 256 MiB of text. Upload the sheet as CSV."
+                )
             book.texts.append(None if text is None else quoted(text))
 
     def text(data: str) -> None:

@@ -74,7 +74,7 @@ def to_csv(path: Path, sheet: str | None, out: Path) -> Converted:
 def _ask(task: dict[str, Any]) -> dict[str, Any]:
     paths = os.pathsep.join(path for path in sys.path if path)
     try:
-        done = subprocess.run(  # noqa: S603 -- our own module
+        done = subprocess.run(
             [sys.executable, "-P", "-m", CHILD],
             input=json.dumps(task).encode(),
             capture_output=True,

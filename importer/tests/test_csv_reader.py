@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.dialect import Dialect
@@ -33,6 +33,7 @@ def cells(chunks):
 NASTY = st.text(alphabet='a,"\n\r é\u2028', max_size=30)
 
 
+@settings(deadline=None)
 @given(NASTY)
 def test_records_and_cells_are_those_of_the_csv_module(text):
     text += "" if text.endswith(("\n", "\r")) else "\n"
@@ -73,7 +74,10 @@ def test_reading_resumes_at_any_chunk(read, encoding):
 
 def test_byte_order_marks_are_no_data(read):
     for encoding, codec in (("utf-8", "utf-8-sig"), ("utf-16-le", "utf-16")):
-        assert cells(read("é,b\n1,2\n".encode(codec), header_row=0, encoding=encoding)) == [["é", "b"], ["1", "2"]]
+        assert cells(read("é,b\n1,2\n".encode(codec), header_row=0, encoding=encoding)) == [
+            ["é", "b"],
+            ["1", "2"],
+        ]
 
 
 @pytest.mark.case("F13")
@@ -87,7 +91,9 @@ def test_unicode_line_separators_are_data(read):
 def test_a_bad_byte_marks_its_row_with_its_offset_and_nothing_else(read):
     content = b"id,name\n" + b"1,caf\xc3\xa9\n" * 3 + b"2,caf\xe9\n" + b"3,ok\n"
     (chunk,) = read(content)
-    assert {row: (bad.offset, bad.word) for row, bad in chunk.bad_rows.items()} == {5: (content.index(b"\xe9\n"), "\\xe9")}
+    assert {row: (bad.offset, bad.word) for row, bad in chunk.bad_rows.items()} == {
+        5: (content.index(b"\xe9\n"), "\\xe9")
+    }
     assert cells([chunk])[2:] == [["1", "café"], ["2", "caf\\xe9"], ["3", "ok"]]
 
 

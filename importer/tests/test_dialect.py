@@ -49,7 +49,10 @@ def test_broken_bytes_in_the_header_are_refused_with_their_column():
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_is_found_though_the_others_occur_in_cells(delimiter):
     others = "".join(mark for mark in ",;|" if mark != delimiter)
-    lines = [delimiter.join(("id", "name", "note")), *(delimiter.join((str(n), f"a{others * (n % 3)}", "x")) for n in range(9))]
+    lines = [
+        delimiter.join(("id", "name", "note")),
+        *(delimiter.join((str(n), f"a{others * (n % 3)}", "x")) for n in range(9)),
+    ]
     found = sniff("\n".join(lines).encode())
     assert (found.dialect.delimiter, found.labels) == (delimiter, ("id", "name", "note"))
 

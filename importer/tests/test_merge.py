@@ -17,7 +17,16 @@ from importer.models import Policy, SavedMapping, State
 from importer.services import NotConfirmable
 from importer.staging import PREFIXES
 from importer.tests.tools import (
-    GOOD, counts, import_text, make_orders, merge, person, records, upload, versions, work,
+    GOOD,
+    counts,
+    import_text,
+    make_orders,
+    merge,
+    person,
+    records,
+    upload,
+    versions,
+    work,
 )  # fmt: skip
 
 
@@ -75,8 +84,18 @@ def test_update_mode_changes_and_never_adds_and_needs_only_the_key(orders: Datas
 def test_of_repeated_keys_the_first_row_wins_and_the_others_are_named(orders: Dataset) -> None:
     job = import_text(orders, "id,status,note\n1,new,a\n2,new,b\n1,paid,c\n01,sent,d\n")
     assert [row[:2] for row in records(orders)] == [(1, "new"), (2, "new")]
-    found = [(issue.code, issue.row, issue.line, issue.column, issue.value, issue.rule) for issue in job.issues.all()]
-    assert found[0] == ("primary-key", 4, 4, "id", "1", "The key is that of row 2 already; the first row counts.")
+    found = [
+        (issue.code, issue.row, issue.line, issue.column, issue.value, issue.rule)
+        for issue in job.issues.all()
+    ]
+    assert found[0] == (
+        "primary-key",
+        4,
+        4,
+        "id",
+        "1",
+        "The key is that of row 2 already; the first row counts.",
+    )
     assert job.rejects.get(row=4).cells == ["1", "paid", "c"]
 
 

@@ -41,7 +41,9 @@ def form(dataset: Dataset, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_upload_leads_to_the_import_and_its_preview(acme: TenantRef, dataset: Dataset, client_of: ClientOf) -> None:
+def test_upload_leads_to_the_import_and_its_preview(
+    acme: TenantRef, dataset: Dataset, client_of: ClientOf
+) -> None:
     client = client_of(acme)
     assert "Upload and preview" in client.get(f"/admin/importer/importjob/upload/?dataset={dataset.pk}").text
     answer = client.post("/admin/importer/importjob/upload/", form(dataset))
@@ -61,11 +63,16 @@ def test_confirming_on_the_page_imports(acme: TenantRef, dataset: Dataset, clien
         assert work(job).state == State.IMPORT_SUCCEEDED
         assert [row[0] for row in records(dataset)] == [3]
     page = client.get(f"/admin/importer/importjob/{job.pk}/change/").text
-    assert "1 record created, 2 rows rejected. Download the rejected rows, correct them and upload that file." in page
+    assert (
+        "1 record created, 2 rows rejected. Download the rejected rows, correct them and upload that file."
+        in page
+    )
 
 
 @pytest.mark.case("C01", "C02", "C03")
-def test_confirming_twice_imports_once_and_says_so(acme: TenantRef, dataset: Dataset, client_of: ClientOf) -> None:
+def test_confirming_twice_imports_once_and_says_so(
+    acme: TenantRef, dataset: Dataset, client_of: ClientOf
+) -> None:
     job, client = preview(acme, dataset), client_of(acme)
     url = f"/admin/importer/importjob/{job.pk}/confirm/"
     first = client.post(url, {"seen": 1, "policy": "good_rows"})
@@ -77,9 +84,13 @@ def test_confirming_twice_imports_once_and_says_so(acme: TenantRef, dataset: Dat
 
 
 @pytest.mark.case("C02")
-def test_sending_the_upload_twice_makes_one_import(acme: TenantRef, dataset: Dataset, client_of: ClientOf) -> None:
+def test_sending_the_upload_twice_makes_one_import(
+    acme: TenantRef, dataset: Dataset, client_of: ClientOf
+) -> None:
     client, key = client_of(acme), new_request_key()
-    answers = [client.post("/admin/importer/importjob/upload/", form(dataset, request_key=key)) for _ in range(2)]
+    answers = [
+        client.post("/admin/importer/importjob/upload/", form(dataset, request_key=key)) for _ in range(2)
+    ]
     assert answers[0].headers["Location"] == answers[1].headers["Location"]
     with in_tenant(acme):
         assert ImportJob.objects.count() == 1
@@ -117,7 +128,9 @@ def test_another_tenants_import_is_not_found(
 
 
 @pytest.mark.case("A16")
-def test_a_viewer_reads_an_import_and_starts_none(acme: TenantRef, dataset: Dataset, client_of: ClientOf) -> None:
+def test_a_viewer_reads_an_import_and_starts_none(
+    acme: TenantRef, dataset: Dataset, client_of: ClientOf
+) -> None:
     job, viewer = preview(acme, dataset, FAULTY), client_of(acme, "viewer")
     page = viewer.get(f"/admin/importer/importjob/{job.pk}/change/")
     assert page.status_code == 200
@@ -136,7 +149,9 @@ def test_state_changes_only_by_post(acme: TenantRef, dataset: Dataset, client_of
         assert client.get(f"/admin/importer/importjob/{job.pk}/{action}").status_code == 405
 
 
-def test_issues_are_listed_and_filtered_by_code(acme: TenantRef, dataset: Dataset, client_of: ClientOf) -> None:
+def test_issues_are_listed_and_filtered_by_code(
+    acme: TenantRef, dataset: Dataset, client_of: ClientOf
+) -> None:
     job, client = preview(acme, dataset, FAULTY), client_of(acme)
     page = client.get(f"/admin/importer/importjob/{job.pk}/change/?tab=issues").text
     assert "ten" in page
@@ -158,9 +173,13 @@ def test_changes_show_old_and_new(acme: TenantRef, dataset: Dataset, client_of: 
 
 
 @pytest.mark.case("O07")
-def test_labels_and_cells_are_inert_in_every_page(acme: TenantRef, dataset: Dataset, client_of: ClientOf) -> None:
+def test_labels_and_cells_are_inert_in_every_page(
+    acme: TenantRef, dataset: Dataset, client_of: ClientOf
+) -> None:
     evil = "<img src=x x-data x-init=alert(1)>"
-    text = f'id,status,amount,note,"{evil}"\n1,new,"{evil}",x,"{evil}"\n2,new,1,"{evil}","{{{{ 7|add:7 }}}}"\n'
+    text = (
+        f'id,status,amount,note,"{evil}"\n1,new,"{evil}",x,"{evil}"\n2,new,1,"{evil}","{{{{ 7|add:7 }}}}"\n'
+    )
     job, client = preview(acme, dataset, text, name=f"{evil}.csv"), client_of(acme)
     for page in ("change/?tab=changes", "change/?tab=issues", "mapping/"):
         answer = client.get(f"/admin/importer/importjob/{job.pk}/{page}").text
@@ -185,7 +204,9 @@ def test_the_mapping_page_shows_samples_and_previews_again(
         assert work(job).state == State.PREVIEW_SUCCEEDED
 
 
-def test_progress_tells_the_page_when_to_reload(acme: TenantRef, dataset: Dataset, client_of: ClientOf) -> None:
+def test_progress_tells_the_page_when_to_reload(
+    acme: TenantRef, dataset: Dataset, client_of: ClientOf
+) -> None:
     job = preview(acme, dataset)
     answer = client_of(acme).get(f"/admin/importer/importjob/{job.pk}/progress/")
     assert answer.headers["HX-Refresh"] == "true"
@@ -198,7 +219,7 @@ def test_the_list_says_what_to_do_first(acme: TenantRef, client_of: ClientOf) ->
 def test_rejected_rows_come_as_a_file(acme: TenantRef, dataset: Dataset, client_of: ClientOf) -> None:
     job = preview(acme, dataset, FAULTY)
     answer = client_of(acme).get(f"/admin/importer/importjob/{job.pk}/rejected-rows/")
-    text = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[arg-type, attr-defined]
+    text = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
     lines = text.splitlines()
     assert lines[0] == '"row","problem","id","status","amount","note"'
     assert lines[1].startswith("2,")

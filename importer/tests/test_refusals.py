@@ -20,10 +20,20 @@ from importer.rights import jobs_for
 from importer.services import NotCancellable, NotConfirmable, NotRemappable
 from importer.signals import ImportRunning
 from importer.tests.tools import (
-    GOOD, counts, import_text, make_orders, merge, person, records, upload, work,
+    GOOD,
+    counts,
+    import_text,
+    make_orders,
+    merge,
+    person,
+    records,
+    upload,
+    work,
 )  # fmt: skip
 
-PLANTED = "id,status,amount,note\n1,new,ten,call\n2,lost,1.00,\n,new,2.00,x\n4,sent,3.00,fine\n5,paid,1.005,y\n"
+PLANTED = (
+    "id,status,amount,note\n1,new,ten,call\n2,lost,1.00,\n,new,2.00,x\n4,sent,3.00,fine\n5,paid,1.005,y\n"
+)
 
 
 def test_every_planted_fault_is_found_with_row_line_column_and_value(orders: Dataset) -> None:
@@ -49,7 +59,9 @@ def test_a_file_of_bad_rows_alone_ends_with_its_counts_and_a_file_of_them(orders
 def test_the_corrected_rejects_import_and_nothing_else_changes(orders: Dataset) -> None:
     job = import_text(orders, PLANTED)
     text = b"".join(rejected_file(job)).decode("utf-8-sig")
-    corrected = text.replace("ten", "10").replace("lost", "paid").replace(",,", ",3,").replace("1.005", "1.00")
+    corrected = (
+        text.replace("ten", "10").replace("lost", "paid").replace(",,", ",3,").replace("1.005", "1.00")
+    )
     again = import_text(orders, corrected)
     assert counts(again)[0] + counts(again)[3] == 4
     assert counts(again)[1:3] == (0, 0)

@@ -34,7 +34,9 @@ def person(role: str = "owner") -> User:
     return User.objects.get(email=f"{role}@{current_tenant().slug}.example")
 
 
-def upload(dataset: Dataset, text: str | bytes = GOOD, *, name: str = "orders.csv", **options: Any) -> ImportJob:
+def upload(
+    dataset: Dataset, text: str | bytes = GOOD, *, name: str = "orders.csv", **options: Any
+) -> ImportJob:
     """Upload a file and run its preview."""
     data = text.encode() if isinstance(text, str) else text
     options.setdefault("by", person())
@@ -66,7 +68,9 @@ def records(dataset: Dataset) -> list[tuple[Any, ...]]:
     """The dataset's records as tuples in the key's order."""
     spec = dataset.spec()
     model = get_row_model(dataset)
-    return list(model._default_manager.order_by(*spec.key).values_list(*(column.name for column in spec.columns)))
+    return list(
+        model._default_manager.order_by(*spec.key).values_list(*(column.name for column in spec.columns))
+    )
 
 
 def versions(dataset: Dataset) -> int:

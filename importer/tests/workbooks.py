@@ -30,19 +30,29 @@ def sheet(data: str, *, before: str = "", head: str = "") -> str:
 
 def links(*targets: tuple[str, str, str]) -> str:
     body = "".join(
-        f'<Relationship Id="{name}" Type="{OFFICE}/{kind}" Target="{target}"/>' for name, kind, target in targets
+        f'<Relationship Id="{name}" Type="{OFFICE}/{kind}" Target="{target}"/>'
+        for name, kind, target in targets
     )
     return f'<?xml version="1.0"?><Relationships xmlns="{PACKAGE}">{body}</Relationships>'
 
 
+def _state(is_hidden: bool) -> str:
+    return "hidden" if is_hidden else "visible"
+
+
 def parts(
-    data: str = "", *, sheets: Mapping[str, str] | None = None, hidden: tuple[str, ...] = (),
-    texts: str = "", formats: tuple[str, ...] = (), from_1904: bool = False,
+    data: str = "",
+    *,
+    sheets: Mapping[str, str] | None = None,
+    hidden: tuple[str, ...] = (),
+    texts: str = "",
+    formats: tuple[str, ...] = (),
+    from_1904: bool = False,
 ) -> dict[str, str]:
     """Return the parts of a workbook: `data` in one sheet, or the sheets' data by name."""
     sheets = {"Data": data} if sheets is None else sheets
     listed = "".join(
-        f'<sheet name="{name}" sheetId="{at}" {"state=" + chr(34) + "hidden" + chr(34) if name in hidden else ""} r:id="s{at}"/>'
+        f'<sheet name="{name}" sheetId="{at}" state="{_state(name in hidden)}" r:id="s{at}"/>'
         for at, name in enumerate(sheets, start=1)
     )
     codes = "".join(f'<numFmt numFmtId="{200 + at}" formatCode="{code}"/>' for at, code in enumerate(formats))
@@ -60,7 +70,10 @@ def parts(
             ("f", "styles", "styles.xml"),
         ),
         "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{texts}</sst>',
-        "xl/styles.xml": f'<styleSheet xmlns="{MAIN}"><numFmts>{codes}</numFmts><cellXfs><xf numFmtId="0"/>{kinds}</cellXfs></styleSheet>',
+        "xl/styles.xml": (
+            f'<styleSheet xmlns="{MAIN}"><numFmts>{codes}</numFmts>'
+            f'<cellXfs><xf numFmtId="0"/>{kinds}</cellXfs></styleSheet>'
+        ),
         **{
             f"xl/worksheets/sheet{at}.xml": body if body.startswith("<?xml") else sheet(body)
             for at, body in enumerate(sheets.values(), start=1)

@@ -59,6 +59,12 @@ def configure(*, level: str, as_json: bool) -> dict[str, Any]:
     }
 
 
+def bind_request(tenant: str) -> None:
+    """Put the request's tenant on the lines that Django writes once the tenant is left again."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(tenant=tenant)
+
+
 def bind_job(job_id: object, kind: str) -> None:
     """Put the job on every line until `clear`."""
     structlog.contextvars.bind_contextvars(job=str(job_id), kind=kind)

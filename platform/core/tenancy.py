@@ -13,10 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
-from django.db import connection
+from django.db import connection as _connection
 
 from core.errors import RowhouseError
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from core.backend.base import DatabaseWrapper
+
+# Django types every connection as the plain one; ours knows schemas.
+connection = cast("DatabaseWrapper", _connection)
 
 # Generated, never reused (tenants.services), and repeated by the database as a CHECK.
 SCHEMA_PATTERN = r"^t_[a-z0-9]{8,26}$"
@@ -118,3 +127,11 @@ def bind_tenant(tenant: TenantRef) -> None:
     leave_tenant()
     _current.set(tenant)
     connection.set_schema(tenant.schema)
+
+
+def bind_connection(other: BaseDatabaseWrapper) -> None:
+    """Give a second connection the current tenant's search path: for work that needs two at once.
+
+    :raises NoTenant: there is none.
+    """
+    cast("DatabaseWrapper", other).set_schema(current_tenant().schema)

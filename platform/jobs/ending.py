@@ -119,14 +119,14 @@ def sentence(error: Exception) -> str:
     )
 
 
-def _quietly(statement: str, job: Job, **values: str | timedelta) -> None:
+def _quietly(statement: str, job: Job, **values: Any) -> None:
     try:
         _update(statement, job, **values)
     except Fenced:  # the slice had committed after all, or someone else has the job
         logger.info("A job was already out of this worker's hands")
 
 
-def _update(statement: str, job: Job, **values: str | timedelta) -> None:
+def _update(statement: str, job: Job, **values: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, {"id": job.pk, "lease": job.lease, **values})
         if cursor.rowcount != 1:

@@ -17,7 +17,6 @@ DEFAULT_PRIORITY = 100
 DEFAULT_CAP = 2  # jobs of one tenant that run at once
 MAX_DOORBELLS = 8
 DOORBELL_SECONDS = 20.0
-TICK_SECONDS = 10.0
 
 
 def lease_seconds() -> int:
@@ -28,6 +27,11 @@ def lease_seconds() -> int:
 def max_busy_seconds() -> int:
     """Return how long a job may work in all."""
     return int(getattr(settings, "ROWHOUSE_JOB_MAX_SECONDS", 6 * 3600))
+
+
+def tick_seconds() -> float:
+    """Return how often each worker looks for what is due, and for what dead workers held."""
+    return float(getattr(settings, "ROWHOUSE_TICK_SECONDS", 5))
 
 
 def hourly_jitter_seconds() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Max, Q, Sum
@@ -9,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.timesince import timesince
 
+from core.clock import now
 from datasets.access import datasets_for, may
 from datasets.models import Dataset
 from datasets.stats import count_label, record_counts
@@ -37,7 +39,7 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
             "records": _sum(counts),
             "open_imports": imports.filter(state__in=_open_states()).count(),
             "waiting": imports.filter(state=State.PREVIEW_SUCCEEDED).count(),
-            "last_export": f"{_age(newest.created_at)}" if newest else "never",
+            "last_export": _ago(newest.created_at) if newest else "never",
             "last_export_note": "every hour" if newest else "the next run makes the first",
             "storage": stored,
             "storage_note": "uploads and exports",
@@ -80,12 +82,10 @@ def _open_states() -> list[State]:
     return [State.CREATED, State.PREVIEW_IN_PROGRESS, State.PREVIEW_SUCCEEDED, State.IMPORT_IN_PROGRESS]
 
 
-def _age(at: Any) -> str:
-    return timesince(at, depth=1)
-
-
-def _ago(at: Any) -> str:
-    return f"{timesince(at, depth=1)} ago" if at else ""
+def _ago(at: datetime | None) -> str:
+    if at is None:
+        return ""
+    return "just now" if now() - at < timedelta(minutes=1) else f"{timesince(at, depth=1)} ago"
 
 
 def _import_url(request: HttpRequest, dataset: Dataset) -> str:
@@ -102,7 +102,7 @@ def _import(job: ImportJob) -> dict[str, Any]:
         "created": f"{job.created_rows:,}",
         "updated": f"{job.updated_rows:,}",
         "rejected": f"{job.rejected_rows:,}",
-        "when": job.created_at,
+        "when": _ago(job.created_at),
         "url": reverse("admin:importer_importjob_change", args=[job.pk]),
     }
 
@@ -113,7 +113,7 @@ def _export(file: ExportFile) -> dict[str, Any]:
         "dataset": file.dataset.title if file.dataset else "",
         "rows": f"{file.rows:,}",
         "bytes": file.bytes,
-        "when": file.created_at,
+        "when": _ago(file.created_at),
         "url": reverse("admin:exporter_exportfile_changelist"),
     }
 

@@ -84,8 +84,8 @@ ROWHOUSE_UPLOAD_MAX_BYTES = env.integer(
 # In `public`: the platform's own. A tenant's role and search path never reach it.
 SHARED_APPS = [
     "core",
+    "tenants",  # before django_tenants, whose commands of the same names are not ours
     "django_tenants",
-    "tenants",
     "jobs",
     "django_q",
     "accounts.operators",
@@ -296,6 +296,9 @@ ROWHOUSE_JOB_LEASE_SECONDS = env.integer(
 ROWHOUSE_JOB_MAX_SECONDS = env.integer(
     "ROWHOUSE_JOB_MAX_SECONDS", 21_600, purpose="How long one job may work in all.", minimum=1
 )
+ROWHOUSE_TICK_SECONDS = env.integer(
+    "ROWHOUSE_TICK_SECONDS", 5, purpose="How often a worker looks for due and forgotten work.", minimum=1
+)
 ROWHOUSE_RUN_DIR = Path(
     env.text("ROWHOUSE_RUN_DIR", str(ROWHOUSE_DATA / "run"), purpose="Folder of heartbeats and the drain flag.")
 )
@@ -317,18 +320,21 @@ Q_CLUSTER = {
     "guard_cycle": 0.5,
     "recycle": 200,
     "cached": False,
+    "scheduler": False,  # a schedule's row names any function to run; the worker ticks by itself
     "ALT_CLUSTERS": {},
     "label": "Queue",
 }
 
 # ---- exports ---------------------------------------------------------------------------------------------
 
-# A file stays while either rule keeps it, and the newest good one of each dataset always stays.
+# A file is removed when it is past either limit; the newest good one of each dataset always stays.
 ROWHOUSE_EXPORT_KEEP_DAYS = env.integer(
-    "ROWHOUSE_EXPORT_KEEP_DAYS", 30, purpose="Export files younger than this many days stay; 0: no such rule."
+    "ROWHOUSE_EXPORT_KEEP_DAYS", 30, purpose="Export files older than this many days are removed; 0: no limit."
 )
 ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
-    "ROWHOUSE_EXPORT_KEEP_COUNT", 24, purpose="This many newest export files per dataset stay; 0: no such rule."
+    "ROWHOUSE_EXPORT_KEEP_COUNT",
+    1000,
+    purpose="Export files of a dataset beyond this many are removed, the oldest first; 0: no limit.",
 )
 
 # ---- words, times, logs ----------------------------------------------------------------------------------
@@ -351,6 +357,14 @@ _LOOK: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "8px",
     "STYLES": [lambda _request: static("rowhouse/rowhouse.css")],
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "sizes": "any",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("rowhouse/icon.svg"),
+        }
+    ],
     "COLORS": {
         "primary": {
             "50": "oklch(97% .02 220)",

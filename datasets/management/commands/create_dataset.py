@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.command import TenantCommand
 from core.command import NotAllowed, Result
 from datasets.definition import from_table_schema, to_table_schema
 from datasets.management.sample_file import read_sample
 from datasets.services import create_dataset, infer_definition
-from tenants.command import TenantCommand
 
 
 class Command(TenantCommand):

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.command import TenantCommand
 from core.command import Result
 from datasets.definition import to_table_schema
 from datasets.services import dataset_by_slug
-from tenants.command import TenantCommand
 
 
 class Command(TenantCommand):

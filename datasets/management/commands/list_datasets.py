@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.command import TenantCommand
 from core.command import Result
 from datasets import stats
 from datasets.models import Dataset
-from tenants.command import TenantCommand
 
 
 class Command(TenantCommand):

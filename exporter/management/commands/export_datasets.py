@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.command import TenantCommand
 from core import storage
 from core.command import FAILED, NotAllowed, Result
 from core.tenancy import current_tenant
@@ -16,7 +17,6 @@ from datasets.services import dataset_by_slug
 from exporter.models import ExportFile, State
 from exporter.services import request_export
 from jobs import services as jobs
-from tenants.command import TenantCommand
 
 FORMATS = ("csv",)
 

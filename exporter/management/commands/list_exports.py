@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.command import TenantCommand
 from core.command import Result
 from exporter.models import ExportFile, ExportRun, State
-from tenants.command import TenantCommand
 
 
 class Command(TenantCommand):

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.command import TenantCommand
 from core.clock import now
 from core.command import Result
 from exporter.services import policy, prune_exports
-from tenants.command import TenantCommand
 
 
 class Command(TenantCommand):

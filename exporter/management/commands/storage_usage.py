@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from accounts.command import TenantCommand
 from core.command import Result
 from exporter.services import storage_usage
-from tenants.command import TenantCommand
 
 
 class Command(TenantCommand):

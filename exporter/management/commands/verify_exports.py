@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.command import TenantCommand
 from core.clock import now
 from core.command import DONE, FAILED, Result
 from exporter.services import verify_exports
-from tenants.command import TenantCommand
 
 
 class Command(TenantCommand):

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 import jobs.services
+from accounts.command import TenantCommand
 from core.command import DONE, FAILED, REFUSED, WITH_REJECTS, Result
 from core.errors import RowhouseError
 from datasets.services import dataset_by_slug
@@ -18,7 +19,6 @@ from importer import services
 from importer.models import ImportJob, Mode, Policy, State
 from importer.rejects import rejected_file
 from importer.words import outcome
-from tenants.command import TenantCommand
 
 
 class BadArgument(RowhouseError):
@@ -35,7 +35,9 @@ class Command(TenantCommand):
         parser.add_argument("file", type=Path)
         parser.add_argument("--dataset", required=True, metavar="SLUG")
         parser.add_argument("--mode", choices=Mode.values, default=Mode.UPSERT)
-        parser.add_argument("--mapping", metavar="JSON", help='{"label of the file": "column" or null to skip it}')
+        parser.add_argument(
+            "--mapping", metavar="JSON", help='{"label of the file": "column" or null to skip it}'
+        )
         parser.add_argument("--encoding")
         parser.add_argument("--delimiter")
         parser.add_argument("--sheet", help="which sheet of a workbook; the first one with rows otherwise")
@@ -57,7 +59,9 @@ class Command(TenantCommand):
                 file.writelines(rejected_file(job))
         if error := refusal or _error(job, options["preview"]):
             self.stderr.write(f"error[{error[0]}]: {error[1]}")
-        return Result(_summary(job, monotonic() - started), _lines(job), _exit_code(job, refusal, options["preview"]))
+        return Result(
+            _summary(job, monotonic() - started), _lines(job), _exit_code(job, refusal, options["preview"])
+        )
 
     def _create(self, options: dict[str, Any]) -> ImportJob:
         dataset = dataset_by_slug(options["dataset"])
@@ -113,7 +117,9 @@ def _mapping(text: str | None) -> dict[str, str | None] | None:
         mapping = json.loads(text)
     except json.JSONDecodeError as error:
         raise BadArgument(f"--mapping is no JSON: {error}.") from error
-    if not isinstance(mapping, dict) or not all(value is None or isinstance(value, str) for value in mapping.values()):
+    if not isinstance(mapping, dict) or not all(
+        value is None or isinstance(value, str) for value in mapping.values()
+    ):
         raise BadArgument('--mapping is an object like {"label of the file": "column"}.')
     return mapping
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts.command import TenantCommand
 from core.command import Result
 from importer.models import ImportJob, State
 from importer.words import outcome
-from tenants.command import TenantCommand
 
 
 class Command(TenantCommand):
@@ -27,7 +27,10 @@ class Command(TenantCommand):
         if options["state"]:
             found = found.filter(state=options["state"])
         imports = list(found[: options["limit"]])
-        lines = [f"{job.pk}  {job.created_at:%Y-%m-%d %H:%M}  {job.dataset.slug}  {job.file_name}: {outcome(job)}" for job in imports]
+        lines = [
+            f"{job.pk}  {job.created_at:%Y-%m-%d %H:%M}  {job.dataset.slug}  {job.file_name}: {outcome(job)}"
+            for job in imports
+        ]
         return Result({"imports": [_entry(job) for job in imports]}, lines or ["No imports yet."])
 
 

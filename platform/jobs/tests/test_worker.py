@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from pytest_django.plugin import DjangoDbBlocker
 
 from core.tenancy import TenantRef, in_public, in_tenant
 from jobs import services
@@ -166,7 +167,7 @@ def test_a_worker_that_hangs_in_c_code_is_killed_from_outside(tenant: TenantRef,
 
 @pytest.mark.case("I14")
 def test_a_statement_longer_than_its_lease_runs_once(tenant: TenantRef, tmp_path: Path) -> None:
-    job = submit(tenant, "test.slow_statement", seconds=9)
+    job = submit(tenant, "test.slow_statement", seconds=6)
     with worker(tmp_path / "a"), worker(tmp_path / "b"):
         eventually(lambda: state(job) == "DONE")
     assert read_effects(tenant, job) == ["effect"]
@@ -182,9 +183,15 @@ def test_a_long_statement_stops_when_it_is_cancelled(tenant: TenantRef, tmp_path
     assert read_effects(tenant, job) == ["cancelled: cancelled"]
 
 
+@pytest.fixture
+def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+
+
 @pytest.mark.parametrize("victim", range(5))
 def test_any_process_of_a_worker_may_be_killed_and_nothing_of_it_lives_on(
-    tenant: TenantRef, tmp_path: Path, victim: int
+    database: None, tmp_path: Path, victim: int
 ) -> None:
     with worker(tmp_path / "first") as first:
         eventually(lambda: (tmp_path / "first" / "pusher").exists() and len(first.family()) == 5)
@@ -194,7 +201,7 @@ def test_any_process_of_a_worker_may_be_killed_and_nothing_of_it_lives_on(
         eventually(lambda: not any(_lives(pid) for pid in family))
 
 
-def test_nothing_of_a_worker_outlives_its_main_process(tenant: TenantRef, tmp_path: Path) -> None:
+def test_nothing_of_a_worker_outlives_its_main_process(database: None, tmp_path: Path) -> None:
     with worker(tmp_path) as running:
         eventually(lambda: len(running.family()) == 5)
         family = running.family()

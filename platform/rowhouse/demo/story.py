@@ -76,6 +76,7 @@ class Story:
         imports = self.imports(refs)
         exports = self.exports(refs, now())
         round_trip = self.round_trip(refs["acme"])
+        self.remember(told=True)
         return {
             "tenants": [
                 {"tenant": slug, "name": TENANTS[slug], "schema": ref.schema, "state": "ACTIVE"}
@@ -160,7 +161,8 @@ class Story:
         )  # fmt: skip
 
     def _import(self, tenant: str, dataset: str, file: Path, story: str) -> dict[str, Any]:
-        said = _command("import_file", str(file), "--tenant", tenant, "--dataset", dataset)
+        person = f"owner@{tenant}.example"
+        said = _command("import_file", str(file), "--tenant", tenant, "--dataset", dataset, "--as", person)
         if said["state"] != "IMPORT_SUCCEEDED":
             raise DemoFailed(f"{file.name} was not imported into {tenant}/{dataset}: it is {said['state']}.")
         counts = {name: said[name] for name in ("created", "updated", "unchanged", "rejected")}

@@ -21,6 +21,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -34,7 +35,7 @@ from django_q import cluster as library
 
 from core.tenancy import leave_tenant
 from jobs import doorbell, engine, heartbeat
-from jobs.limits import TICK_SECONDS, lease_seconds
+from jobs.limits import lease_seconds, tick_seconds
 
 logger = logging.getLogger(__name__)
 CRASHED = 70
@@ -115,9 +116,13 @@ def watch(pool: Any) -> None:
             pool.stop_event.set()
         elif not is_leaving and monotonic() >= next_tick:
             tick()
-            next_tick = monotonic() + TICK_SECONDS
+            next_tick = monotonic() + tick_seconds()
         sleep(LOOK_SECONDS)
-    sys.exit(0 if is_leaving and pool.sentinel.exitcode == 0 else CRASHED)
+    if is_leaving and pool.sentinel.exitcode == 0:
+        sys.exit(0)
+    with suppress(ProcessLookupError):  # nobody of the family is left
+        os.killpg(pool.sentinel.pid, signal.SIGKILL)
+    sys.exit(CRASHED)
 
 
 def tick() -> None:

@@ -40,7 +40,7 @@ class Command(RowhouseCommand):
             if options["once"]:
                 return self._once(story)
             if not story.is_told():
-                story.remember(told=bool(story.tell()))
+                story.tell()
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

@@ -7,12 +7,19 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from django_tenants.utils import get_tenant_model
+
 from accounts.models import User
 from core.command import Result, RowhouseCommand
 from core.errors import RowhouseError
-from core.tenancy import in_tenant
-from tenants.models import Tenant
-from tenants.services import WrongState, get_tenant
+from core.tenancy import TenantRef, in_tenant
+
+
+class TenantNotWorkable(RowhouseError):
+    """`--tenant` names none, or one that is not active."""
+
+    code = "unknown-tenant"
+    status = 404
 
 
 class UnknownUser(RowhouseError):
@@ -30,10 +37,7 @@ class TenantCommand(RowhouseCommand):
         super().add_arguments(parser)
 
     def run(self, **options: Any) -> Result:
-        tenant = get_tenant(options.pop("tenant"))
-        if tenant.state != Tenant.State.ACTIVE:
-            raise WrongState(f"{tenant.slug!r} is {tenant.get_state_display()}; only an active tenant can be worked in.")
-        with in_tenant(tenant.ref):
+        with in_tenant(active_tenant(options.pop("tenant"))):
             return self.run_in_tenant(**options)
 
     @abstractmethod
@@ -54,3 +58,19 @@ class TenantCommand(RowhouseCommand):
         if user is None:
             raise UnknownUser(f"No active user {email!r} here." if email else "This tenant has no active owner.")
         return user
+
+
+def active_tenant(slug: str) -> TenantRef:
+    """Return the tenant of this slug.
+
+    The model is asked for by its setting: apps that work inside a tenant do not know `tenants`.
+
+    :raises TenantNotWorkable: there is none, or it is not active.
+    """
+    tenant = get_tenant_model().objects.filter(slug=slug).exclude(state="DELETED").first()
+    if tenant is None:
+        raise TenantNotWorkable(f"There is no tenant {slug!r}. `rowhouse list_tenants` shows them.")
+    if tenant.state != "ACTIVE":
+        raise TenantNotWorkable(f"{slug!r} is {tenant.get_state_display()}; only an active tenant can be worked in.")
+    ref: TenantRef = tenant.ref
+    return ref

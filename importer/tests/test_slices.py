@@ -1,0 +1,94 @@
+"""A preview cut into the smallest slices gives what one slice gives."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import jobs.services
+from core.tenancy import TenantRef
+from datasets.models import Dataset
+from importer import preview, services, staging
+from importer.models import ImportJob, State
+from importer.tests.tools import counts, import_text, person, upload
+from jobs.kinds import Step
+
+ROWS = 60_000
+NOTE = '"two\nlines, and a comma; ' + "x" * 40 + '"'
+
+
+@dataclass
+class ShortSlice:
+    """A slice without any time: every chunk is one."""
+
+    cursor: dict[str, Any]
+    payload: dict[str, Any] = field(default_factory=dict)
+    tenant: TenantRef | None = None
+    job_id: int = 0
+    step: int = 0
+
+    def time_left(self) -> float:
+        return 0.0
+
+    def is_cancelled(self) -> bool:
+        return False
+
+    @contextmanager
+    def long_statement(self) -> Iterator[None]:
+        yield
+
+
+def big_file() -> bytes:
+    """About 5 MB; each tenth row repeats the key of the row before, each hundredth has a bad status."""
+    lines = ["id,status,amount,note"]
+    for n in range(ROWS):
+        key = n - 1 if n % 10 == 9 else n
+        lines.append(f"{key},{'lost' if n % 100 == 0 else 'new'},1.50,{NOTE}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def started(orders: Dataset) -> ImportJob:
+    job = services.create_import(dataset=orders, file=io.BytesIO(big_file()), name="big.csv", by=person())
+    return ImportJob.objects.select_related("dataset").get(pk=job.pk)
+
+
+def test_slices_of_one_chunk_find_what_one_slice_finds(orders: Dataset) -> None:
+    job, step, slices = started(orders), Step(done=False), 0
+    while not step.done:
+        job = ImportJob.objects.select_related("dataset").get(pk=job.pk)
+        step = preview.run(job, ShortSlice(step.cursor))
+        slices += 1
+    assert slices > 10
+    assert job.state == State.PREVIEW_SUCCEEDED
+    bad, repeated = ROWS // 100, ROWS // 10
+    assert counts(job) == (ROWS - bad - repeated, 0, 0, bad + repeated)
+    assert job.issue_counts == {"constraint-error": bad, "primary-key": repeated}
+    assert job.rejects.count() == bad + repeated
+    issue = job.issues.get(row=11)
+    assert (issue.line, issue.rule) == (20, "The key is that of row 10 already; the first row counts.")
+    whole = upload(orders, big_file())
+    assert (counts(whole), whole.issue_counts) == (counts(job), job.issue_counts)
+
+
+def test_rows_lost_in_a_crash_during_the_preview_are_read_again(orders: Dataset) -> None:
+    job, step = started(orders), Step(done=False)
+    while step.cursor.get("phase") != "refuse":
+        step = preview.run(job, ShortSlice(step.cursor))
+    staging.create(job.pk, orders.spec().columns)  # what a crash of the database leaves of an unlogged table
+    assert preview.run(job, ShortSlice(step.cursor)).cursor == {}
+
+
+def test_orphaned_staging_tables_are_swept(orders: Dataset) -> None:
+    staging.create(987_654, orders.spec().columns)
+    waiting = upload(orders)  # every preview begins with a sweep
+    assert staging.sweep() == []
+    assert staging.is_whole(waiting)
+
+
+def test_progress_counts_rows_and_knows_the_total(orders: Dataset) -> None:
+    job = import_text(orders)
+    status = jobs.services.status(int(job.preview_job_id))
+    assert (status.processed, status.total, status.state) == (3, 3, "DONE")

@@ -1,0 +1,142 @@
+"""The demo as a new user runs it: told once in a database of its own, then served with web and worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+import pytest
+from django.db import connections
+
+START_SECONDS = 120
+
+
+@dataclass
+class Told:
+    """What `rowhouse demo --once --json` said, and the environment it ran in."""
+
+    summary: dict[str, Any]
+    environment: dict[str, str]
+    folder: Path
+
+
+@dataclass
+class Served:
+    """A running `rowhouse demo`."""
+
+    process: subprocess.Popen[str]
+    port: int
+    passwords: dict[str, str] = field(default_factory=dict)
+
+    def url(self, host: str, path: str) -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    def stop(self) -> int:
+        """Press Ctrl-C once and return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(40)
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings: None) -> Iterator[Told]:
+    folder = tmp_path_factory.mktemp("demo")
+    name = f"test_rowhouse_demo_{os.getpid()}"
+    _server(f'CREATE DATABASE "{name}"')
+    environment = {**os.environ, "DATABASE_URL": database_url(name), "ROWHOUSE_DATA": str(folder)}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "rowhouse", "demo", "--once", "--json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        yield Told(json.loads(done.stdout), environment, folder)
+    finally:
+        _server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def served(told: Told) -> Iterator[Served]:
+    served = start_demo(told)
+    yield served
+    served.stop()
+
+
+def start_demo(told: Told) -> Served:
+    """Start `rowhouse demo` on what was told before, and wait until it answers."""
+    port = free_port()
+    with (told.folder / "demo.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rowhouse", "demo", "--port", str(port)],
+            env=told.environment,
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+    served = Served(process, port)
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(port):
+        said = (told.folder / "demo.log").read_text()
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.2)
+    said = (told.folder / "demo.log").read_text()
+    served.passwords = dict(re.findall(r"^\s+(\S+@\S+)\s+(\S+)$", said, re.M))
+    return served
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
+            link.sendall(b"GET /operator/login/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return link.recv(12).endswith(b"200")
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def database_url(name: str) -> str:
+    database = connections["default"].settings_dict
+    host = quote(str(database["HOST"] or ""), safe="")
+    port = f"&port={database['PORT']}" if database["PORT"] else ""
+    return f"postgresql://{database['USER']}:{quote(str(database['PASSWORD'] or ''))}@/{name}?host={host}{port}"
+
+
+def _server(statement: str) -> None:
+    link = psycopg2.connect(database_url("postgres"))
+    link.autocommit = True
+    try:
+        with link.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        link.close()
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """Return where Chromium is; the tests that need one fail without, so that none is skipped unseen."""
+    names = (os.environ.get("ROWHOUSE_BROWSER"), "chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    assert found, "No Chromium. `make browser` installs one."
+    return found
