@@ -15,7 +15,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from core.tenancy import TenantRef, in_tenant, leave_tenant
 
-PASSWORD = "correct horse battery"  # noqa: S105 -- of people who exist in tests alone
+PASSWORD = "correct horse battery"
 ClientOf = Callable[..., Client]
 
 
@@ -46,7 +46,7 @@ def django_db_setup(
     from django.test.utils import setup_databases, teardown_databases  # noqa: PLC0415 -- after the settings
 
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default": None})
         assert str(connection.settings_dict["NAME"]).startswith("test_")
         for slug in ("acme", "globex"):
             _provision(slug)

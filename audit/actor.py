@@ -35,4 +35,6 @@ def _current() -> tuple[str, str]:
 
 def _set(user_id: str, reason: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL rowhouse.user_id = %s; SET LOCAL rowhouse.reason = %s", [user_id, reason[:500]])
+        cursor.execute(
+            "SET LOCAL rowhouse.user_id = %s; SET LOCAL rowhouse.reason = %s", [user_id, reason[:500]]
+        )

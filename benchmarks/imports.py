@@ -82,11 +82,21 @@ class Bench:
         self.rowhouse("migrate_tenants")
         self.rowhouse("provision_tenant", self.slug, "--admin", "bench@rowhouse.example")
         self.rowhouse(
-            "create_dataset", "--tenant", self.slug, "--name", "Runways", "--infer", str(SOURCE), "--key", "id"
+            "create_dataset",
+            "--tenant",
+            self.slug,
+            "--name",
+            "Runways",
+            "--infer",
+            str(SOURCE),
+            "--key",
+            "id",
         )
 
     def import_file(self, path: Path) -> tuple[Timed, dict[str, Any]]:
-        timed = self.rowhouse("import_file", str(path), "--tenant", self.slug, "--dataset", "runways", "--json")
+        timed = self.rowhouse(
+            "import_file", str(path), "--tenant", self.slug, "--dataset", "runways", "--json"
+        )
         return timed, json.loads(timed.output)
 
     def copy(self, link: Any, path: Path, columns: list[tuple[str, str]]) -> float:
@@ -143,7 +153,9 @@ def _embedded(folder: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=1, help="repetitions of copy, import, copy")
     arguments = parser.parse_args()
@@ -162,11 +174,11 @@ def main() -> None:
         columns = bench.columns(link)
         floors.append(bench.copy(link, path, columns))
         timed, said = bench.import_file(path)
-        assert said["created"] == arguments.rows, said  # noqa: S101 -- a figure of a wrong result is none
+        assert said["created"] == arguments.rows, said
         imports.append(timed)
         floors.append(bench.copy(link, path, columns))
         timed, said = bench.import_file(path)
-        assert said["unchanged"] == arguments.rows, said  # noqa: S101 -- see above
+        assert said["unchanged"] == arguments.rows, said
         again.append(timed)
         bench.tear_down(link)
         link.close()

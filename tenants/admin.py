@@ -87,7 +87,8 @@ class TenantAdmin(ModelAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
-        return super().get_queryset(request).prefetch_related("domains")
+        tenants: QuerySet[Tenant] = super().get_queryset(request)
+        return tenants.prefetch_related("domains")
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, tenant: Tenant) -> tuple[str, str]:
@@ -141,7 +142,9 @@ class TenantAdmin(ModelAdmin):
         def submit(*, tenant: Tenant, by: object) -> None:
             """Set a tenant up that was requested or failed."""
             if tenant.state not in {Tenant.State.FAILED, Tenant.State.REQUESTED}:
-                raise services.WrongState(f"{tenant} is {tenant.get_state_display()}; there is nothing to set up.")
+                raise services.WrongState(
+                    f"{tenant} is {tenant.get_state_display()}; there is nothing to set up."
+                )
             jobs.submit("tenants.provision", target=tenant.schema_name, payload={"tenant": tenant.pk})
 
         return self._do(request, object_id, submit, "is being set up.")

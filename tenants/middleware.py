@@ -31,15 +31,20 @@ class TenantMiddleware:
         if host in settings.ROWHOUSE_PUBLIC_HOSTS:
             logging.bind_request("-")
             set_urlconf(settings.PUBLIC_SCHEMA_URLCONF)
-            request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined] # Django reads it
+            request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
             return self._answer(request, None)
         tenant = _tenant_of(host)
         logging.bind_request(tenant.slug if tenant else "-")
         if tenant is None:
-            return _notice(request, "Nothing here", "No Rowhouse answers at this address. Check its spelling.", 404)
+            return _notice(
+                request, "Nothing here", "No Rowhouse answers at this address. Check its spelling.", 404
+            )
         if tenant.state == Tenant.State.SUSPENDED:
             return _notice(
-                request, "Suspended", f"{tenant.name} is suspended for now. Its owner can ask the operator why.", 503
+                request,
+                "Suspended",
+                f"{tenant.name} is suspended for now. Its owner can ask the operator why.",
+                503,
             )
         request.tenant = tenant  # type: ignore[attr-defined] # as django-tenants names it
         return self._answer(request, tenant.ref)

@@ -45,7 +45,7 @@ class Tenant(TenantMixin):
     error = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[models.Manager[Tenant]] = TenantQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Tenant]] = TenantQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -64,7 +64,9 @@ class Tenant(TenantMixin):
 
     def move(self, *, old: Tenant.State, new: Tenant.State, error: str = "") -> bool:
         """Move the state by compare and swap; False when another process moved it first."""
-        moved = type(self).objects.filter(pk=self.pk, state=old).update(state=new, state_at=Now(), error=error)
+        moved = (
+            type(self).objects.filter(pk=self.pk, state=old).update(state=new, state_at=Now(), error=error)
+        )
         if moved:
             self.state, self.error = new, error
         return bool(moved)
@@ -83,4 +85,4 @@ class Domain(DomainMixin):
         ]
 
     def __str__(self) -> str:
-        return self.domain
+        return str(self.domain)

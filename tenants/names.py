@@ -8,8 +8,9 @@ import secrets
 
 from core.tenancy import SLUG_PATTERN
 
-# A label of a domain name: RFC 1123, ASCII only; punycode is refused because it shows as another name.
-DOMAIN_PATTERN = r"^(?=.{1,253}$)(?!xn--)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.(?!xn--)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$"
+# RFC 1123, ASCII only; punycode is refused because it shows as another name.
+_LABEL = r"(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN_PATTERN = rf"^(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*$"
 RESERVED = frozenset({"www", "api", "admin", "operator", "static", "mail", "public", "status"})
 
 

@@ -62,7 +62,13 @@ def get_tenant(slug: str) -> Tenant:
 
 
 def request_tenant(
-    *, slug: str, name: str, owner_email: str, domain: str = "", by: object = None, provision_now: bool = False
+    *,
+    slug: str,
+    name: str,
+    owner_email: str,
+    domain: str = "",
+    by: object = None,
+    provision_now: bool = False,
 ) -> Tenant:
     """Write down a tenant to be set up; a worker sets it up unless `provision_now` is asked for.
 
@@ -168,7 +174,9 @@ def suspend_tenant(*, tenant: Tenant, by: object = None) -> None:
     :raises WrongState: it is not active.
     """
     if not tenant.move(old=State.ACTIVE, new=State.SUSPENDED):
-        raise WrongState(f"{tenant.slug!r} is {tenant.get_state_display()}; only an active tenant is suspended.")
+        raise WrongState(
+            f"{tenant.slug!r} is {tenant.get_state_display()}; only an active tenant is suspended."
+        )
     jobs.pause_tenant(tenant.schema_name)
     record("tenants.tenant.suspended", actor=by, target=tenant)
 
@@ -180,7 +188,9 @@ def resume_tenant(*, tenant: Tenant, by: object = None) -> None:
     :raises WrongState: it is not suspended.
     """
     if not tenant.move(old=State.SUSPENDED, new=State.ACTIVE):
-        raise WrongState(f"{tenant.slug!r} is {tenant.get_state_display()}; only a suspended tenant is resumed.")
+        raise WrongState(
+            f"{tenant.slug!r} is {tenant.get_state_display()}; only a suspended tenant is resumed."
+        )
     jobs.resume_tenant(tenant.schema_name)
     record("tenants.tenant.resumed", actor=by, target=tenant)
 
@@ -194,12 +204,16 @@ def delete_tenant(*, tenant: Tenant, by: object = None) -> None:
     :raises WrongState: it is neither suspended nor failed.
     """
     if not (
-        tenant.move(old=State.SUSPENDED, new=State.DELETED) or tenant.move(old=State.FAILED, new=State.DELETED)
+        tenant.move(old=State.SUSPENDED, new=State.DELETED)
+        or tenant.move(old=State.FAILED, new=State.DELETED)
     ):
         raise WrongState(
-            f"{tenant.slug!r} is {tenant.get_state_display()}. Suspend it first: `rowhouse suspend_tenant {tenant.slug}`."
+            f"{tenant.slug!r} is {tenant.get_state_display()}."
+            f" Suspend it first: `rowhouse suspend_tenant {tenant.slug}`."
         )
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a table with checks still to be made cannot be dropped
+        cursor.execute(
+            "SET CONSTRAINTS ALL IMMEDIATE"
+        )  # a table with checks still to be made cannot be dropped
         cursor.execute(f"DROP SCHEMA IF EXISTS {connection.ops.quote_name(tenant.schema_name)} CASCADE")
     record("tenants.tenant.deleted", actor=by, target=tenant)

@@ -120,7 +120,9 @@ def database_url(name: str) -> str:
     database = connections["default"].settings_dict
     host = quote(str(database["HOST"] or ""), safe="")
     port = f"&port={database['PORT']}" if database["PORT"] else ""
-    return f"postgresql://{database['USER']}:{quote(str(database['PASSWORD'] or ''))}@/{name}?host={host}{port}"
+    return (
+        f"postgresql://{database['USER']}:{quote(str(database['PASSWORD'] or ''))}@/{name}?host={host}{port}"
+    )
 
 
 def _server(statement: str) -> None:

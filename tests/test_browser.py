@@ -46,7 +46,9 @@ class Person:
         self.page.set_default_timeout(PATIENCE_MS)
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type == "error" else None
+        )
         self.go("/admin/")
         self.page.fill("input[name=username]", f"owner@{tenant}.example")
         self.page.fill("input[name=password]", served.passwords[f"owner@{tenant}.example"])
@@ -132,7 +134,12 @@ def test_a_person_imports_a_faulty_file_and_looks_at_what_became_of_it(browser, 
 
     # The neighbour sees nothing of it: not in a list, not by the address.
     globex = Person(browser, served, "globex")
-    for path in ("/admin/", "/admin/datasets/dataset/", "/admin/importer/importjob/", "/admin/exporter/exportfile/"):
+    for path in (
+        "/admin/",
+        "/admin/datasets/dataset/",
+        "/admin/importer/importjob/",
+        "/admin/exporter/exportfile/",
+    ):
         assert globex.go(path) == 200
         for word in ("Navigation aids", "navaids", "Acme", "Runways"):
             assert word not in globex.page.content()

@@ -32,6 +32,7 @@ def records_in(path: Path) -> int:
 
 
 def import_of(told: Told, tenant: str, dataset: str, story: str) -> dict[str, object]:
+    found: dict[str, object]
     (found,) = [
         one
         for one in told.summary["imports"]

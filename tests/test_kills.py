@@ -1,4 +1,4 @@
-"""kill -9 of a real worker at random moments of preview, merge and export: nothing lost, nothing twice, nothing stuck."""
+"""kill -9 of a real worker at random moments of preview, merge and export: nothing lost, twice or stuck."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from core import storage
 from core.tenancy import TenantRef, in_public, in_tenant
-from datasets.rules import NewColumn
 from datasets.models import Dataset
+from datasets.rules import NewColumn
 from datasets.services import create_dataset
 from exporter.models import ExportFile
 from exporter.services import request_export

@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,88 +15,173 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Dataset',
+            name="Dataset",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=63)),
-                ('title', models.CharField(max_length=200)),
-                ('key', models.JSONField(blank=True, default=list)),
-                ('definition_version', models.PositiveIntegerField(default=1)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('changed_at', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slug", models.SlugField(max_length=63)),
+                ("title", models.CharField(max_length=200)),
+                ("key", models.JSONField(blank=True, default=list)),
+                ("definition_version", models.PositiveIntegerField(default=1)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("changed_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'ordering': ('title', 'pk'),
-                'permissions': [('view_rows', 'Can view records'), ('add_rows', 'Can add records'), ('change_rows', 'Can change records'), ('delete_rows', 'Can delete records'), ('import_rows', 'Can import files'), ('export_rows', 'Can export records')],
-                'constraints': [models.UniqueConstraint(fields=('slug',), name='a_dataset_slug_stands_once'), models.CheckConstraint(condition=models.Q(('slug__regex', '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')), name='a_dataset_slug_is_lower_case_ascii'), models.CheckConstraint(condition=models.Q(('title', ''), _negated=True), name='a_dataset_has_a_title')],
+                "ordering": ("title", "pk"),
+                "permissions": [
+                    ("view_rows", "Can view records"),
+                    ("add_rows", "Can add records"),
+                    ("change_rows", "Can change records"),
+                    ("delete_rows", "Can delete records"),
+                    ("import_rows", "Can import files"),
+                    ("export_rows", "Can export records"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("slug",), name="a_dataset_slug_stands_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("slug__regex", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")),
+                        name="a_dataset_slug_is_lower_case_ascii",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("title", ""), _negated=True), name="a_dataset_has_a_title"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='HistoricalColumn',
+            name="HistoricalColumn",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('label', models.CharField(max_length=255)),
-                ('type', models.CharField(max_length=20)),
-                ('position', models.PositiveIntegerField()),
-                ('is_required', models.BooleanField(default=False, verbose_name='required')),
-                ('is_unique', models.BooleanField(default=False, verbose_name='unique')),
-                ('options', models.JSONField(blank=True, default=dict)),
-                ('is_retired', models.BooleanField(default=False, verbose_name='retired')),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_id', models.BigAutoField(editable=False, primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('dataset', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='datasets.dataset')),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                ("label", models.CharField(max_length=255)),
+                ("type", models.CharField(max_length=20)),
+                ("position", models.PositiveIntegerField()),
+                ("is_required", models.BooleanField(default=False, verbose_name="required")),
+                ("is_unique", models.BooleanField(default=False, verbose_name="unique")),
+                ("options", models.JSONField(blank=True, default=dict)),
+                ("is_retired", models.BooleanField(default=False, verbose_name="retired")),
+                ("history_change_reason", models.TextField(null=True)),
+                ("history_id", models.BigAutoField(editable=False, primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "dataset",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="datasets.dataset",
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical column',
-                'verbose_name_plural': 'historical columns',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical column",
+                "verbose_name_plural": "historical columns",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='HistoricalDataset',
+            name="HistoricalDataset",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=63)),
-                ('title', models.CharField(max_length=200)),
-                ('key', models.JSONField(blank=True, default=list)),
-                ('definition_version', models.PositiveIntegerField(default=1)),
-                ('created_at', models.DateTimeField(blank=True, editable=False)),
-                ('changed_at', models.DateTimeField(blank=True, editable=False)),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_id', models.BigAutoField(editable=False, primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID"),
+                ),
+                ("slug", models.SlugField(max_length=63)),
+                ("title", models.CharField(max_length=200)),
+                ("key", models.JSONField(blank=True, default=list)),
+                ("definition_version", models.PositiveIntegerField(default=1)),
+                ("created_at", models.DateTimeField(blank=True, editable=False)),
+                ("changed_at", models.DateTimeField(blank=True, editable=False)),
+                ("history_change_reason", models.TextField(null=True)),
+                ("history_id", models.BigAutoField(editable=False, primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                (
+                    "history_type",
+                    models.CharField(
+                        choices=[("+", "Created"), ("~", "Changed"), ("-", "Deleted")], max_length=1
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical dataset',
-                'verbose_name_plural': 'historical datasets',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical dataset",
+                "verbose_name_plural": "historical datasets",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='Column',
+            name="Column",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('label', models.CharField(max_length=255)),
-                ('type', models.CharField(max_length=20)),
-                ('position', models.PositiveIntegerField()),
-                ('is_required', models.BooleanField(default=False, verbose_name='required')),
-                ('is_unique', models.BooleanField(default=False, verbose_name='unique')),
-                ('options', models.JSONField(blank=True, default=dict)),
-                ('is_retired', models.BooleanField(default=False, verbose_name='retired')),
-                ('dataset', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='columns', to='datasets.dataset')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("label", models.CharField(max_length=255)),
+                ("type", models.CharField(max_length=20)),
+                ("position", models.PositiveIntegerField()),
+                ("is_required", models.BooleanField(default=False, verbose_name="required")),
+                ("is_unique", models.BooleanField(default=False, verbose_name="unique")),
+                ("options", models.JSONField(blank=True, default=dict)),
+                ("is_retired", models.BooleanField(default=False, verbose_name="retired")),
+                (
+                    "dataset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="columns",
+                        to="datasets.dataset",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('position', 'pk'),
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_retired', False)), fields=('dataset', 'label'), name='a_label_stands_once_in_a_dataset', violation_error_message='Another column of this dataset has that label.'), models.CheckConstraint(condition=models.Q(('label', ''), _negated=True), name='a_column_has_a_label')],
+                "ordering": ("position", "pk"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_retired", False)),
+                        fields=("dataset", "label"),
+                        name="a_label_stands_once_in_a_dataset",
+                        violation_error_message="Another column of this dataset has that label.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("label", ""), _negated=True), name="a_column_has_a_label"
+                    ),
+                ],
             },
         ),
     ]

@@ -22,6 +22,7 @@ from exporter.models import ExportFile, ExportRun, Fault, State, Trigger
 from exporter.running import RunHeld, RunSucceeded, begin_run, write_files
 from exporter.services import ExportBusy, NothingToExport, cancel_export, request_export, verify_exports
 from exporter.tests.helpers import content, dataset_with, export, insert, parsed
+from exporter.tests.s3 import S3Server
 from jobs import services as jobs
 
 SLOT = datetime(2026, 11, 20, 23, tzinfo=UTC)
@@ -288,3 +289,34 @@ def test_a_files_row_outlives_its_dataset(t1: TenantRef) -> None:
     file.refresh_from_db()
     assert (file.dataset, file.dataset_slug, file.dataset_title) == (None, "orders", "Orders")
     assert verify_exports(now=now())[0].fault == Fault.NONE
+
+
+@pytest.mark.case("C08")
+def test_a_table_cannot_be_dropped_while_it_is_read(t1: TenantRef) -> None:
+    dataset = dataset_with([["1", "a"]])
+    run = manual_run(dataset)
+
+    with another_connection(t1) as aside:
+        aside.execute("SET lock_timeout = '100ms'")
+
+        def drop() -> bool:
+            with pytest.raises(psycopg2.errors.LockNotAvailable):
+                aside.execute(f"DROP TABLE ds_{dataset.pk}")
+            return False
+
+        assert write(run, drop) == 1
+
+
+@pytest.mark.case("I02", "I11")
+@pytest.mark.parametrize("is_lost", [False, True], ids=["refused", "done but the answer lost"])
+def test_an_export_that_s3_fails_once_ends_with_one_file(
+    t1: TenantRef, on_moto: S3Server, is_lost: bool
+) -> None:
+    dataset_with([["1", "a"]])
+    on_moto.faults.number, on_moto.faults.is_lost = 1, is_lost
+
+    run = export()
+
+    file = run.files.get()
+    assert (run.state, on_moto.keys(), on_moto.open_uploads()) == (State.SUCCEEDED, [file.key], [])
+    assert [one.fault for one in verify_exports(now=now())] == [Fault.NONE]

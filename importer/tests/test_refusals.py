@@ -124,11 +124,6 @@ def test_imports_of_a_dataset_one_may_not_see_are_not_listed(orders: Dataset) ->
 
 
 @pytest.mark.case("T11")
-def test_a_mapping_is_remembered_in_its_tenant_alone(orders: Dataset, globex: TenantRef) -> None:
-    import_text(orders)
-    assert SavedMapping.objects.count() == 1
-
-
 def test_saved_mappings_stay_in_their_tenant(acme: TenantRef, globex: TenantRef) -> None:
     with in_tenant(acme):
         import_text(make_orders())
@@ -181,7 +176,6 @@ def test_a_dataset_is_not_deleted_while_an_import_runs(orders: Dataset) -> None:
     assert ImportJob.objects.count() == 0
 
 
-@pytest.mark.case("C09")
 def test_a_suspended_tenants_import_waits(orders: Dataset, as_acme: TenantRef) -> None:
     job = upload(orders)
     services.confirm_import(job=job, by=person())

@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import jobs.services
-from core.tenancy import TenantRef
 from datasets.models import Dataset
 from importer import preview, services, staging
 from importer.models import ImportJob, State
-from importer.tests.tools import counts, import_text, person, upload
+from importer.tests.tools import ShortSlice, counts, import_text, person, upload
 from jobs.kinds import Step
 
 ROWS = 60_000
 NOTE = '"two\nlines, and a comma; ' + "x" * 40 + '"'
-
-
-@dataclass
-class ShortSlice:
-    """A slice without any time: every chunk is one."""
-
-    cursor: dict[str, Any]
-    payload: dict[str, Any] = field(default_factory=dict)
-    tenant: TenantRef | None = None
-    job_id: int = 0
-    step: int = 0
-
-    def time_left(self) -> float:
-        return 0.0
-
-    def is_cancelled(self) -> bool:
-        return False
-
-    @contextmanager
-    def long_statement(self) -> Iterator[None]:
-        yield
 
 
 def big_file() -> bytes:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import jobs.services
 from accounts.models import User
-from core.tenancy import current_tenant
+from core.tenancy import TenantRef, current_tenant
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from datasets.services import NewColumn, create_dataset
@@ -81,3 +84,24 @@ def versions(dataset: Dataset) -> int:
 def counts(job: ImportJob) -> tuple[int, int, int, int]:
     """Created, updated, unchanged, rejected."""
     return job.created_rows, job.updated_rows, job.unchanged_rows, job.rejected_rows
+
+
+@dataclass
+class ShortSlice:
+    """A slice without any time: every chunk is one."""
+
+    cursor: dict[str, Any]
+    payload: dict[str, Any] = field(default_factory=dict)
+    tenant: TenantRef | None = None
+    job_id: int = 0
+    step: int = 0
+
+    def time_left(self) -> float:
+        return 0.0
+
+    def is_cancelled(self) -> bool:
+        return False
+
+    @contextmanager
+    def long_statement(self) -> Iterator[None]:
+        yield

@@ -31,7 +31,7 @@ class ChangedUserForm(UserChangeForm):
 
 
 @admin.register(User, site=tenant_site)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc] # both bases type the same hooks differently
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic when it runs
     """Users and their groups. Flags that reach beyond the tenant's rights are no fields of these forms."""
 
     form = ChangedUserForm

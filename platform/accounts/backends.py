@@ -16,21 +16,29 @@ class TenantBackend(ModelBackend):
     """Django's backend, inside a tenant alone."""
 
     def authenticate(
-        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+        self,
+        request: HttpRequest | None,
+        username: str | None = None,
+        password: str | None = None,
+        **kwargs: Any,
     ) -> User | None:
         if tenant_or_none() is None:
             return None
-        return super().authenticate(request, username=username, password=password, **kwargs)  # type: ignore[return-value]
+        return super().authenticate(request, username=username, password=password, **kwargs)
 
     def get_user(self, user_id: int) -> User | None:
-        return None if tenant_or_none() is None else super().get_user(user_id)  # type: ignore[return-value]
+        return None if tenant_or_none() is None else super().get_user(user_id)
 
 
 class OperatorBackend(BaseBackend):
     """Operators, on the operator site alone."""
 
-    def authenticate(
-        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    def authenticate(  # type: ignore[override] # an operator is not a tenant's user
+        self,
+        request: HttpRequest | None,
+        username: str | None = None,
+        password: str | None = None,
+        **kwargs: Any,
     ) -> Operator | None:
         if tenant_or_none() is not None or not username or password is None:
             return None

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import Any
 
 from django.core.management.base import CommandParser
-
 from django_tenants.utils import get_tenant_model
 
 from accounts.models import User
@@ -56,7 +55,9 @@ class TenantCommand(RowhouseCommand):
             else users.filter(groups__name="owner").order_by("pk").first()
         )
         if user is None:
-            raise UnknownUser(f"No active user {email!r} here." if email else "This tenant has no active owner.")
+            raise UnknownUser(
+                f"No active user {email!r} here." if email else "This tenant has no active owner."
+            )
         return user
 
 
@@ -71,6 +72,8 @@ def active_tenant(slug: str) -> TenantRef:
     if tenant is None:
         raise TenantNotWorkable(f"There is no tenant {slug!r}. `rowhouse list_tenants` shows them.")
     if tenant.state != "ACTIVE":
-        raise TenantNotWorkable(f"{slug!r} is {tenant.get_state_display()}; only an active tenant can be worked in.")
+        raise TenantNotWorkable(
+            f"{slug!r} is {tenant.get_state_display()}; only an active tenant can be worked in."
+        )
     ref: TenantRef = tenant.ref
     return ref

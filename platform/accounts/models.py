@@ -30,7 +30,7 @@ class User(AbstractUser):
 
     username = None  # type: ignore[assignment] # the address is the name
     email = models.EmailField("e-mail address", unique=True)
-    is_staff = True  # type: ignore[assignment] # the admin is the product: being a user is being let in
+    is_staff = True  # the admin is the product: being a user is being let in
     history = HistoricalRecords(excluded_fields=["password", "last_login"], bases=[models.Model])
 
     USERNAME_FIELD = "email"

@@ -60,7 +60,9 @@ def sync_roles() -> None:
 
 
 @transaction.atomic
-def create_user(*, email: str, password: str | None, role: str, by: object = None, full_name: str = "") -> User:
+def create_user(
+    *, email: str, password: str | None, role: str, by: object = None, full_name: str = ""
+) -> User:
     """Create a user of the current tenant with one of its roles. Without a password they cannot sign in yet.
 
     :raises EmailTaken: somebody has the address already.

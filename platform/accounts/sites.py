@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.apps import apps
 from django.http import HttpRequest
 from unfold.sites import UnfoldAdminSite
 
@@ -23,9 +26,8 @@ class OperatorSite(UnfoldAdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         # An operator, not whoever has the attributes of one.
-        from accounts.operators.models import Operator  # noqa: PLC0415 -- models load after sites
-
-        return isinstance(request.user, Operator) and request.user.is_active
+        user: Any = request.user
+        return isinstance(user, apps.get_model("operators", "Operator")) and bool(user.is_active)
 
 
 tenant_site = TenantSite(name="admin")

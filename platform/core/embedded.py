@@ -110,7 +110,9 @@ class EmbeddedServer:
         from django.db import connections  # noqa: PLC0415 -- the server serves programs without Django too
 
         connections.close_all()
-        others = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        others = (
+            "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
         if not self._sql(others):
             self.stop()
 

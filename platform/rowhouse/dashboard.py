@@ -28,7 +28,9 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
     datasets = list(datasets_for(request.user).order_by("title"))
     imports = ImportJob.objects.filter(dataset__in=datasets)
     exports = ExportFile.objects.filter(dataset__in=datasets, deleted_at=None)
-    last_imports = dict(imports.filter(state=State.IMPORT_SUCCEEDED).values_list("dataset").annotate(Max("ended_at")))
+    last_imports = dict(
+        imports.filter(state=State.IMPORT_SUCCEEDED).values_list("dataset").annotate(Max("ended_at"))
+    )
     last_exports = dict(exports.values_list("dataset").annotate(Max("created_at")))
     counts = record_counts([_table(one) for one in datasets])
     newest = exports.order_by("-created_at").first()
@@ -121,32 +123,33 @@ def _export(file: ExportFile) -> dict[str, Any]:
 def operator_dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what an operator sees first: tenants and the queue."""
     tenants = list(Tenant.objects.exclude(state=Tenant.State.DELETED).order_by("name"))
-    jobs = {
-        one["schema"]: one
-        for one in Job.objects.values("schema").annotate(
-            waiting=Count("pk", filter=Q(state__in=ACTIVE)), failed=Count("pk", filter=Q(state=JobState.FAILED))
-        )
-    }
+    waiting = _jobs_by_schema(Q(state__in=ACTIVE))
+    failed = _jobs_by_schema(Q(state=JobState.FAILED))
     domains = dict(Domain.objects.filter(is_primary=True).values_list("tenant_id", "domain"))
     context |= {
         "figures": [
             {"label": "Tenants", "value": len(tenants), "note": _states(tenants)},
-            {"label": "Jobs waiting", "value": sum(one["waiting"] for one in jobs.values()), "note": "all tenants"},
-            {"label": "Jobs failed", "value": sum(one["failed"] for one in jobs.values()), "note": "all tenants"},
+            {"label": "Jobs waiting", "value": sum(waiting.values()), "note": "all tenants"},
+            {"label": "Jobs failed", "value": sum(failed.values()), "note": "all tenants"},
         ],
         "tenants": [
             {
                 "name": one.name,
                 "state": one.get_state_display(),
                 "domain": domains.get(one.pk, "-"),
-                "waiting": jobs.get(one.schema_name, {}).get("waiting", 0),
-                "failed": jobs.get(one.schema_name, {}).get("failed", 0),
+                "waiting": waiting.get(one.schema_name, 0),
+                "failed": failed.get(one.schema_name, 0),
                 "url": reverse("operator:tenants_tenant_change", args=[one.pk]),
             }
             for one in tenants
         ],
     }
     return context
+
+
+def _jobs_by_schema(which: Q) -> dict[str, int]:
+    counted = Job.objects.filter(which).values_list("schema").annotate(Count("pk")).order_by()
+    return dict(counted)
 
 
 def _states(tenants: list[Tenant]) -> str:

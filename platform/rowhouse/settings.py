@@ -20,7 +20,9 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 _IS_TEST = "pytest" in sys.modules
 ROWHOUSE_DATA = Path(
     env.text(
-        "ROWHOUSE_DATA", ".rowhouse/test" if _IS_TEST else ".rowhouse", purpose="Folder of local files and caches."
+        "ROWHOUSE_DATA",
+        ".rowhouse/test" if _IS_TEST else ".rowhouse",
+        purpose="Folder of local files and caches.",
     )
 )
 ROWHOUSE_PUBLIC_HOSTS = env.words(
@@ -37,7 +39,9 @@ IS_PRODUCTION = env.boolean(
     "ROWHOUSE_PRODUCTION", False, purpose="Refuse weak secrets and plain HTTP; the chart sets it."
 )
 DEVELOPMENT_KEY = "development-only-key-that-production-refuses-to-start-with"
-SECRET_KEY = env.text("ROWHOUSE_SECRET_KEY", DEVELOPMENT_KEY, purpose="Signs sessions; 50 characters or more.")
+SECRET_KEY = env.text(
+    "ROWHOUSE_SECRET_KEY", DEVELOPMENT_KEY, purpose="Signs sessions; 50 characters or more."
+)
 SECRET_KEY_FALLBACKS = env.words(
     "ROWHOUSE_SECRET_KEY_FALLBACKS", purpose="Former keys still accepted while a rotation goes on."
 )
@@ -217,13 +221,13 @@ if S3_BUCKET:
     }
     from botocore.config import Config
 
-    _checksums = env.text(
+    _checksums: Any = env.text(  # many servers know none of boto3's newer ones
         "ROWHOUSE_S3_CHECKSUMS", "when_required", purpose="when_required or when_supported (boto3's names)."
     )
     _default_storage["OPTIONS"]["client_config"] = Config(
         signature_version="s3v4",
         s3={"addressing_style": _default_storage["OPTIONS"]["addressing_style"]},
-        request_checksum_calculation=_checksums,  # many servers know none of boto3's newer checksums
+        request_checksum_calculation=_checksums,
         response_checksum_validation=_checksums,
         retries={"max_attempts": 5, "mode": "standard"},
         connect_timeout=10,
@@ -296,11 +300,13 @@ ROWHOUSE_JOB_LEASE_SECONDS = env.integer(
 ROWHOUSE_JOB_MAX_SECONDS = env.integer(
     "ROWHOUSE_JOB_MAX_SECONDS", 21_600, purpose="How long one job may work in all.", minimum=1
 )
-ROWHOUSE_TICK_SECONDS = env.integer(
+ROWHOUSE_TICK_SECONDS: float = env.integer(
     "ROWHOUSE_TICK_SECONDS", 5, purpose="How often a worker looks for due and forgotten work.", minimum=1
 )
 ROWHOUSE_RUN_DIR = Path(
-    env.text("ROWHOUSE_RUN_DIR", str(ROWHOUSE_DATA / "run"), purpose="Folder of heartbeats and the drain flag.")
+    env.text(
+        "ROWHOUSE_RUN_DIR", str(ROWHOUSE_DATA / "run"), purpose="Folder of heartbeats and the drain flag."
+    )
 )
 # The queue carries doorbells only; what work there is stands in jobs.Job.
 Q_CLUSTER = {
@@ -329,7 +335,9 @@ Q_CLUSTER = {
 
 # A file is removed when it is past either limit; the newest good one of each dataset always stays.
 ROWHOUSE_EXPORT_KEEP_DAYS = env.integer(
-    "ROWHOUSE_EXPORT_KEEP_DAYS", 30, purpose="Export files older than this many days are removed; 0: no limit."
+    "ROWHOUSE_EXPORT_KEEP_DAYS",
+    30,
+    purpose="Export files older than this many days are removed; 0: no limit.",
 )
 ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
     "ROWHOUSE_EXPORT_KEEP_COUNT",

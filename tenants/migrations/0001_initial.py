@@ -7,41 +7,98 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Tenant',
+            name="Tenant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('schema_name', models.CharField(db_index=True, max_length=63, unique=True, validators=[django_tenants.postgresql_backend.base._check_schema_name])),
-                ('slug', models.SlugField(max_length=40, unique=True)),
-                ('name', models.CharField(max_length=200)),
-                ('owner_email', models.EmailField(max_length=254, verbose_name="owner's e-mail address")),
-                ('state', models.CharField(choices=[('REQUESTED', 'requested'), ('PROVISIONING', 'being set up'), ('ACTIVE', 'active'), ('SUSPENDED', 'suspended'), ('DELETING', 'being deleted'), ('DELETED', 'deleted'), ('FAILED', 'failed')], default='REQUESTED', max_length=12)),
-                ('state_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('error', models.TextField(blank=True, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "schema_name",
+                    models.CharField(
+                        db_index=True,
+                        max_length=63,
+                        unique=True,
+                        validators=[django_tenants.postgresql_backend.base._check_schema_name],
+                    ),
+                ),
+                ("slug", models.SlugField(max_length=40, unique=True)),
+                ("name", models.CharField(max_length=200)),
+                ("owner_email", models.EmailField(max_length=254, verbose_name="owner's e-mail address")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("REQUESTED", "requested"),
+                            ("PROVISIONING", "being set up"),
+                            ("ACTIVE", "active"),
+                            ("SUSPENDED", "suspended"),
+                            ("DELETING", "being deleted"),
+                            ("DELETED", "deleted"),
+                            ("FAILED", "failed"),
+                        ],
+                        default="REQUESTED",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "state_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("error", models.TextField(blank=True, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('schema_name__regex', '^t_[a-z0-9]{8,26}$')), name='schema_name_is_generated'), models.CheckConstraint(condition=models.Q(('slug__regex', '^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$')), name='slug_is_a_host_name')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("schema_name__regex", "^t_[a-z0-9]{8,26}$")),
+                        name="schema_name_is_generated",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("slug__regex", "^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$")),
+                        name="slug_is_a_host_name",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Domain',
+            name="Domain",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('domain', models.CharField(db_index=True, max_length=253, unique=True)),
-                ('is_primary', models.BooleanField(db_index=True, default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='domains', to='tenants.tenant')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("domain", models.CharField(db_index=True, max_length=253, unique=True)),
+                ("is_primary", models.BooleanField(db_index=True, default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="domains",
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('domain__regex', '^[a-z0-9.-]+$')), name='domain_is_plain_lower_case')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("domain__regex", "^[a-z0-9.-]+$")),
+                        name="domain_is_plain_lower_case",
+                    )
+                ],
             },
         ),
     ]

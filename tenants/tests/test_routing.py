@@ -12,7 +12,9 @@ def status(host: str, path: str = "/admin/login/") -> int:
 
 
 @pytest.mark.case("T02")
-@pytest.mark.parametrize("host", ["acme.localhost", "ACME.localhost", "acme.localhost.", "Acme.LOCALHOST:8000"])
+@pytest.mark.parametrize(
+    "host", ["acme.localhost", "ACME.localhost", "acme.localhost.", "Acme.LOCALHOST:8000"]
+)
 def test_a_tenant_is_found_however_its_host_is_written(acme, host):
     assert status(host) == 200
 
@@ -28,9 +30,9 @@ def test_an_odd_host_is_not_found(acme, host):
 
 
 @pytest.mark.case("T03")
-@pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_HOST", "HTTP_X_TENANT", "HTTP_FORWARDED"])
+@pytest.mark.parametrize("header", ["X-Forwarded-Host", "X-Tenant", "X_Tenant", "Forwarded"])
 def test_headers_do_not_choose_the_tenant(acme, globex, header):
-    answer = Client(HTTP_HOST="acme.localhost", **{header: "globex.localhost"}).get("/admin/login/")
+    answer = Client(HTTP_HOST="acme.localhost").get("/admin/login/", headers={header: "globex.localhost"})
     assert "Acme" in answer.text
     assert "Globex" not in answer.text
 
@@ -54,14 +56,24 @@ def test_a_suspended_tenant_shows_a_notice(acme, client_of):
 
 
 @pytest.mark.case("T32")
-@pytest.mark.parametrize("path", ["/operator/", "/admin/tenants/tenant/", "/admin/django_q/schedule/", "/admin/jobs/job/",
-                                  "/admin/operators/operator/"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/operator/",
+        "/admin/tenants/tenant/",
+        "/admin/django_q/schedule/",
+        "/admin/jobs/job/",
+        "/admin/operators/operator/",
+    ],
+)
 def test_platform_pages_are_not_on_a_tenants_host(acme, client_of, path):
     assert client_of(acme).get(path).status_code == 404
 
 
 @pytest.mark.case("A20")
-@pytest.mark.parametrize("path", ["/operator/django_q/schedule/", "/operator/django_q/success/", "/admin/django_q/failure/"])
+@pytest.mark.parametrize(
+    "path", ["/operator/django_q/schedule/", "/operator/django_q/success/", "/admin/django_q/failure/"]
+)
 def test_the_queues_own_pages_are_nowhere(db, path):
     assert Client(HTTP_HOST="localhost").get(path).status_code in {302, 404}
     from django.contrib import admin  # noqa: PLC0415 -- the default site, which we never use

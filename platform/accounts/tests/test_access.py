@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
@@ -11,8 +13,16 @@ from conftest import PASSWORD
 from core.tenancy import in_tenant
 
 
-def sign_in(host: str, email: str, password: str = PASSWORD, path: str = "/admin/login/", **data: str) -> Client:
-    client = Client(HTTP_HOST=host)
+class Visitor(Client):
+    """A client that keeps the answer to its sign-in."""
+
+    answer: Any
+
+
+def sign_in(
+    host: str, email: str, password: str = PASSWORD, path: str = "/admin/login/", **data: str
+) -> Visitor:
+    client = Visitor(HTTP_HOST=host)
     client.answer = client.post(path, {"username": email, "password": password, **data})
     return client
 
@@ -48,9 +58,13 @@ def test_a_session_is_nobodys_elsewhere_though_ids_and_passwords_are_equal(acme,
 
 
 @pytest.mark.case("A03")
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "http:///evil.example", "/\\evil.example"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example/", "http:///evil.example", "/\\evil.example"]
+)
 def test_signing_in_leads_to_our_own_pages_alone(acme, target):
-    answer = sign_in("acme.localhost", "owner@acme.example", path=f"/admin/login/?next={target}", next=target).answer
+    answer = sign_in(
+        "acme.localhost", "owner@acme.example", path=f"/admin/login/?next={target}", next=target
+    ).answer
     assert (answer.status_code, answer.headers["Location"]) == (302, "/")
 
 
@@ -116,7 +130,9 @@ def test_roles_are_read_and_not_written(acme, client_of):
         right = Permission.objects.get(codename="delete_rows")
     client = client_of(acme)
     assert client.get(f"/admin/auth/group/{viewer.pk}/change/").status_code == 200
-    answer = client.post(f"/admin/auth/group/{viewer.pk}/change/", {"name": "viewer", "permissions": [right.pk]})
+    answer = client.post(
+        f"/admin/auth/group/{viewer.pk}/change/", {"name": "viewer", "permissions": [right.pk]}
+    )
     assert answer.status_code == 403
 
 

@@ -46,7 +46,12 @@ def test_a_secret_may_lie_in_a_file(monkeypatch, tmp_path):
 def test_production_refuses_weak_settings_by_name(variables, named):
     done = subprocess.run(
         [sys.executable, "-m", "rowhouse", "check"],
-        env={**os.environ, "ROWHOUSE_PRODUCTION": "true", "DATABASE_URL": "postgresql://nobody@nowhere/x", **variables},
+        env={
+            **os.environ,
+            "ROWHOUSE_PRODUCTION": "true",
+            "DATABASE_URL": "postgresql://nobody@nowhere/x",
+            **variables,
+        },
         capture_output=True,
         text=True,
     )

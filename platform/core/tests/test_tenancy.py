@@ -84,7 +84,9 @@ def test_leaving_forgets_whatever_was_bound(acme):
 
 
 @pytest.mark.case("N12")
-@pytest.mark.parametrize("schema", ["public", "t_ACME1234", "..", "%s", "information_schema", "t_" + "é" * 20, "t_abc"])
+@pytest.mark.parametrize(
+    "schema", ["public", "t_ACME1234", "..", "%s", "information_schema", "t_" + "é" * 20, "t_abc"]
+)
 def test_a_schema_name_is_generated_or_refused(schema):
     with pytest.raises(ValueError, match="schema"):
         TenantRef(schema, "acme")

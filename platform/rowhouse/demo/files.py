@@ -56,9 +56,7 @@ def faulty_navaids() -> Faulty:
         rows[at][label[column]] = value
     rows[19][label["name"]] += "\nand annex"
     rows[99].append("one cell too many")
-    faults = [
-        Fault(at + 1, _line(at), column, value, code) for at, (column, value, code) in cells.items()
-    ]
+    faults = [Fault(at + 1, _line(at), column, value, code) for at, (column, value, code) in cells.items()]
     faults.append(Fault(100, _line(99), "", "one cell too many", "extra-cell"))
     return Faulty(_written(rows), tuple(sorted(faults, key=lambda one: one.row)), len(faults))
 

@@ -44,7 +44,9 @@ def check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise PortInUse(f"Port {port} is in use. Stop what listens there, or choose another with --port.") from None
+            raise PortInUse(
+                f"Port {port} is in use. Stop what listens there, or choose another with --port."
+            ) from None
 
 
 @dataclass

@@ -170,7 +170,14 @@ class Story:
             f"{tenant}: {file.name} → {dataset} ({story}): "
             + ", ".join(f"{count:,} {name}" for name, count in counts.items())
         )
-        return {"tenant": tenant, "dataset": dataset, "file": file.name, "story": story, "job": said["job"], **counts}
+        return {
+            "tenant": tenant,
+            "dataset": dataset,
+            "file": file.name,
+            "story": story,
+            "job": said["job"],
+            **counts,
+        }
 
     def _faulty(self, ref: TenantRef, folder: Path) -> dict[str, Any]:
         faulty = faulty_navaids()
@@ -208,7 +215,13 @@ class Story:
                 for file in files:
                     dataset = file.dataset.slug if file.dataset else ""
                     done.append(
-                        {"tenant": slug, "dataset": dataset, "key": file.key, "rows": file.rows, "sha256": file.sha256}
+                        {
+                            "tenant": slug,
+                            "dataset": dataset,
+                            "key": file.key,
+                            "rows": file.rows,
+                            "sha256": file.sha256,
+                        }
                     )
                     self.say(f"{slug}: {file.key} ({file.rows:,} rows)")
         return done

@@ -24,4 +24,6 @@ class Command(RowhouseCommand):
             for tenant in Tenant.objects.exclude(state=Tenant.State.DELETED).order_by("slug")
         ]
         lines = [f"{one['tenant']:<20} {one['state']:<12} {', '.join(one['domains'])}" for one in tenants]
-        return Result({"tenants": tenants}, lines or ["No tenants yet. `rowhouse provision_tenant` makes the first."])
+        return Result(
+            {"tenants": tenants}, lines or ["No tenants yet. `rowhouse provision_tenant` makes the first."]
+        )

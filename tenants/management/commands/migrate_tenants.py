@@ -18,7 +18,9 @@ class Command(RowhouseCommand):
     help = "Migrate the platform's own schema, then every tenant's. --check only says what is behind."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a schema is behind")
+        parser.add_argument(
+            "--check", action="store_true", help="change nothing; exit 1 when a schema is behind"
+        )
 
     def run(self, **options: Any) -> Result:
         if options["check"]:

@@ -44,7 +44,9 @@ class Command(RowhouseCommand):
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            raise DiskFull(f"The disk of {settings.ROWHOUSE_DATA} is full. Make room and start again.") from None
+            raise DiskFull(
+                f"The disk of {settings.ROWHOUSE_DATA} is full. Make room and start again."
+            ) from None
         except OperationalError as error:
             if not isinstance(error.__cause__, psycopg2.errors.DiskFull):
                 raise

@@ -21,7 +21,9 @@ class Command(RowhouseCommand):
         if Operator.objects.filter(email__iexact=options["email"]).exists():
             raise NotAllowed(f"{options['email']} is an operator already.")
         password = secrets.token_urlsafe(12)
-        operator = Operator.objects.create_operator(email=options["email"], password=password, name=options["name"])
+        operator = Operator.objects.create_operator(
+            email=options["email"], password=password, name=options["name"]
+        )
         record("accounts.operator.created", actor="command line", target=operator)
         return Result(
             {"email": operator.email, "password": password},
