@@ -121,9 +121,11 @@ follow_pip "$(any_python "$found")"
 usable_venv || make_venv "$uv" "$found"
 rm -f "$stamp"
 say "setup: installing what requirements.lock holds"
-"$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r requirements.lock ||
+# Compiled now: where PYTHONDONTWRITEBYTECODE is set, every start of a command would compile it all anew.
+"$uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes -r requirements.lock ||
     fail "the packages of requirements.lock could not be installed; see the lines above."
 "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable . ||
     fail "the project itself could not be installed into .venv; see the lines above."
+"$venv/bin/python" -m compileall -q platform tenants datasets importer exporter audit || true
 wanted >"$stamp"
 say "setup: done"

@@ -112,7 +112,7 @@ def test_every_type_comes_back_as_the_importer_reads_it(t1: TenantRef) -> None:
     assert again == canonical
 
 
-@pytest.mark.case("O18", "I10")
+@pytest.mark.case("O18")
 def test_the_text_does_not_depend_on_the_sessions_settings(t1: TenantRef) -> None:
     everything = ["1", "Ärger", "a\nb", "-0.5000", "true", "2026-08-26", "2026-08-26T14:00:00Z", "it's done"]
     dataset_with([everything], *wide())

@@ -36,7 +36,7 @@ def status(client: Client, file: ExportFile) -> int:
     return response.status_code
 
 
-@pytest.mark.case("O10", "O12")
+@pytest.mark.case("O10")
 def test_a_file_is_handed_out_as_an_attachment(as_acme: TenantRef, client_of: Any) -> None:
     file = stored_file(dataset_with(), data=DATA)
 

@@ -141,7 +141,6 @@ def test_export_now_changes_nothing_by_following_a_link(as_acme: TenantRef, clie
         assert not ExportRun.objects.exists()
 
 
-@pytest.mark.case("T11")
 def test_a_dataset_of_nobody_or_not_ones_own_cannot_be_chosen(as_acme: TenantRef, client_of: Any) -> None:
     orders, parts = dataset_with(slug="orders"), dataset_with(slug="parts")
     grant_right(right="export", to=User.objects.get(email="viewer@acme.example"), dataset=parts)

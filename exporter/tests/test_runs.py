@@ -114,7 +114,6 @@ def test_a_scheduled_run_exists_once_per_hour(t1: TenantRef) -> None:
         write(run)
 
 
-@pytest.mark.case("I04")
 def test_a_run_repeated_after_a_death_writes_the_same_object_and_one_row(t1: TenantRef) -> None:
     dataset = dataset_with([["1", "a"]])
     run = manual_run(dataset)
@@ -307,7 +306,7 @@ def test_a_table_cannot_be_dropped_while_it_is_read(t1: TenantRef) -> None:
         assert write(run, drop) == 1
 
 
-@pytest.mark.case("I02", "I11")
+@pytest.mark.case("I02")
 @pytest.mark.parametrize("is_lost", [False, True], ids=["refused", "done but the answer lost"])
 def test_an_export_that_s3_fails_once_ends_with_one_file(
     t1: TenantRef, on_moto: S3Server, is_lost: bool

@@ -282,7 +282,6 @@ class TestRclone:
 
         assert rclone.keys() == []
 
-    @pytest.mark.case("O12")
     def test_a_signed_link_works_until_it_is_tampered_with(self, on_rclone: S3Server) -> None:
         import requests  # slow import  # noqa: PLC0415
         from django.core.files.storage import default_storage  # noqa: PLC0415

@@ -28,8 +28,9 @@ ROLE = "rowhouse"
 SETTINGS = {
     "max_connections": "120",
     "max_locks_per_transaction": "256",
-    "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
+    "shared_buffers": "512MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
     "client_connection_check_interval": "5s",
     "listen_addresses": "",
     "timezone": "UTC",

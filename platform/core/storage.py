@@ -8,6 +8,7 @@ refused. An object appears whole or not at all.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -128,8 +129,10 @@ class LocalWriter(Writer):
         self._part.replace(self.target)
 
     def abort(self) -> None:
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+        try:
+            self._file.close()  # writes what is left, and fails again where the disk is full
+        finally:
+            self._part.unlink(missing_ok=True)
 
 
 class S3Writer(Writer):
@@ -231,9 +234,23 @@ def open_read(key: str) -> BinaryIO:
     :raises StorageChanged: it is gone.
     """
     try:
-        return cast("BinaryIO", default_storage.open(_own(key), "rb"))
+        return cast("BinaryIO", default_storage.open(_own(key), "rb") if is_local() else _s3_body(_own(key)))
     except FileNotFoundError:
         raise StorageChanged(f"The file {PurePosixPath(key).name!r} is no longer in the storage.") from None
+
+
+def _s3_body(key: str) -> io.BufferedReader:
+    """Return the object as it arrives. The storage's own file would first read all of it into memory."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 -- slow import
+
+    client, bucket = _s3()
+    try:
+        body = client.get_object(Bucket=bucket, Key=key)["Body"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+            raise FileNotFoundError(key) from None
+        raise
+    return io.BufferedReader(cast("io.RawIOBase", body), COPY_BYTES)
 
 
 def local_copy(key: str, sha256: str) -> Path:
@@ -290,9 +307,11 @@ def list_keys(path: str = "") -> Iterator[tuple[str, int]]:
     prefix = (key_of(path) if path else current_tenant().slug) + "/"
     if is_local():
         root = Path(default_storage.path(""))
-        for file in sorted((root / prefix).rglob("*")):
-            if file.is_file() and not file.name.startswith(".part-"):
-                yield file.relative_to(root).as_posix(), file.stat().st_size
+        files = (file for file in (root / prefix).rglob("*") if file.is_file())
+        # By the whole key, as S3 sorts: paths would compare folder by folder.
+        for key, file in sorted((file.relative_to(root).as_posix(), file) for file in files):
+            if not file.name.startswith(".part-"):
+                yield key, file.stat().st_size
         return
     client, bucket = _s3()
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

@@ -331,6 +331,12 @@ Q_CLUSTER = {
     "label": "Queue",
 }
 
+# ---- imports ---------------------------------------------------------------------------------------------
+
+ROWHOUSE_MERGE_MEMORY_MB = env.integer(
+    "ROWHOUSE_MERGE_MEMORY_MB", 256, purpose="work_mem of one merge in PostgreSQL, in MB.", minimum=1
+)
+
 # ---- exports ---------------------------------------------------------------------------------------------
 
 # A file is removed when it is past either limit; the newest good one of each dataset always stays.
