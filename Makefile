@@ -11,7 +11,7 @@ export ROWHOUSE_PYTHON ?= $(PYTHON)
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
 said = $(filter-out 0 no,$($(1)))
 
-.PHONY: help setup browser demo test lint format types arch ci bench lock clean
+.PHONY: help setup browser demo test lint format types arch ci bench docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,12 @@ ci: lint types arch test ## Everything continuous integration checks
 
 bench: setup ## Measure imports against \copy [ROWS=1000000]
 	@$(BIN)/python benchmarks/imports.py $(if $(ROWS),--rows "$(ROWS)")
+
+docs: setup ## Make the README's transcript and pictures anew
+	@mkdir -p docs/screenshots
+	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && \
+		ROWHOUSE_SCREENSHOTS="$(CURDIR)/docs/screenshots" $(BIN)/pytest -q tests/test_browser.py
+	@$(BIN)/python -m tests.transcript
 
 lock: setup ## Write requirements.lock anew from pyproject.toml
 	@uv=$$(command -v uv || echo .rowhouse/uv/bin/uv); \

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 
+from datasets.columntypes.decimal import size_of
+from datasets.spec import ColumnSpec
+
 LIST_CHARACTERS = 100
 _MAX_MARKS = 4
+# Money and measures keep their zeros; a scale beyond this was made wide to hold whatever comes.
+_LARGEST_SCALE_WITH_ZEROS = 6
+
+
+def readable(text: str, column: ColumnSpec) -> str:
+    """Return a canonical text as a person reads it: very wide decimals without their trailing zeros."""
+    if column.type == "decimal" and size_of(column)[1] > _LARGEST_SCALE_WITH_ZEROS and "." in text:
+        return text.rstrip("0").rstrip(".")
+    return text
 
 
 def shorten(text: str, characters: int = LIST_CHARACTERS) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from datasets.columntypes import type_of
+from datasets.display import readable
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer.mapping import Match
 from importer.models import ImportJob, State
@@ -88,10 +89,17 @@ def _merged(
         ]
 
 
+def _shown(text: str | None, column: ColumnSpec) -> str | None:
+    return None if text is None else readable(text, column)
+
+
 def _cells(
     columns: Sequence[ColumnSpec], op: str, olds: Sequence[str | None], news: Sequence[str | None]
 ) -> tuple[Cell, ...]:
-    cells = (Cell(column.label, old, new) for column, old, new in zip(columns, olds, news, strict=True))
+    cells = (
+        Cell(column.label, _shown(old, column), _shown(new, column))
+        for column, old, new in zip(columns, olds, news, strict=True)
+    )
     return tuple(cell for cell in cells if (cell.new is not None if op == "+" else cell.old != cell.new))
 
 

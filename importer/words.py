@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.words import count
 from importer.models import ImportJob, State
 
 NEXT_AFTER_REJECTS = "Download the rejected rows, correct them and upload that file."
@@ -24,15 +25,6 @@ def outcome(job: ImportJob) -> str:
             return "Cancelled. Nothing was imported."
         case _:
             return f"{job.error} Nothing was imported."
-
-
-def count(number: int, word: str) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "row"), count(1200, "row")
-    ('1 row', '1,200 rows')
-    """
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def _preview(job: ImportJob) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ import psycopg2
 import pytest
 from django.db import connections
 
+from exporter.tests.s3 import rclone
+
+__all__ = ["rclone"]
 START_SECONDS = 120
 
 
@@ -53,10 +58,21 @@ class Served:
 
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings: None) -> Iterator[Told]:
-    folder = tmp_path_factory.mktemp("demo")
-    name = f"test_rowhouse_demo_{os.getpid()}"
+    with tell(tmp_path_factory.mktemp("demo")) as told:
+        yield told
+
+
+@contextmanager
+def tell(folder: Path, **variables: str) -> Iterator[Told]:
+    """Run `rowhouse demo --once --json` in a database of its own, which is dropped afterwards."""
+    name = f"test_rowhouse_demo_{os.getpid()}_{secrets.token_hex(3)}"
     _server(f'CREATE DATABASE "{name}"')
-    environment = {**os.environ, "DATABASE_URL": database_url(name), "ROWHOUSE_DATA": str(folder)}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url(name),
+        "ROWHOUSE_DATA": str(folder),
+        **variables,
+    }
     try:
         done = subprocess.run(
             [sys.executable, "-m", "rowhouse", "demo", "--once", "--json"],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rowhouse.demo.files import FOLDER, faulty_navaids
-from tests.conftest import Told, start_demo
+from tests.conftest import Told, start_demo, tell
 
 GOOD = [
     ("acme", "countries", "countries.csv"),
@@ -88,6 +88,23 @@ def test_an_export_imported_back_changes_nothing(told):
 
 def test_the_same_slug_means_two_datasets(told):
     assert [one["dataset"] for one in told.summary["exports"]].count("countries") == 2
+
+
+def test_the_same_story_keeps_its_files_on_s3(rclone, tmp_path, django_db_modify_db_settings):
+    bucket = {
+        "ROWHOUSE_S3_BUCKET": rclone.bucket,
+        "ROWHOUSE_S3_ENDPOINT": rclone.endpoint,
+        "ROWHOUSE_S3_ACCESS_KEY": rclone.access_key,
+        "ROWHOUSE_S3_SECRET_KEY": rclone.secret_key,
+    }
+    with tell(tmp_path, **bucket) as told:
+        client = rclone.client()
+        for one in told.summary["exports"]:
+            stored = client.get_object(Bucket=rclone.bucket, Key=one["key"])["Body"].read()
+            assert hashlib.sha256(stored).hexdigest() == one["sha256"]
+        prefixes = {key.partition("/")[0] for key in list(rclone.keys())}
+        assert prefixes == {"acme", "globex"}
+        assert not (tmp_path / "storage").exists()
 
 
 def test_one_ctrl_c_stops_every_process(told):

@@ -34,7 +34,7 @@ from datasets.admin.links import record_links
 from datasets.admin.removal import delete_selected
 from datasets.columntypes import TYPES, type_of
 from datasets.columntypes.base import BadValue, Reading
-from datasets.display import shorten
+from datasets.display import readable, shorten
 from datasets.forms import CellField, RecordForm
 from datasets.models import Dataset
 from datasets.paginator import EstimatedPaginator
@@ -267,7 +267,7 @@ def _cell(column: ColumnSpec) -> Callable[[RowBase], Any]:
         value = getattr(record, column.name)
         if value is None or column.type == "boolean":
             return value
-        text = shorten(type_of(column).to_text(value))
+        text = shorten(readable(type_of(column).to_text(value), column))
         if column.type in UNBROKEN:
             return format_html('<span class="whitespace-nowrap">{}</span>', text)
         return text

@@ -120,4 +120,4 @@ def test_verify_exits_1_when_a_file_differs(acme: TenantRef, tmp_path: Path) -> 
 
     assert code == 1
     assert f"{file.key} is altered." in said
-    assert "1 files checked, 1 missing or altered." in said
+    assert "1 file checked, 1 missing or altered." in said

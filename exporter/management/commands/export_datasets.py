@@ -13,6 +13,7 @@ from accounts.command import TenantCommand
 from core import storage
 from core.command import FAILED, NotAllowed, Result
 from core.tenancy import current_tenant
+from core.words import count
 from datasets.services import dataset_by_slug
 from exporter.models import ExportFile, State
 from exporter.services import request_export
@@ -66,7 +67,7 @@ class Command(TenantCommand):
         ]
         if run.state != State.SUCCEEDED:
             return Result(data, [f"The export ended {run.state}: {run.error}"], FAILED)
-        return Result(data, [*lines, f"{len(files)} datasets exported in {data['seconds']} s."])
+        return Result(data, [*lines, f"{count(len(files), 'dataset')} exported in {data['seconds']} s."])
 
 
 def _told(file: ExportFile, path: Path | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from accounts.command import TenantCommand
 from core.clock import now
 from core.command import DONE, FAILED, Result
+from core.words import count
 from exporter.services import verify_exports
 
 
@@ -17,6 +18,6 @@ class Command(TenantCommand):
         files = verify_exports(now=now())
         faults = [{"key": file.key, "fault": str(file.fault)} for file in files if file.fault]
         lines = [f"{fault['key']} is {fault['fault'].lower()}." for fault in faults]
-        lines.append(f"{len(files)} files checked, {len(faults)} missing or altered.")
+        lines.append(f"{count(len(files), 'file')} checked, {len(faults)} missing or altered.")
         data = {"checked": len(files), "faults": faults, "bytes": sum(file.bytes for file in files)}
         return Result(data, lines, FAILED if faults else DONE)

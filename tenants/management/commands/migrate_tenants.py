@@ -10,6 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from core.command import FAILED, Result, RowhouseCommand
 from core.tenancy import in_tenant
+from core.words import count
 from tenants.models import Tenant
 from tenants.services import migrate_schema
 
@@ -30,7 +31,7 @@ class Command(RowhouseCommand):
         for tenant in self._tenants():
             migrate_schema(tenant.ref)
             outcomes.append({"schema": tenant.schema_name, "tenant": tenant.slug, "outcome": "migrated"})
-        return Result({"schemas": outcomes}, [f"{len(outcomes)} schemas are up to date."])
+        return Result({"schemas": outcomes}, [f"{count(len(outcomes), 'schema')} migrated."])
 
     def _check(self) -> Result:
         behind = [] if self._is_current() else ["public"]
