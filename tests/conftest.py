@@ -65,15 +65,8 @@ def told(tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings:
 @contextmanager
 def tell(folder: Path, **variables: str) -> Iterator[Told]:
     """Run `rowhouse demo --once --json` in a database of its own, which is dropped afterwards."""
-    name = f"test_rowhouse_demo_{os.getpid()}_{secrets.token_hex(3)}"
-    _server(f'CREATE DATABASE "{name}"')
-    environment = {
-        **os.environ,
-        "DATABASE_URL": database_url(name),
-        "ROWHOUSE_DATA": str(folder),
-        **variables,
-    }
-    try:
+    with own_database() as url:
+        environment = {**os.environ, "DATABASE_URL": url, "ROWHOUSE_DATA": str(folder), **variables}
         done = subprocess.run(
             [sys.executable, "-m", "rowhouse", "demo", "--once", "--json"],
             env=environment,
@@ -83,6 +76,15 @@ def tell(folder: Path, **variables: str) -> Iterator[Told]:
         )
         assert done.returncode == 0, done.stderr
         yield Told(json.loads(done.stdout), environment, folder)
+
+
+@contextmanager
+def own_database() -> Iterator[str]:
+    """Make an empty database beside the tests' own and give its address; it is dropped afterwards."""
+    name = f"test_rowhouse_demo_{os.getpid()}_{secrets.token_hex(3)}"
+    _server(f'CREATE DATABASE "{name}"')
+    try:
+        yield database_url(name)
     finally:
         _server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 

@@ -6,14 +6,18 @@ import os
 import sys
 from pathlib import Path
 
-from tests.conftest import Told
+from tests.conftest import own_database
 from tests.transcript import README, masked, run, shown
 
 
-def test_the_transcript_is_what_the_commands_print(told: Told) -> None:
+def test_the_transcript_is_what_the_commands_print(
+    tmp_path: Path, django_db_modify_db_settings: None
+) -> None:
     before = shown(README.read_text(encoding="utf-8"))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    assert masked(run(before, {**told.environment, "PATH": path})) == masked(before)
+    with own_database() as url:
+        now = run(before, {**os.environ, "DATABASE_URL": url, "ROWHOUSE_DATA": str(tmp_path), "PATH": path})
+    assert masked(now) == masked(before)
 
 
 def test_every_picture_it_shows_is_there() -> None:
