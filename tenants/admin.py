@@ -14,11 +14,13 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
+from accounts.operator_admin import WithoutLog
 from accounts.sites import operator_site
 from core.errors import RowhouseError
-from jobs import services as jobs
 from tenants import services
 from tenants.models import Domain, Tenant
+
+State = Tenant.State
 
 STATE_COLOURS = {
     Tenant.State.ACTIVE: "success",
@@ -41,7 +43,14 @@ class NewTenantForm(forms.ModelForm):  # type: ignore[type-arg] # not generic wh
     class Meta:
         model = Tenant
         fields = ("name", "slug", "owner_email")
-        widgets = {"owner_email": UnfoldAdminEmailInputWidget()}
+        widgets = {
+            "name": UnfoldAdminTextInputWidget(),
+            "slug": UnfoldAdminTextInputWidget(),
+            "owner_email": UnfoldAdminEmailInputWidget(),
+        }
+        help_texts = {
+            "slug": "Its first domain and the prefix of its files. It can never be changed or used again."
+        }
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -74,7 +83,7 @@ class DomainInline(TabularInline):
 
 
 @admin.register(Tenant, site=operator_site)
-class TenantAdmin(ModelAdmin):
+class TenantAdmin(WithoutLog, ModelAdmin):
     """The platform's tenants. What changes one is a service; this page only calls it."""
 
     list_display = ("name", "slug", "shown_state", "primary_domain", "owner_email", "created_at")
@@ -121,43 +130,74 @@ class TenantAdmin(ModelAdmin):
         messages.info(request, f"{obj} is being set up. This page shows how far it is.")
         return HttpResponseRedirect(reverse("operator:tenants_tenant_change", args=[obj.pk]))
 
-    # No LogEntry table in public: events say who did what.
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None: ...
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None: ...
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> None: ...
-
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @action(description="Suspend", icon="pause_circle")
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        # Nothing on the page is typed: what changes a tenant is an action.
+        nothing_to_save = {
+            "show_save": False,
+            "show_save_and_continue": False,
+            "show_save_and_add_another": False,
+        }
+        return super().change_view(  # type: ignore[no-any-return]
+            request, object_id, form_url, {**(extra_context or {}), **nothing_to_save}
+        )
+
+    def has_suspend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return _is_in(object_id, State.ACTIVE)
+
+    def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return _is_in(object_id, State.SUSPENDED)
+
+    def has_retry_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return _is_in(object_id, State.FAILED, State.REQUESTED)
+
+    @action(description="Suspend", icon="pause_circle", permissions=["suspend"])
     def suspend(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        return self._do(request, object_id, services.suspend_tenant, "is suspended. Its people see a notice.")
+        return self._do(
+            request,
+            object_id,
+            services.suspend_tenant,
+            "Its people see a notice instead of their admin, its jobs wait and it is not exported. Its data stays.",
+        )
 
-    @action(description="Resume", icon="play_circle")
+    @action(description="Resume", icon="play_circle", permissions=["resume"])
     def resume(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        return self._do(request, object_id, services.resume_tenant, "is active again.")
+        return self._do(
+            request, object_id, services.resume_tenant, "Its people are let in again and its jobs go on."
+        )
 
-    @action(description="Set up again", icon="replay")
+    @action(description="Set up again", icon="replay", permissions=["retry"])
     def retry(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        def submit(*, tenant: Tenant, by: object) -> None:
-            """Set a tenant up that was requested or failed."""
-            if tenant.state not in {Tenant.State.FAILED, Tenant.State.REQUESTED}:
-                raise services.WrongState(
-                    f"{tenant} is {tenant.get_state_display()}; there is nothing to set up."
-                )
-            jobs.submit("tenants.provision", target=tenant.schema_name, payload={"tenant": tenant.pk})
+        return self._do(
+            request,
+            object_id,
+            services.provision_again,
+            "A worker makes its schema, tables, roles and owner.",
+        )
 
-        return self._do(request, object_id, submit, "is being set up.")
-
-    def _do(self, request: HttpRequest, object_id: int, verb: Any, said: str) -> HttpResponse:
+    def _do(self, request: HttpRequest, object_id: int, verb: Any, effect: str) -> HttpResponse:
         tenant = get_object_or_404(Tenant, pk=object_id)
         if request.method != "POST":  # unfold's actions are links; nothing changes by following one
-            context = {**self.admin_site.each_context(request), "title": f"{verb.__doc__}", "tenant": tenant}
+            title = f"{verb.__name__.removesuffix('_tenant').replace('_', ' ').capitalize()} {tenant}?"
+            context = {
+                **self.admin_site.each_context(request),
+                "title": title,
+                "effect": effect,
+                "tenant": tenant,
+            }
             return render(request, "tenants/confirm.html", context)
         try:
             verb(tenant=tenant, by=request.user)
         except RowhouseError as error:
             messages.error(request, error.message)
         else:
-            messages.info(request, f"{tenant} {said}")
+            messages.info(request, effect)
         return HttpResponseRedirect(reverse("operator:tenants_tenant_change", args=[object_id]))
+
+
+def _is_in(object_id: Any, *states: State) -> bool:
+    return Tenant.objects.filter(pk=object_id, state__in=states).exists()

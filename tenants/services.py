@@ -160,6 +160,18 @@ def _people(tenant: Tenant, password: str | None) -> str:
     return password
 
 
+@transaction.atomic
+def provision_again(*, tenant: Tenant, by: object = None) -> None:
+    """Have a worker set up a tenant that was requested or failed.
+
+    :raises WrongState: there is nothing to set up.
+    """
+    if tenant.state not in {State.FAILED, State.REQUESTED}:
+        raise WrongState(f"{tenant} is {tenant.get_state_display()}; there is nothing to set up.")
+    jobs.submit("tenants.provision", target=tenant.schema_name, payload={"tenant": tenant.pk})
+    record("tenants.tenant.requested-again", actor=by, target=tenant)
+
+
 def fail_provisioning(*, tenant: Tenant, error: str) -> None:
     """Note that a tenant could not be set up; it can be tried again."""
     tenant.move(old=State.PROVISIONING, new=State.FAILED, error=error) or tenant.move(

@@ -9,31 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.admin import ActionLocation
-from django.contrib.admin import ModelAdmin as BaseModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from simple_history.admin import SimpleHistoryAdmin
 
 from accounts.models import User
+from core.actions import CurrentActionChoices
 
 
-class GuardedHistoryAdmin(SimpleHistoryAdmin):
+class GuardedHistoryAdmin(CurrentActionChoices, SimpleHistoryAdmin):
     """SimpleHistoryAdmin bound to `get_queryset`; a revert needs the right to change."""
 
     # Whether a former version may be saved again from its page.
     can_revert = True
-
-    def get_action_choices(
-        self,
-        request: HttpRequest,
-        default_choices: Any = None,
-        action_location: ActionLocation = ActionLocation.CHANGE_LIST,
-    ) -> list[tuple[str, str]]:
-        # unfold overrides this without the location, which Django 6.1 deprecates.
-        chosen = default_choices or [("", "Select action")]
-        return BaseModelAdmin.get_action_choices(self, request, chosen, action_location)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

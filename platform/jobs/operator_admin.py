@@ -10,12 +10,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
+from core.actions import CurrentActionChoices
 from core.errors import RowhouseError
 from jobs import services
 from jobs.models import Job
 
 
-class JobAdmin(ModelAdmin):
+class JobAdmin(CurrentActionChoices, ModelAdmin):
     """Every tenant's jobs, newest first. Rows are the workers' own: nothing here can be typed in."""
 
     list_display = (

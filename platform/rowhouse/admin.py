@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 
+from accounts.operator_admin import WithoutLog
 from accounts.operators.models import Operator
 from accounts.sites import operator_site, tenant_site
 from audit.models import Event
@@ -16,7 +17,12 @@ from audit.services import record
 from jobs.models import Job
 from jobs.operator_admin import JobAdmin
 
-operator_site.register(Job, JobAdmin)
+
+class OperatorJobAdmin(WithoutLog, JobAdmin):
+    """Every tenant's background work."""
+
+
+operator_site.register(Job, OperatorJobAdmin)
 
 
 class EventAdmin(ModelAdmin):
@@ -39,12 +45,16 @@ class EventAdmin(ModelAdmin):
         return False
 
 
+class OperatorEventAdmin(WithoutLog, EventAdmin):
+    """What operators did, and what became of tenants."""
+
+
 tenant_site.register(Event, EventAdmin)
-operator_site.register(Event, EventAdmin)
+operator_site.register(Event, OperatorEventAdmin)
 
 
 @admin.register(Operator, site=operator_site)
-class OperatorAdmin(ModelAdmin):
+class OperatorAdmin(WithoutLog, ModelAdmin):
     """Who runs the platform; `rowhouse create_operator` adds one."""
 
     list_display = ("email", "name", "is_active", "last_login")
@@ -58,6 +68,5 @@ class OperatorAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    # There is no LogEntry table in public.
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
         record("accounts.operator.changed", actor=request.user, target=obj)

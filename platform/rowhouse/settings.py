@@ -407,6 +407,7 @@ UNFOLD = {
 UNFOLD_OPERATOR = {
     **_LOOK,
     "SITE_TITLE": "Rowhouse operators",
+    "SHOW_HISTORY": False,
     "SITE_HEADER": "Rowhouse",
     "SITE_SUBHEADER": "Operators",
     "DASHBOARD_CALLBACK": "rowhouse.dashboard.operator_dashboard",

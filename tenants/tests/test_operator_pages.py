@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.operators.models import Operator
+from audit.models import Event
+from jobs import services as jobs
+from tenants.models import Domain, Tenant
+
+PAGES = ["", "tenants/tenant/", "tenants/tenant/add/", "jobs/job/", "audit/event/", "operators/operator/",
+         "password_change/"]  # fmt: skip
+
+
+@pytest.fixture
+def operator(db) -> Client:
+    client = Client(HTTP_HOST="localhost")
+    person: Any = Operator.objects.create_operator(email="op@example.com", password="correct horse battery")
+    client.force_login(person, backend="accounts.backends.OperatorBackend")
+    return client
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_answers(operator, acme, page):
+    assert operator.get(f"/operator/{page}").status_code == 200
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_answers_without_signing_in(db, page):
+    assert Client(HTTP_HOST="localhost").get(f"/operator/{page}").status_code == 302
+
+
+def test_a_page_of_djangos_log_is_not_found_rather_than_broken(operator, acme):
+    assert (
+        operator.get(f"/operator/tenants/tenant/{Tenant.objects.get(slug='acme').pk}/history/").status_code
+        == 404
+    )
+
+
+def test_a_tenant_asked_for_on_the_page_is_set_up_by_a_worker(operator):
+    form = {"name": "Initech", "slug": "initech", "owner_email": "boss@initech.example", "domain": ""}
+    answer = operator.post("/operator/tenants/tenant/add/", form)
+    tenant = Tenant.objects.get(slug="initech")
+    assert (answer.status_code, tenant.state) == (302, "REQUESTED")
+    jobs.run_pending()
+    tenant.refresh_from_db()
+    assert (tenant.state, Domain.objects.get(tenant=tenant).domain) == ("ACTIVE", "initech.localhost")
+
+
+def test_a_name_that_is_taken_is_said_beside_the_form(operator, acme):
+    form = {"name": "Other", "slug": "other", "owner_email": "a@b.example", "domain": "acme.localhost"}
+    answer = operator.post("/operator/tenants/tenant/add/", form)
+    assert (answer.status_code, Tenant.objects.filter(slug="other").exists()) == (200, False)
+    assert "is taken" in answer.text
+
+
+def test_following_a_link_suspends_nobody(operator, acme):
+    url = f"/operator/tenants/tenant/{Tenant.objects.get(slug='acme').pk}/suspend/"
+    assert operator.get(url).status_code == 200
+    assert Tenant.objects.get(slug="acme").state == "ACTIVE"
+
+
+def test_suspending_and_resuming_are_recorded_with_who(operator, acme):
+    pk = Tenant.objects.get(slug="acme").pk
+    operator.post(f"/operator/tenants/tenant/{pk}/suspend/")
+    assert Tenant.objects.get(pk=pk).state == "SUSPENDED"
+    operator.post(f"/operator/tenants/tenant/{pk}/resume/")
+    assert Tenant.objects.get(pk=pk).state == "ACTIVE"
+    names = ["tenants.tenant.suspended", "tenants.tenant.resumed"]
+    events = Event.objects.filter(name__in=names).order_by("pk").values_list("name", "actor_label")
+    assert list(events) == [(name, "op@example.com") for name in names]
+
+
+def test_only_what_fits_the_state_is_offered(operator, acme):
+    pk = Tenant.objects.get(slug="acme").pk
+    page = operator.get(f"/operator/tenants/tenant/{pk}/change/").text
+    assert ("suspend/" in page, "resume/" in page, "retry/" in page) == (True, False, False)
+    assert operator.get(f"/operator/tenants/tenant/{pk}/resume/").status_code == 403
