@@ -6,7 +6,6 @@ is not a superuser, as it must everywhere.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import importlib.util
 import os
@@ -53,15 +52,27 @@ class EmbeddedServer:
     folder: Path
 
     @property
+    def home(self) -> Path:
+        """Where the server's files are: `folder`, or a place of its own where its system user can go.
+
+        As root the server runs as another user, whom a closed folder above (a home folder, a mktemp one)
+        would keep out. Opening that folder to everyone is not ours to do.
+        """
+        if _server_user() is None or _is_open(self.folder):
+            return self.folder
+        return _elsewhere(str(self.folder))
+
+    @property
     def data(self) -> Path:
-        return self.folder / "data"
+        return self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "server.log"
 
     @property
     def socket_folder(self) -> Path:
-        if len(str(self.folder)) <= SOCKET_PATH_BYTES:
-            return self.folder
-        digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"rowhouse-{digest}"
+        return self.home if len(str(self.home)) <= SOCKET_PATH_BYTES else _elsewhere(str(self.folder))
 
     def url(self, database: str = ROLE) -> str:
         """Return the DATABASE_URL of the application's own role."""
@@ -93,7 +104,7 @@ class EmbeddedServer:
         """
         if not self.is_running():
             self._create()
-            self._ctl("start", "-w", "-t", "60", "-l", str(self.folder / "server.log"))
+            self._ctl("start", "-w", "-t", "60", "-l", str(self.log))
         self._sql(
             f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN"
             f" CREATE ROLE {ROLE} LOGIN CREATEDB NOSUPERUSER; END IF; END $$"
@@ -120,17 +131,15 @@ class EmbeddedServer:
     def remove(self) -> None:
         """Stop the server and delete its data."""
         self.stop("immediate")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def _create(self) -> None:
         if (self.data / "PG_VERSION").exists():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for folder in {self.folder, self.socket_folder}:
+        for folder in {self.home, self.socket_folder}:
             folder.mkdir(parents=True, exist_ok=True)
             if user := _server_user():
                 shutil.chown(folder, user)
-        _make_reachable(self.folder)
         self._run(
             [str(_binary("initdb")), "-D", str(self.data), "-U", "postgres", "--auth=trust", "--encoding=utf8",
              "--locale=C.UTF-8", "--no-sync"]
@@ -153,10 +162,9 @@ class EmbeddedServer:
             output.seek(0)
             text = output.read()
         if check and done.returncode != 0:
-            log = self.folder / "server.log"
-            tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            tail = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
             raise EmbeddedUnavailable(
-                f"The embedded PostgreSQL in {self.folder} did not start: {(text + tail).strip()}"
+                f"The embedded PostgreSQL in {self.home} did not start: {(text + tail).strip()}"
             )
         return done
 
@@ -195,7 +203,42 @@ def _binary(name: str) -> Path:
             "DATABASE_URL is not set and the embedded PostgreSQL is not installed. Set DATABASE_URL, "
             "or install rowhouse[embedded]."
         )
-    return Path(package.origin).parent / "pginstall" / "bin" / name
+    installed = Path(package.origin).parent
+    if _server_user() is not None and not _is_open(installed):
+        installed = _copied(installed)
+    return installed / "pginstall" / "bin" / name
+
+
+def _copied(installed: Path) -> Path:
+    """Copy the server's programs, with the libraries they look for beside them, to where its user can go."""
+    home = _elsewhere(str(installed))
+    if not (home / "complete").exists():
+        for part in (installed, installed.with_name(f"{installed.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, home / part.name, dirs_exist_ok=True, symlinks=True)
+        (home / "complete").touch()
+    return home / installed.name
+
+
+def _elsewhere(what: str) -> Path:
+    """Return a folder of our own that everyone may pass through, one for each `what`."""
+    digest = hashlib.sha256(what.encode()).hexdigest()[:12]
+    shared = Path("/var/tmp")
+    folder = (shared if shared.is_dir() else Path(tempfile.gettempdir())) / f"rowhouse-{digest}"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid not in _own_ids():
+        raise EmbeddedUnavailable(f"{folder} belongs to somebody else. Remove it, or set DATABASE_URL.")
+    return folder
+
+
+def _own_ids() -> set[int]:
+    user = _server_user()
+    return {os.geteuid(), pwd.getpwnam(user).pw_uid} if user else {os.geteuid()}
+
+
+def _is_open(folder: Path) -> bool:
+    """Return whether everyone may pass through the folders above, as far as they exist."""
+    return all(above.stat().st_mode & 0o001 for above in folder.resolve().parents if above.exists())
 
 
 def _server_user() -> str | None:
@@ -208,16 +251,3 @@ def _server_user() -> str | None:
     except KeyError:
         subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/bin/false", name], check=True)
     return name
-
-
-def _make_reachable(folder: Path) -> None:
-    """As root, say early which folder keeps the server's own user out, instead of opening it to everyone."""
-    if _server_user() is None:
-        return
-    for path in [*_binary("postgres").parents, *folder.parents]:
-        if not path.stat().st_mode & 0o001:
-            raise EmbeddedUnavailable(
-                f"The embedded PostgreSQL runs as its own user and cannot pass through {path}. "
-                f"Work in another folder, allow it with `chmod o+x {path}`, run as {getpass.getuser()} "
-                "no longer but as a plain user, or set DATABASE_URL."
-            )
