@@ -13,17 +13,28 @@ from django.db import connection
 from django.test import Client
 from pytest_django.plugin import DjangoDbBlocker
 
+from core.embedded import EmbeddedServer
 from core.tenancy import TenantRef, in_tenant, leave_tenant
 
 PASSWORD = "correct horse battery"
 ClientOf = Callable[..., Client]
+# Taken now: tests keep their files in folders of their own.
+SERVER_FOLDER = django_settings.ROWHOUSE_DATA.resolve() / "postgres"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not django_settings.DATABASE_URL:
-        from core.embedded import EmbeddedServer  # noqa: PLC0415 -- only where no database is given
+    if server := _embedded():
+        server.start()
 
-        EmbeddedServer(django_settings.ROWHOUSE_DATA.resolve() / "postgres").start()
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if server := _embedded():
+        server.stop_if_idle()
+
+
+def _embedded() -> EmbeddedServer | None:
+    """Return the server of the tests, unless a database is given."""
+    return None if django_settings.DATABASE_URL else EmbeddedServer(SERVER_FOLDER)
 
 
 @pytest.fixture(scope="session")
