@@ -36,6 +36,7 @@ SETTINGS = {
 }
 # A Unix socket's path may hold 107 bytes, ".s.PGSQL.5432" among them.
 SOCKET_PATH_BYTES = 90
+PATIENCE_SECONDS = 20
 
 
 class EmbeddedUnavailable(RowhouseError):
@@ -119,13 +120,20 @@ class EmbeddedServer:
 
     def stop_if_idle(self) -> None:
         """Stop the server unless somebody else is connected; this process has closed its own connections."""
+        import psycopg2  # noqa: PLC0415 -- slow import
         from django.db import connections  # noqa: PLC0415 -- the server serves programs without Django too
 
         connections.close_all()
+        if not self.is_running():
+            return
         others = (
             "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
-        if not self._sql(others):
+        try:
+            is_idle = not self._sql(others)
+        except psycopg2.OperationalError:  # it went down meanwhile, or cannot come up
+            is_idle = True
+        if is_idle:
             self.stop()
 
     def remove(self) -> None:
@@ -171,7 +179,7 @@ class EmbeddedServer:
     def _sql(self, statement: str) -> list[Any]:
         import psycopg2  # noqa: PLC0415 -- slow import
 
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 link = psycopg2.connect(host=str(self.socket_folder), user="postgres", dbname="postgres")

@@ -70,7 +70,11 @@ def run_slice(job: Job) -> None:
 
     Never raises for what the handler did; a database that is gone is raised.
     """
-    with in_public(), structlog.contextvars.bound_contextvars(job=job.pk, kind=job.kind), _heard():
+    with (
+        in_public(),
+        structlog.contextvars.bound_contextvars(job=job.pk, kind=job.kind, tenant=job.slug or "-"),
+        _heard(),
+    ):
         verdict = ending.due(job)
         if verdict is not None:
             ending.end(job, verdict)

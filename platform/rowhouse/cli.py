@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from typing import NoReturn
 
 # They touch no database, so they start no server either.
 WITHOUT_DATABASE = frozenset({"help", "--help", "-h", "version", "--version", "collectstatic", "probe"})
@@ -16,7 +17,9 @@ def main() -> None:
     _take_data_folder(sys.argv)
     from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415 -- after the settings' name
     from django.core.management import execute_from_command_line  # noqa: PLC0415 -- after the settings' name
+    from django.db import DatabaseError  # noqa: PLC0415 -- after the settings' name
 
+    from core.disk import is_full  # noqa: PLC0415 -- after the settings' name
     from core.errors import RowhouseError  # noqa: PLC0415 -- after the settings' name
 
     try:
@@ -24,10 +27,21 @@ def main() -> None:
             _start_embedded()
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(f"error[settings]: {error}")
-    except RowhouseError as error:
-        print(f"error[{error.code}]: {error.message}", file=sys.stderr)  # noqa: T201 -- a command's answer
-        sys.exit(1)
+        _refuse("settings", str(error))
+    except (OSError, DatabaseError, RowhouseError) as error:
+        from django.conf import settings  # noqa: PLC0415 -- after the settings' name
+
+        if is_full(error, settings.ROWHOUSE_DATA.resolve()):
+            _refuse(
+                "disk-full", f"The disk of {settings.ROWHOUSE_DATA} is full. Make room, then start again."
+            )
+        if isinstance(error, RowhouseError):
+            _refuse(error.code, error.message)
+        raise
+
+
+def _refuse(code: str, sentence: str) -> NoReturn:
+    sys.exit(f"error[{code}]: {sentence}")
 
 
 def _take_data_folder(argv: list[str]) -> None:

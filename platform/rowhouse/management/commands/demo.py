@@ -1,23 +1,18 @@
 from __future__ import annotations
 
-import errno
 from typing import Any
 
-import psycopg2.errors
 from django.conf import settings
 from django.core.management.base import CommandParser
-from django.db import OperationalError, connections
+from django.db import connections
 
 from core.command import Result, RowhouseCommand
-from core.errors import RowhouseError
+from core.disk import require_room
 from rowhouse.demo import reset, serve
 from rowhouse.demo.story import OPERATOR_EMAIL, TENANTS, Story
 
-
-class DiskFull(RowhouseError):
-    """There is no room left."""
-
-    code = "disk-full"
+# Database, history, uploads and exports of the seven datasets, and what PostgreSQL keeps to be safe.
+NEEDED_MB = 500
 
 
 class Command(RowhouseCommand):
@@ -36,21 +31,12 @@ class Command(RowhouseCommand):
             self._say("Removing the demo's data …")
             reset.remove_everything()
         story = Story(settings.ROWHOUSE_DATA / "demo.json", self._say)
-        try:
-            if options["once"]:
-                return self._once(story)
-            if not story.is_told():
-                story.tell()
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise DiskFull(
-                f"The disk of {settings.ROWHOUSE_DATA} is full. Make room and start again."
-            ) from None
-        except OperationalError as error:
-            if not isinstance(error.__cause__, psycopg2.errors.DiskFull):
-                raise
-            raise DiskFull("The database's disk is full. Make room and start again.") from None
+        if not story.is_told():
+            require_room(settings.ROWHOUSE_DATA.resolve(), mb=NEEDED_MB)
+        if options["once"]:
+            return self._once(story)
+        if not story.is_told():
+            story.tell()
         return self._serve(story, options["port"])
 
     def _once(self, story: Story) -> Result:
