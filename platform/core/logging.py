@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import structlog
@@ -64,18 +63,3 @@ def bind_request(tenant: str) -> None:
     """Put the request's tenant on the lines that Django writes once the tenant is left again."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(tenant=tenant)
-
-
-def bind_job(job_id: object, kind: str) -> None:
-    """Put the job on every line until `clear`."""
-    structlog.contextvars.bind_contextvars(job=str(job_id), kind=kind)
-
-
-def clear() -> None:
-    """Forget what was bound to the lines."""
-    structlog.contextvars.clear_contextvars()
-
-
-def get(name: str) -> logging.Logger:
-    """Return the logger of a module."""
-    return logging.getLogger(name)

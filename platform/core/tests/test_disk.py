@@ -15,13 +15,9 @@ def test_a_disk_with_too_little_room_is_said_before_anything_is_done(tmp_path):
 
 
 def test_an_error_that_comes_of_a_full_disk_is_known_however_deep_it_lies(tmp_path):
-    try:
-        try:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        except OSError as error:
-            raise RuntimeError("could not be written") from error
-    except RuntimeError as error:
-        assert disk.is_full(error, tmp_path)
+    error = RuntimeError("could not be written")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert disk.is_full(error, tmp_path)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "denied"), ValueError("No"), None])
