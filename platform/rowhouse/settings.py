@@ -64,6 +64,7 @@ if IS_PRODUCTION:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SESSION_COOKIE_NAME = "__Host-session"
+    SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 # unfold's Alpine evaluates attributes and sets styles; nothing of ours needs inline scripts.
@@ -165,6 +166,8 @@ TEMPLATES = [
 DATABASE_URL = env.text(
     "DATABASE_URL", purpose="postgresql://…; unset starts the embedded server of development."
 )
+if IS_PRODUCTION and not DATABASE_URL:
+    raise ImproperlyConfigured("DATABASE_URL: a production installation needs a PostgreSQL of its own.")
 
 
 def _database() -> dict[str, Any]:

@@ -41,6 +41,7 @@ def test_a_secret_may_lie_in_a_file(monkeypatch, tmp_path):
         ({"ROWHOUSE_SECRET_KEY": "short"}, "ROWHOUSE_SECRET_KEY"),
         ({"ROWHOUSE_SECRET_KEY": "a" * 60}, "ROWHOUSE_SECRET_KEY"),
         ({"ROWHOUSE_SECRET_KEY": "0123456789" * 6, "ROWHOUSE_DEBUG": "true"}, "ROWHOUSE_DEBUG"),
+        ({"ROWHOUSE_SECRET_KEY": "0123456789" * 6, "DATABASE_URL": ""}, "DATABASE_URL"),
     ],
 )
 def test_production_refuses_weak_settings_by_name(variables, named):
