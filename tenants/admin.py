@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 from accounts.operator_admin import WithoutLog
 from accounts.sites import operator_site
 from core.errors import RowhouseError
+from core.lookups import ListedLookups
 from tenants import services
 from tenants.models import Domain, Tenant
 
@@ -32,7 +33,9 @@ STATE_COLOURS = {
 
 
 class NewTenantForm(forms.ModelForm):  # type: ignore[type-arg] # not generic when it runs
-    """Asks for a tenant; a worker sets it up."""
+    """Asks for a tenant; a worker sets it up. `by` is the operator."""
+
+    by: Any = None
 
     domain = forms.CharField(
         required=False,
@@ -62,6 +65,7 @@ class NewTenantForm(forms.ModelForm):  # type: ignore[type-arg] # not generic wh
                 name=cleaned["name"],
                 owner_email=cleaned["owner_email"],
                 domain=cleaned.get("domain", ""),
+                by=self.by,
             )
         except RowhouseError as error:
             raise forms.ValidationError(error.message) from None
@@ -83,7 +87,7 @@ class DomainInline(TabularInline):
 
 
 @admin.register(Tenant, site=operator_site)
-class TenantAdmin(WithoutLog, ModelAdmin):
+class TenantAdmin(WithoutLog, ListedLookups, ModelAdmin):
     """The platform's tenants. What changes one is a service; this page only calls it."""
 
     list_display = ("name", "slug", "shown_state", "primary_domain", "owner_email", "created_at")
@@ -117,7 +121,7 @@ class TenantAdmin(WithoutLog, ModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is None:
-            return NewTenantForm
+            return type("NewTenantForm", (NewTenantForm,), {"by": request.user})
         return super().get_form(request, obj, change, **kwargs)
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:

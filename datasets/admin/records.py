@@ -209,7 +209,8 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
             fields = [name for name in form.changed_data if self._column(name)]
             if not fields:
                 return
-        reason = f"reverted to version {self.reverting}" if self.reverting else "edited in the admin"
+        is_revert = self.reverting is not None and self._is_version(obj, self.reverting)
+        reason = f"reverted to version {self.reverting}" if is_revert else "edited in the admin"
         try:
             with actor(request.user.pk, reason):
                 # Only what was changed: what somebody else changes meanwhile stays.
@@ -222,6 +223,13 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
             if isinstance(error, OperationalError) or error.__cause__ is not None:
                 raise
             raise RecordConflict("This record was deleted a moment ago; it was not saved.") from error
+
+    def _is_version(self, record: RowBase, version_id: int) -> bool:
+        """Return whether a record now says what a version of it said: the form may have been changed."""
+        version = self.model.history.filter(id=record.pk, history_id=version_id).first()
+        return version is not None and all(
+            getattr(record, column.name) == getattr(version, column.name) for column in self.spec.columns
+        )
 
     # ---- deleting
 

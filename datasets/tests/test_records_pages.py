@@ -55,6 +55,17 @@ def test_two_tenants_work_on_the_same_table_name_in_turns(
         assert machines_history(machines) == ["+", "~", "-"]
 
 
+def test_history_calls_a_revert_only_what_puts_a_version_back(orders: Dataset, at_acme: Visitor) -> None:
+    record = add_record(orders, Order_no="A-1", Pieces=4)
+    version = record.history.get()
+    edited = posted(orders, Order_no="A-1", Pieces="999")
+    assert at_acme.post(rows_url(orders, record.pk, "history", version.pk), edited).status_code == 302
+    assert record.history.latest().history_change_reason == "edited in the admin"
+    put_back = posted(orders, Order_no="A-1", Pieces="4")
+    assert at_acme.post(rows_url(orders, record.pk, "history", version.pk), put_back).status_code == 302
+    assert record.history.latest().history_change_reason == f"reverted to version {version.pk}"
+
+
 def machines_history(dataset: Dataset) -> list[str]:
     model = get_row_model(dataset)
     return list(model.history_model.objects.order_by("history_id").values_list("history_type", flat=True))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet, Sum
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -17,9 +17,11 @@ from unfold.decorators import display
 
 from accounts.models import User
 from accounts.sites import tenant_site
+from core.filters import DayFilter
+from core.lookups import ListedLookups
 from exporter import services
 from exporter.admin import pages
-from exporter.admin.filters import DatasetFilter, DayFilter, StoredFilter, TriggerFilter
+from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
 from exporter.models import ExportFile, ExportRun, State
 
 STATE_COLOURS = {
@@ -31,7 +33,7 @@ STATE_COLOURS = {
 }
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(ListedLookups, ModelAdmin):
     """Pages for people who may export something; nothing on them is added, changed or deleted by hand."""
 
     actions = None
@@ -164,8 +166,12 @@ class ExportRunAdmin(ReadOnlyAdmin):
     search_fields = ("error", "error_code", "requested_by__email")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ExportRun]:
-        counts = {"n_files": Count("files"), "n_rows": Sum("files__rows"), "n_bytes": Sum("files__bytes")}
-        return ExportRun.objects.annotate(**counts).order_by("-created_at", "-pk")
+        own = Q(files__in=services.visible_files(cast("User", request.user)))
+        return ExportRun.objects.annotate(
+            n_files=Count("files", filter=own),
+            n_rows=Sum("files__rows", filter=own),
+            n_bytes=Sum("files__bytes", filter=own),
+        ).order_by("-created_at", "-pk")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -175,6 +181,12 @@ class ExportRunAdmin(ReadOnlyAdmin):
             path("<int:run_id>/change/", wrap(pages.show_run), name="exporter_exportrun_change"),
             *super().get_urls(),
         ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        # Only reached by an address that is no number: the page of a run is our own.
+        raise Http404
 
     @admin.display(description="run", ordering="pk")
     def name(self, run: ExportRun) -> str:

@@ -11,10 +11,12 @@ from django.urls import path, reverse
 from django.urls.resolvers import URLPattern, URLResolver
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
 from accounts.sites import tenant_site
+from core.filters import DayFilter
+from core.lookups import ListedLookups
 from datasets import access
 from importer.admin import pages
 from importer.models import ImportJob, State
@@ -42,18 +44,22 @@ class DatasetFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> QuerySet[ImportJob]:
         value = self.value()
-        return queryset.filter(dataset=value) if value and str(value).isdigit() else queryset
+        return (
+            queryset.filter(dataset=value)
+            if value and str(value).isdecimal() and str(value).isascii()
+            else queryset
+        )
 
 
 @admin.register(ImportJob, site=tenant_site)
-class ImportJobAdmin(ModelAdmin):
+class ImportJobAdmin(ListedLookups, ModelAdmin):
     """Lists imports; everything that is done with one is done on its own pages."""
 
     list_display = (
         "file", "dataset", "state_label", "who", "read", "created", "updated", "unchanged", "rejected", "uploaded",
     )  # fmt: skip
     list_display_links = None
-    list_filter = (("state", ChoicesDropdownFilter), DatasetFilter, ("created_at", RangeDateTimeFilter))
+    list_filter = (("state", ChoicesDropdownFilter), DatasetFilter, ("created_at", DayFilter))
     list_filter_submit = True
     list_before_template = "importer/list_head.html"
     search_fields = ("file_name", "dataset__title", "sha256", "created_by__email")

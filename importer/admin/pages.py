@@ -23,6 +23,8 @@ from importer.models import ImportJob
 from importer.rejects import file_name, rejected_file
 from importer.rights import jobs_for
 
+MOST_DIGITS = 18  # of a bigint
+
 
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -54,7 +56,7 @@ def _create(request: HttpRequest, form: UploadForm) -> ImportJob | None:
 @require_GET
 def show(request: HttpRequest, object_id: str, site: AdminSite) -> HttpResponse:
     """Everything about one import: how it stands, what it changes, what is wrong, and the decision."""
-    if not object_id.isdigit():
+    if not (object_id.isascii() and object_id.isdigit() and len(object_id) < MOST_DIGITS):
         raise Http404
     job = _job(request, int(object_id))
     return _page(request, site, "job", str(job), shown.job_context(request, job))
@@ -118,7 +120,8 @@ def cancel(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
 def rejected_rows(request: HttpRequest, pk: int, site: AdminSite) -> FileResponse:
     """The rejected rows as a file to correct."""
     job = _job(request, pk)
-    if not job.rejected_rows:
+    # The file holds all it was uploaded with, also what never entered the dataset.
+    if not job.rejected_rows or not access.may(request.user, "import", job.dataset):
         raise Http404
     record("importer.rejects.downloaded", actor=request.user, target=job, rows=job.rejected_rows)
     # Written out before it is sent: the answer may be streamed after the tenant has been left.

@@ -164,4 +164,4 @@ def _query(request: HttpRequest, **changes: Any) -> str:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() and len(text) < 19 else 0
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -224,3 +225,16 @@ def test_rejected_rows_come_as_a_file(acme: TenantRef, dataset: Dataset, client_
     assert lines[0] == '"row","problem","id","status","amount","note"'
     assert lines[1].startswith("2,")
     assert lines[1].endswith('"1","new","ten","call"')
+
+
+@pytest.mark.case("A10")
+def test_what_was_rejected_is_for_those_who_may_import(
+    acme: TenantRef, dataset: Dataset, client_of: ClientOf
+) -> None:
+    job = preview(acme, dataset, FAULTY)
+    viewer = client_of(acme, "viewer")
+    page = viewer.get(f"/admin/importer/importjob/{job.pk}/change/?tab=issues").text
+    assert "type-error" in page
+    assert "ten" not in [cell.strip() for cell in re.findall(r'im-value">([^<]*)<', page)]
+    assert "rejected-rows" not in page
+    assert viewer.get(f"/admin/importer/importjob/{job.pk}/rejected-rows/").status_code == 404

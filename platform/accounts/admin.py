@@ -16,6 +16,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts.models import User
 from accounts.sites import tenant_site
 from audit.services import record
+from core.lookups import ListedLookups
 
 
 class NewUserForm(UserCreationForm):
@@ -31,7 +32,7 @@ class ChangedUserForm(UserChangeForm):
 
 
 @admin.register(User, site=tenant_site)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic when it runs
+class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # not generic when it runs
     """Users and their groups. Flags that reach beyond the tenant's rights are no fields of these forms."""
 
     form = ChangedUserForm

@@ -5,11 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
-from django.http import HttpRequest
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver
 from unfold.sites import UnfoldAdminSite
 
 
-class TenantSite(UnfoldAdminSite):
+class RowhouseSite(UnfoldAdminSite):
+    """What both sites share: the stock pages that are not ours to offer are left out or made safe."""
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        # It leads from a content type to a page on the site; none of our models has one.
+        return [one for one in super().get_urls() if getattr(one, "name", "") != "view_on_site"]
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not request.GET.get("page", "1").isdecimal():
+            raise Http404
+        try:
+            return super().search(request, extra_context)  # type: ignore[no-any-return]
+        except InvalidPage:
+            raise Http404 from None
+
+
+class TenantSite(RowhouseSite):
     """The admin a tenant's people work in, on the tenant's own hosts."""
 
     index_title = "Dashboard"
@@ -17,7 +35,7 @@ class TenantSite(UnfoldAdminSite):
     enable_nav_sidebar = True
 
 
-class OperatorSite(UnfoldAdminSite):
+class OperatorSite(RowhouseSite):
     """The admin of the people who run the platform, on the platform's own host."""
 
     settings_name = "UNFOLD_OPERATOR"

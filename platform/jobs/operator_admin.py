@@ -12,11 +12,12 @@ from unfold.admin import ModelAdmin
 
 from core.actions import CurrentActionChoices
 from core.errors import RowhouseError
+from core.lookups import ListedLookups
 from jobs import services
 from jobs.models import Job
 
 
-class JobAdmin(CurrentActionChoices, ModelAdmin):
+class JobAdmin(CurrentActionChoices, ListedLookups, ModelAdmin):
     """Every tenant's jobs, newest first. Rows are the workers' own: nothing here can be typed in."""
 
     list_display = (
@@ -55,10 +56,15 @@ class JobAdmin(CurrentActionChoices, ModelAdmin):
         done = 0
         for job in jobs:
             try:
-                done += bool(ask(job.pk))
+                if ask(job.pk):
+                    done += 1
+                    self.log_asked(request, job, ask.__name__)
             except RowhouseError as refused:
                 messages.warning(request, refused.message)
         messages.info(request, sentence.format(done))
+
+    def log_asked(self, request: HttpRequest, job: Job, verb: str) -> None:
+        """Note who asked what ("cancel", "retry") of a job. The project records an event here."""
 
     def has_add_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
         return False

@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 
 from accounts.operator_admin import WithoutLog
 from accounts.operators.models import Operator
 from accounts.sites import operator_site, tenant_site
 from audit.models import Event
 from audit.services import record
+from core.filters import DayFilter
+from core.lookups import ListedLookups
 from jobs.models import Job
 from jobs.operator_admin import JobAdmin
 
@@ -21,15 +22,19 @@ from jobs.operator_admin import JobAdmin
 class OperatorJobAdmin(WithoutLog, JobAdmin):
     """Every tenant's background work."""
 
+    def log_asked(self, request: HttpRequest, job: Job, verb: str) -> None:
+        asked = {"cancel": "cancelled", "retry": "retried"}[verb]
+        record(f"jobs.job.{asked}", actor=request.user, target=job, tenant=job.slug, kind=job.kind)
+
 
 operator_site.register(Job, OperatorJobAdmin)
 
 
-class EventAdmin(ModelAdmin):
+class EventAdmin(ListedLookups, ModelAdmin):
     """The log of who did what, newest first, to read."""
 
     list_display = ("at", "name", "actor_label", "target_label", "address")
-    list_filter = (("at", RangeDateTimeFilter), "name")
+    list_filter = (("at", DayFilter), "name")
     list_filter_submit = True
     search_fields = ("name", "actor_label", "target_label")
     ordering = ("-id",)
@@ -54,7 +59,7 @@ operator_site.register(Event, OperatorEventAdmin)
 
 
 @admin.register(Operator, site=operator_site)
-class OperatorAdmin(WithoutLog, ModelAdmin):
+class OperatorAdmin(WithoutLog, ListedLookups, ModelAdmin):
     """Who runs the platform; `rowhouse create_operator` adds one."""
 
     list_display = ("email", "name", "is_active", "last_login")

@@ -8,6 +8,7 @@ from django.test import Client
 from accounts.operators.models import Operator
 from audit.models import Event
 from jobs import services as jobs
+from jobs.models import Job
 from tenants.models import Domain, Tenant
 
 PAGES = ["", "tenants/tenant/", "tenants/tenant/add/", "jobs/job/", "audit/event/", "operators/operator/",
@@ -78,3 +79,15 @@ def test_only_what_fits_the_state_is_offered(operator, acme):
     page = operator.get(f"/operator/tenants/tenant/{pk}/change/").text
     assert ("suspend/" in page, "resume/" in page, "retry/" in page) == (True, False, False)
     assert operator.get(f"/operator/tenants/tenant/{pk}/resume/").status_code == 403
+
+
+def test_what_an_operator_does_with_jobs_and_tenants_is_recorded_with_who(operator, acme):
+    form = {"name": "Initech", "slug": "initech", "owner_email": "boss@initech.example", "domain": ""}
+    operator.post("/operator/tenants/tenant/add/", form)
+    job = Job.objects.get(kind="tenants.provision")
+    operator.post("/operator/jobs/job/", {"action": "cancel_jobs", "_selected_action": [job.pk]})
+    jobs.run_pending()
+    operator.post("/operator/jobs/job/", {"action": "retry_jobs", "_selected_action": [job.pk]})
+    names = ["tenants.tenant.requested", "jobs.job.cancelled", "jobs.job.retried"]
+    events = Event.objects.filter(name__in=names, actor_label="op@example.com").order_by("pk")
+    assert list(events.values_list("name", flat=True)) == names

@@ -1,0 +1,47 @@
+"""A limit on bodies before anything reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import Resolver404, resolve
+
+# What a form holds besides its file.
+AROUND_MB = 1
+UPLOAD_PAGE = "importer_importjob_upload"
+
+
+class BodyLimit:
+    """Refuse a body that is too large, by its declared length.
+
+    The check of the form's token parses the whole body, and an upload is written to disk while it is parsed:
+    without this, anybody could fill the disk without signing in. Stands behind the middleware that knows who
+    is signed in. A body without a declared length is read as empty.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        declared = request.META.get("CONTENT_LENGTH") or "0"
+        length = int(declared) if declared.isascii() and declared.isdigit() else 0
+        if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and length > _limit(request):
+            message = f"More than {_limit(request) // 1024**2} MiB cannot be sent here."
+            return render(request, "core/notice.html", {"title": "Too large", "message": message}, status=413)
+        return self.get_response(request)
+
+
+def _limit(request: HttpRequest) -> int:
+    if request.user.is_authenticated and _is_upload_page(request):
+        return int(settings.ROWHOUSE_UPLOAD_MAX_BYTES) + AROUND_MB * 1024**2
+    return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+def _is_upload_page(request: HttpRequest) -> bool:
+    try:
+        return resolve(request.path).url_name == UPLOAD_PAGE
+    except Resolver404:
+        return False
