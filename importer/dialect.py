@@ -15,7 +15,7 @@ from typing import Any, Self
 from importer.encodings import ENCODINGS, chosen_encoding, find_encoding
 from importer.gate import HEAD_BYTES
 from importer.header import find_header, make_labels
-from importer.issues import BadOverride, EmptyFile, EncodingDoubtful, NotTabular
+from importer.issues import BadOverride, EmptyFile, EncodingDoubtful, NotTabular, visible
 from importer.readers.grammar import Grammar, Record, grammar_of
 from importer.readers.text import BOMS, escape_bad_bytes
 
@@ -96,8 +96,16 @@ def sniff(head: bytes, *, overrides: Mapping[str, object] | None = None) -> Snif
         header_row=header.row,
         sheet=str(chosen["sheet"]) if "sheet" in chosen else None,
     )
-    body = [tuple(record.cells[: len(labels)]) for record in records[header.row :] if not record.is_blank]
-    return Sniffed(dialect, labels, tuple(body[:SHOWN_RECORDS]), (*doubts, *header.doubts))
+    body = [record.cells[: len(labels)] for record in records[header.row :] if not record.is_blank]
+    samples = tuple(tuple(_sample_text(cell) for cell in cells) for cells in body[:SHOWN_RECORDS])
+    return Sniffed(dialect, labels, samples, (*doubts, *header.doubts))
+
+
+def _sample_text(cell: str | None) -> str | None:
+    """Return a cell as the reader shows it: bad bytes and NUL escaped, for no database keeps them."""
+    if cell is None:
+        return None
+    return visible(escape_bad_bytes(cell.encode("utf-8", "surrogatepass"))[0].decode())
 
 
 def _utf8(head: bytes, encoding: str) -> bytes:

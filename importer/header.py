@@ -53,8 +53,9 @@ def find_header(records: Sequence[Record], *, after: int = 0, chosen: int | None
                 "Choose the header row if there is one.",
             ),
         )
-    if len(records[row - 1].cells) != width:
-        labels = len(records[row - 1].cells)
+    labels = len(records[row - 1].cells)
+    # Delimiters behind the last cell, nothing after them, are forgiven and leave no doubt.
+    if labels > width or (labels < width and any(cell for cells in body for cell in cells[labels:])):
         return Header(row, (f"The header row has {labels} labels, but most rows have {width} cells.",))
     return Header(row)
 

@@ -14,7 +14,6 @@ CODES = (
     "constraint-error",
     "missing-cell",
     "extra-cell",
-    "blank-row",
     "primary-key",
     "encoding-error",
     "missing-label",

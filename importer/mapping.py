@@ -19,7 +19,9 @@ from importer.reading import guess_reading
 CERTAIN_SCORE = 90
 SUGGESTED_SCORE = 70
 ALIKE_AS_A_WHOLE = 75
+SYMBOLS = "%‰#°+±<>="  # they change what a label means, as currencies do; other marks only divide words
 Samples = Sequence[Sequence[str | None]]
+Key = tuple[str, str]
 # Each line: words that mean the same in the head of a table.
 SYNONYMS: tuple[frozenset[str], ...] = tuple(
     frozenset(words.split(", "))
@@ -62,7 +64,7 @@ class Match:
     """One label of the file and the column it goes to, if any.
 
     `reason` is exact, saved, synonym, fuzzy, position, chosen or none; `candidates` are physical columns
-    that fit equally well, when that is why none was taken.
+    it may mean, when none was taken because that is not certain.
     """
 
     position: int
@@ -104,24 +106,49 @@ def normalise(label: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", folded).split()) or folded.strip()
 
 
+def folded(label: str) -> str:
+    """Return a label without surrounding blanks and case: nearer to the label than `normalise`."""
+    return label.strip().casefold()
+
+
+def key_of(label: str) -> Key:
+    """Return what two labels share that mean the same: the words, and the symbols among them.
+
+    >>> key_of("Growth_%") == key_of("growth %") != key_of("Growth")
+    True
+    """
+    return normalise(label), _symbols(label)
+
+
 def suggest(
     labels: Sequence[str],
     samples: Samples,
     columns: Sequence[ColumnSpec],
     saved: Mapping[str, str | None] | None = None,
+    *,
+    is_explicit: bool = False,
 ) -> tuple[Match, ...]:
-    """Return one match for each label: exact, else saved, synonym, fuzzy; the best score takes a column.
+    """Return one match for each label: saved, else exact, synonym, fuzzy; the best score takes a column.
 
-    `saved` maps labels to physical columns, None for a label that was left out on purpose. A label that
-    occurs again, or that fits two columns equally well, is matched with none.
+    `saved` maps labels to physical columns, None for a label that was left out on purpose. With
+    `is_explicit` a person gave it for this very file: then it also counts without a header, and what it
+    leaves out stays out even when a column has that label. A label that occurs again, or that fits two
+    columns equally well, is matched with none.
     """
+    told = _told(labels, columns, saved or {}, is_explicit=is_explicit)
     if _is_headless(labels) and not any(
         normalise(column.label) in map(normalise, labels) for column in columns
     ):
-        matches = _by_position(labels, columns)
+        matches = _by_position(labels, columns, told if is_explicit else {})
     else:
-        matches = _by_label(labels, columns, saved or {})
+        matches = _by_label(labels, columns, told, saved or {})
     return _read_by_sample(matches, samples, columns)
+
+
+def absent(labels: Sequence[str], explicit: Mapping[str, str | None]) -> list[str]:
+    """Return the labels a mapping names and the file does not have."""
+    found = set(_pairs(labels, explicit).values())
+    return [label for label in explicit if label not in found]
 
 
 def choose(
@@ -148,35 +175,60 @@ def choose(
 
 def problems(matches: Sequence[Match], spec: DatasetSpec) -> list[Issue]:
     """Return what must be settled before a row is read: columns without a label, labels that clash."""
-    issues = []
     mapped = [match.column for match in matches if match.column]
-    for column in spec.columns:
-        if column.name in mapped:
-            continue
-        if column.name in spec.key:
-            rule = "This column is part of the key, and no label of the file is mapped to it. Map one."
-            issues.append(Issue("missing-label", 0, 0, column.label, "", rule))
-        elif column.is_required:
-            rule = "This column is required, and no label of the file is mapped to it. Map one."
-            issues.append(Issue("missing-label", 0, 0, column.label, "", rule))
+    issues = [
+        Issue("missing-label", 0, 0, column.label, "", _missing(column, spec, matches))
+        for column in spec.columns
+        if column.name not in mapped and (column.name in spec.key or column.is_required)
+    ]
     labels = {column.name: column.label for column in spec.columns}
-    seen: set[str] = set()
     for match in matches:
-        name = normalise(match.label)
-        if name in seen and match.column is None and match.reason == "none":
-            rule = "The file has this label twice; only the first is mapped. Rename one, or map it yourself."
-            issues.append(Issue("duplicate-label", 0, 0, match.label, "", rule))
-        elif match.candidates:
+        if match.reason == "none" and match.candidates and not set(match.candidates) <= set(mapped):
             names = " or ".join(labels.get(candidate, candidate) for candidate in match.candidates)
             rule = f"This label could mean {names}. Map it to one of them, or leave it out."
             issues.append(Issue("duplicate-label", 0, 0, match.label, "", rule))
-        seen.add(name)
+    for match in _repeated(matches, labels):
+        rule = "The file has this label twice; only one can be mapped. Rename one, or map it yourself."
+        issues.append(Issue("duplicate-label", 0, 0, match.label, "", rule))
     twice = {name for name in mapped if mapped.count(name) > 1}
     for match in matches:
         if match.column in twice:
             rule = "Two labels are mapped to the same column. Leave one of them out."
             issues.append(Issue("duplicate-label", 0, 0, match.label, "", rule))
     return issues
+
+
+def _missing(column: ColumnSpec, spec: DatasetSpec, matches: Sequence[Match]) -> str:
+    """Return the sentence about a column without a label, with the labels that may be meant."""
+    meant = [f"“{match.label}”" for match in matches if not match.column and column.name in match.candidates]
+    if meant:
+        guess = f"{' or '.join(meant)} may be meant"
+        return f"No label of the file goes to {column.label}; {guess}. Match it, then preview again."
+    what = "part of the key" if column.name in spec.key else "required"
+    return f"This column is {what}, and no label of the file is mapped to it. Map one."
+
+
+def _repeated(matches: Sequence[Match], columns: Mapping[str, str]) -> list[Match]:
+    """Return the unmapped labels that occur again, or that lost a column to one no nearer to it."""
+    alike: dict[Key, list[Match]] = {}
+    for match in matches:
+        alike.setdefault(key_of(match.label), []).append(match)
+
+    def is_rival(other: Match, match: Match) -> bool:
+        if folded(other.label) == folded(match.label):
+            return other.column is not None or other.position < match.position
+        if other.column is None or other.reason in ("saved", "chosen"):
+            return False
+        return folded(other.label) != folded(columns.get(other.column, ""))
+
+    return [
+        match
+        for match in matches
+        if match.column is None
+        and match.reason == "none"
+        and not match.candidates
+        and any(is_rival(other, match) for other in alike[key_of(match.label)] if other is not match)
+    ]
 
 
 def saved_from(matches: Sequence[Match]) -> dict[str, str | None]:
@@ -191,29 +243,76 @@ def _is_headless(labels: Sequence[str]) -> bool:
     return bool(labels) and all(label == f"column {at}" for at, label in enumerate(labels, start=1))
 
 
-def _by_position(labels: Sequence[str], columns: Sequence[ColumnSpec]) -> list[Match]:
+def _symbols(label: str) -> str:
+    text = unicodedata.normalize("NFKC", label)
+    return "".join(sign for sign in text if sign in SYMBOLS or unicodedata.category(sign) == "Sc")
+
+
+def _pairs(labels: Sequence[str], saved: Mapping[str, str | None]) -> dict[int, str]:
+    """Return which label, by its position, each label of a mapping is: the same bytes before like ones."""
+    pairs: dict[int, str] = {}
+    forms: tuple[Callable[[str], object], ...] = (str, folded, key_of)
+    for form in forms:
+        at_form: dict[object, int] = {}
+        for at, label in enumerate(labels):
+            if at not in pairs:
+                at_form.setdefault(form(label), at)
+        paired = set(pairs.values())
+        for name in (name for name in saved if name not in paired):
+            if (found := at_form.pop(form(name), None)) is not None:
+                pairs[found] = name
+    again = {at: label for at, label in enumerate(labels) if at not in pairs and label in saved}
+    return pairs | {at: label for at, label in again.items() if saved[label] is None}
+
+
+def _told(
+    labels: Sequence[str],
+    columns: Sequence[ColumnSpec],
+    saved: Mapping[str, str | None],
+    *,
+    is_explicit: bool,
+) -> dict[int, Match]:
+    """Return the matches a mapping tells; what a remembered one leaves out may have a column by now."""
+    known = {column.name for column in columns}
+    return {
+        at: Match(at, labels[at], column, "saved", 100)
+        for at, name in _pairs(labels, saved).items()
+        if (column := saved[name]) in known or (column is None and is_explicit)
+    }
+
+
+def _by_position(
+    labels: Sequence[str], columns: Sequence[ColumnSpec], told: Mapping[int, Match]
+) -> list[Match]:
     """Match by position when the file is as wide as the dataset: a guess, for a person to look at."""
-    if len(labels) != len(columns):
-        return [Match(at, label, None, "none", 0) for at, label in enumerate(labels)]
+    taken = {match.column for match in told.values()}
+    guessed: list[str | None] = [None] * len(labels)
+    if len(labels) == len(columns):
+        guessed = [None if column.name in taken else column.name for column in columns]
     return [
-        Match(at, label, column.name, "position", 50)
-        for at, (label, column) in enumerate(zip(labels, columns, strict=True))
+        told.get(at) or Match(at, label, name, "position" if name else "none", 50 if name else 0)
+        for at, (label, name) in enumerate(zip(labels, guessed, strict=True))
     ]
 
 
 def _by_label(
-    labels: Sequence[str], columns: Sequence[ColumnSpec], saved: Mapping[str, str | None]
+    labels: Sequence[str],
+    columns: Sequence[ColumnSpec],
+    told: Mapping[int, Match],
+    saved: Mapping[str, str | None],
 ) -> list[Match]:
-    names = [normalise(label) for label in labels]
-    matches: list[Match | None] = [
-        Match(at, label, None, "none", 0) if names[at] in names[:at] or label == f"column {at + 1}" else None
-        for at, label in enumerate(labels)
-    ]
-    free = {column.name: normalise(column.label) for column in columns}
-    known = {normalise(label): column for label, column in saved.items()}
+    matches: list[Match | None] = [told.get(at) for at in range(len(labels))]
+    taken = {match.column for match in told.values()}
+    free = {column.name: column.label for column in columns if column.name not in taken}
+    keys = [key_of(label) for label in labels]
+    column_keys = {column.name: key_of(column.label) for column in columns}
 
-    def take(reason: str, score: int, find: Callable[[str], list[str]]) -> None:
-        fits = {at: find(names[at]) for at, match in enumerate(matches) if match is None}
+    def take(reason: str, score: int, is_same: Callable[[int, str], bool]) -> None:
+        fits = {
+            at: [name for name in free if is_same(at, name)]
+            for at, match in enumerate(matches)
+            if match is None
+        }
         for at, found in fits.items():
             open_columns = [name for name in found if name in free]
             if len(open_columns) == 1:
@@ -222,45 +321,67 @@ def _by_label(
             elif len(open_columns) > 1:
                 matches[at] = Match(at, labels[at], None, "none", 0, candidates=tuple(open_columns))
 
-    take("exact", 100, lambda name: [column for column, other in free.items() if other == name])
-    for at, match in enumerate(matches):
-        if match is None and names[at] in known and known[names[at]] is None:
+    take("exact", 100, lambda at, name: labels[at] == free[name])
+    take("exact", 100, lambda at, name: folded(labels[at]) == folded(free[name]))
+    for at in _left_out(labels, keys, matches):
+        matches[at] = Match(at, labels[at], None, "none", 0)
+    take("exact", 100, lambda at, name: keys[at] == column_keys[name])
+    for at, name in _pairs(labels, saved).items():
+        if matches[at] is None and saved[name] is None:
             matches[at] = Match(at, labels[at], None, "saved", 100)
-    take("saved", 100, lambda name: [column for column in (known.get(name),) if column])
-    take("synonym", 95, lambda name: [column for column, other in free.items() if _are_synonyms(name, other)])
-    for score, at, column in _fuzzy(names, matches, free):
+    take("synonym", 95, lambda at, name: _are_synonyms(keys[at], column_keys[name]))
+    for score, at, column in _fuzzy(keys, matches, {name: column_keys[name] for name in free}):
         if matches[at] is None and column in free:
             matches[at] = Match(at, labels[at], column, "fuzzy", score)
             del free[column]
     return [match or Match(at, labels[at], None, "none", 0) for at, match in enumerate(matches)]
 
 
-def _are_synonyms(one: str, other: str) -> bool:
-    return any(one in words and other in words for words in SYNONYMS)
+def _left_out(labels: Sequence[str], keys: Sequence[Key], matches: Sequence[Match | None]) -> list[int]:
+    """Return the positions of labels without a name, and of those whose like is matched or stands before."""
+    seen = {keys[at] for at, match in enumerate(matches) if match is not None}
+    found = []
+    for at, match in enumerate(matches):
+        if match is None and (keys[at] in seen or labels[at] == f"column {at + 1}"):
+            found.append(at)
+        seen.add(keys[at])
+    return found
+
+
+def _are_synonyms(one: Key, other: Key) -> bool:
+    return one[1] == other[1] and any(one[0] in words and other[0] in words for words in SYNONYMS)
 
 
 def _fuzzy(
-    names: Sequence[str], matches: Sequence[Match | None], free: Mapping[str, str]
+    keys: Sequence[Key], matches: Sequence[Match | None], free: Mapping[str, Key]
 ) -> Iterable[tuple[int, int, str]]:
     """Return (score, position, column), the best first; equals in the order of the file, then the dataset."""
-    order = list(free)
+    order = {column: at for at, column in enumerate(free)}
     scored = [
-        (_likeness(names[at], free[column]), at, column)
+        (_likeness(keys[at], free[column]), at, column)
         for at, match in enumerate(matches)
-        if match is None and len(names[at]) > 2
+        if match is None
         for column in order
-        if len(free[column]) > 2
     ]
     good = [item for item in scored if item[0] >= SUGGESTED_SCORE]
-    return sorted(good, key=lambda item: (-item[0], item[1], order.index(item[2])))
+    return sorted(good, key=lambda item: (-item[0], item[1], order[item[2]]))
 
 
-def _likeness(one: str, other: str) -> int:
-    """Return 0 to 100. A name within a longer one ("birth name") is alike, but never certainly the same."""
+def _likeness(one: Key, other: Key) -> int:
+    """Return 0 to 100. A name within a longer one ("birth name") is alike, but never certainly the same.
+
+    Nor is one with another symbol: a price is no percentage of it.
+    """
     from rapidfuzz import fuzz  # slow import  # noqa: PLC0415
 
-    score = int(fuzz.WRatio(one, other))
-    return score if fuzz.ratio(one, other) >= ALIKE_AS_A_WHOLE else min(score, CERTAIN_SCORE - 1)
+    (name, symbols), (other_name, other_symbols) = one, other
+    if name == other_name or _are_synonyms((name, ""), (other_name, "")):
+        return CERTAIN_SCORE - 1  # only the symbols differ, or it would have been matched before
+    if len(name) <= 2 or len(other_name) <= 2:
+        return 0
+    score = int(fuzz.WRatio(name, other_name))
+    is_alike = symbols == other_symbols and fuzz.ratio(name, other_name) >= ALIKE_AS_A_WHOLE
+    return score if is_alike else min(score, CERTAIN_SCORE - 1)
 
 
 def _read_by_sample(

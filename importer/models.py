@@ -145,6 +145,11 @@ class ImportJob(models.Model):
         return sum(self.issue_counts.values())
 
     @property
+    def unmapped_labels(self) -> list[str]:
+        """The labels of the file that go nowhere: their cells are not imported."""
+        return [match["label"] for match in self.mapping if match.get("column") is None]
+
+    @property
     def current_job_id(self) -> str:
         """The background job that works on it now, or worked on it last."""
         return self.merge_job_id if self.state in AFTER_CONFIRM and self.merge_job_id else self.preview_job_id

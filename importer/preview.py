@@ -19,7 +19,7 @@ from datasets.spec import ColumnSpec, DatasetSpec
 from importer import mapping, plan, services, staging
 from importer.collect import collect
 from importer.dialect import Dialect, sniff_path
-from importer.issues import Issue, Unreadable
+from importer.issues import Issue, Unreadable, shown
 from importer.models import PREVIEWING, ImportIssue, ImportJob, Mode, RejectedRow, SavedMapping, State
 from importer.readers.csv import Position, read_chunks
 from importer.readers.xlsx import hazards_from_json, sheets, to_csv
@@ -29,6 +29,7 @@ from jobs.kinds import Slice, Step
 
 SAMPLES = 3
 SAMPLE_CHARACTERS = 120
+SHOWN_LABELS = 20
 
 
 class DefinitionChanged(RowhouseError):
@@ -98,12 +99,14 @@ def open_file(job: ImportJob, work: Slice) -> Step:
         "samples": [[_short(cell) for cell in row] for row in sniffed.samples],
         "doubts": list(sniffed.doubts),
     }
+    lost: list[Issue] = []
     if not job.mapping:
+        lost = _lost_labels(job)
         job.mapping = [match.to_dict() for match in _suggestion(job, spec)]
     job.definition_version = job.dataset.definition_version
     job.save()
     matches = _matches(job)
-    if found := _blocking(job, spec, matches):
+    if found := lost or _blocking(job, spec, matches):
         _keep_issues(job, found)
         message = _blocking_message(found)
         services.fail(job, old=PREVIEWING, new=State.PREVIEW_FAILED, code=found[0].code, message=message)
@@ -222,16 +225,30 @@ def _overrides(job: ImportJob) -> dict[str, Any]:
 
 def _suggestion(job: ImportJob, spec: DatasetSpec) -> tuple[mapping.Match, ...]:
     labels, samples = job.head["labels"], job.head["samples"]
-    saved = job.overrides.get("columns")
-    if saved is None:
+    saved = explicit = job.overrides.get("columns")
+    if explicit is None:
         kept = SavedMapping.objects.filter(
             dataset=job.dataset_id, fingerprint=services.fingerprint(labels)
         ).first()
         saved = kept.columns if kept else None
-    matches = mapping.suggest(labels, samples, spec.columns, saved)
+    matches = mapping.suggest(labels, samples, spec.columns, saved, is_explicit=explicit is not None)
     # A doubtful guess is shown, not used: a person chooses it or leaves it.
     doubtful = {match.position: None for match in matches if match.column and not match.is_certain}
     return tuple(match if match.position not in doubtful else unused(match) for match in matches)
+
+
+def _lost_labels(job: ImportJob) -> list[Issue]:
+    """Return an issue for each label that the mapping given with this file names and the file lacks."""
+    labels = job.head["labels"]
+    has = ", ".join(f"“{label}”" for label in labels[:SHOWN_LABELS]) + (
+        f" and {len(labels) - SHOWN_LABELS:,} more" if len(labels) > SHOWN_LABELS else ""
+    )
+    return [
+        Issue(
+            "missing-label", 0, 0, shown(label), "", f"The file has no label “{shown(label)}”; it has {has}."
+        )
+        for label in mapping.absent(labels, job.overrides.get("columns") or {})
+    ]
 
 
 def unused(match: mapping.Match) -> mapping.Match:
@@ -255,6 +272,10 @@ def _blocking(job: ImportJob, spec: DatasetSpec, matches: tuple[mapping.Match, .
 
 
 def _blocking_message(found: list[Issue]) -> str:
+    if len(found) == 1 and found[0].rule.endswith("preview again."):
+        return found[0].rule
+    if found[0].rule.startswith("The file has no label"):
+        return f"{found[0].rule} Correct the mapping, then preview again."
     missing = [issue.column for issue in found if issue.code == "missing-label"]
     said = f"No label of the file goes to {', '.join(missing)}." if missing else found[0].rule
     return f"{said} Match the columns, then preview again."

@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Iterator
 
 from importer.csvtext import csv_text
+from importer.mapping import normalise
 from importer.models import ImportJob, RejectedRow
 
 AT_ONCE = 2_000
@@ -21,7 +22,7 @@ def rejected_file(job: ImportJob) -> Iterator[bytes]:
     labels = list(job.head.get("labels", []))
     skipped = _own_columns(job, labels)
     delimiter = str(job.dialect.get("delimiter") or ",")
-    names = [_free(name, labels[skipped:]) for name in OWN]
+    names = _own_names(job, labels[skipped:])
     # The byte order mark makes spreadsheets read UTF-8.
     yield codecs.BOM_UTF8 + csv_text([[*names, *labels[skipped:]]], delimiter)
     last = -1
@@ -46,10 +47,17 @@ def file_name(job: ImportJob) -> str:
 def _own_columns(job: ImportJob, labels: list[str]) -> int:
     # A corrected file that has rejected rows again: its two extra columns are not handed on.
     are_unused = all(match.get("column") is None for match in job.mapping[:2])
-    return 2 if labels[:2] == list(OWN) and are_unused else 0
+    return 2 if labels[:2] == _own_names(job, labels[2:]) and are_unused else 0
 
 
-def _free(name: str, taken: list[str]) -> str:
-    while name in taken:
-        name += "_"
+def _own_names(job: ImportJob, labels: list[str]) -> list[str]:
+    """Return the two labels in front: like none of the file's, and none that could go to a column."""
+    columns = [column.label for column in job.dataset.spec().columns]
+    taken = {normalise(label) for label in (*labels, *columns)}
+    return [_free(name, taken) for name in OWN]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while normalise(name) in taken:
+        name += " (rejects)"
     return name

@@ -56,7 +56,9 @@ class Screen:
             value, unsure = _expressions(judge)
             self._verdicts += [value.alias(f"v{number}"), unsure.alias(f"u{number}")]
         cells = [pl.col(name) for name in self._names]
-        self._fits = ((pl.col("_s") == SENTINEL) & pl.col("_x").is_null()).fill_null(value=False)
+        fits = (pl.col("_s") == SENTINEL) & pl.col("_x").is_null()
+        ends_in_delimiter = (pl.col("_s").fill_null("") == "") & (pl.col("_x") == SENTINEL)
+        self._fits = fits.fill_null(value=False) | ends_in_delimiter.fill_null(value=False)
         self._holds_nothing = pl.all_horizontal(cell.is_null() for cell in cells)
 
     def apply(self, chunk: Chunk) -> Screened | None:
@@ -73,7 +75,7 @@ class Screen:
         ragged = {} if fits.all() else self._ragged(chunk, frame, (~fits).arg_true().to_list())
         if ragged is None:
             return None
-        blank = (checked["nothing"] & fits).arg_true().to_list()
+        blank = [row for row in checked["nothing"].arg_true().to_list() if row not in ragged]
         blank += [row for row, cells in ragged.items() if is_blank(cells, self._width)]
         lines = self._lines_before(chunk, frame)
         if lines is None and chunk.rows != chunk.lines:
@@ -123,7 +125,10 @@ class Screen:
     def _ragged(
         self, chunk: Chunk, frame: pl.DataFrame, rows: list[int]
     ) -> dict[int, list[str | None]] | None:
-        """Return the cells of the rows that are not as wide as the header; None when they cannot be told."""
+        """Return the cells of the rows that are not as wide as the header; None when they cannot be told.
+
+        Rows that are too wide by empty cells only are none of them: the frame holds all that is theirs.
+        """
         found: dict[int, list[str | None]] = {}
         texts: list[bytes] = []
         for row, cells in zip(rows, frame[rows].rows(), strict=True):
@@ -133,8 +138,13 @@ class Screen:
             if chunk.rows != chunk.lines:
                 return None
             texts = texts or chunk.data.split(b"\n")
-            found[row] = next(self._grammar.records(texts[row].decode() + "\n")).cells
-            if len(found[row]) == self._width:
+            read = next(self._grammar.records(texts[row].decode() + "\n")).cells
+            if len(read) == self._width:
+                return None
+            kept = without_surplus(read, self._width)
+            if len(kept) != self._width:
+                found[row] = kept
+            elif kept != list(cells[: self._width]):
                 return None
         return found
 
@@ -147,6 +157,15 @@ class Screen:
         per_row = 1 + pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0))
         counted = frame.select(per_row.cast(pl.Int64).alias("n"))["n"]
         return (counted.cum_sum() - counted) if counted.sum() == chunk.lines else None
+
+
+def without_surplus(cells: list[str | None], width: int) -> list[str | None]:
+    """Return the cells without those beyond the header, if all of them are empty.
+
+    >>> without_surplus(["1", None, None, ""], 2), without_surplus(["1", None, None, "x"], 2)
+    (['1', None], ['1', None, None, 'x'])
+    """
+    return cells if any(cells[width:]) else cells[:width]
 
 
 def is_blank(cells: Sequence[str | None], width: int) -> bool:

@@ -19,7 +19,7 @@ from importer.mapping import Match
 from importer.readers.csv import Chunk
 from importer.readers.grammar import Record, grammar_of
 from importer.readers.text import BadBytes
-from importer.screening import Screen, Screened, is_blank
+from importer.screening import Screen, Screened, is_blank, without_surplus
 
 Cells = Sequence[str | None]
 
@@ -91,12 +91,13 @@ class Validator:
         staged: list[list[str | None]] = []
         line = chunk.first_line
         for row, record in enumerate(self._grammar.records(chunk.data.decode()), start=chunk.first_row):
-            if is_blank(record.cells, self.width) and row not in chunk.bad_rows:
+            cells = without_surplus(record.cells, self.width)
+            if is_blank(cells, self.width) and row not in chunk.bad_rows:
                 checked.blank += 1
             else:
                 values, issues = self._check_record(record, row, line, chunk.bad_rows.get(row))
                 if values is None:
-                    checked.reject(row, line, record.cells, issues)
+                    checked.reject(row, line, cells, issues)
                 else:
                     staged.append([str(row), *values])
             line += record.lines
@@ -106,6 +107,7 @@ class Validator:
 
     def check_row(self, cells: Cells, *, row: int, line: int) -> tuple[list[str | None] | None, list[Issue]]:
         """Return (canonical values in the order of `columns`, or None; every issue) of one row."""
+        cells = without_surplus(list(cells), self.width)
         if len(cells) != self.width:
             return None, [self._ragged(cells, row, line)]
         hazards = self._hazards.get(row, {})
@@ -169,10 +171,12 @@ class Validator:
         return [_issue(judge, wrong, row, line, cells[judge.position]) for judge, wrong in screened.wrong[at]]
 
     def _ragged(self, cells: Cells, row: int, line: int) -> Issue:
+        has = f"The row has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, the header {self.width}."
         if len(cells) > self.width:
-            rule = f"The row has {len(cells)} cells, the header {self.width}. Quote cells that hold the delimiter."
-            return Issue("extra-cell", row, line, "", shown(cells[self.width]), rule)
-        rule = f"The row has {len(cells)} cells, the header {self.width}. Add the missing cells, even empty ones."
+            rule = f"{has} Quote cells that hold the delimiter, or give the further column a label."
+            extra = next((cell for cell in cells[self.width :] if cell), "")
+            return Issue("extra-cell", row, line, "", shown(extra), rule)
+        rule = f"{has} Add the missing cells, even empty ones."
         return Issue("missing-cell", row, line, self.labels[len(cells)], "", rule)
 
     def _not_text(self, cells: Cells, row: int, line: int, bad: BadBytes) -> Issue:

@@ -45,7 +45,10 @@ def _imported(job: ImportJob) -> str:
         )
         if number
     ]
-    sentence = (
-        ", ".join(made) + "." if made else "No record changed: the file says what the records say already."
-    )
+    if made:
+        sentence = ", ".join(made) + "."
+    elif job.read_rows:
+        sentence = "No record changed: the file says what the records say already."
+    else:
+        sentence = "No record changed: the file has no rows below its labels."
     return f"{sentence} {NEXT_AFTER_REJECTS}" if job.rejected_rows else sentence

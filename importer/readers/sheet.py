@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.parsers import expat
 
+from importer.header import looks_like_data
 from importer.issues import WorkbookRefused
 from importer.readers.archive import damaged
 from importer.readers.celltext import number_text, plain_text, quoted, serial_text
@@ -199,7 +200,10 @@ class SheetWriter:
 
 
 def write_sheet(archive: zipfile.ZipFile, part: str, book: Workbook, out: Path) -> SheetWriter:
-    """Write a sheet as canonical CSV to `out`, every row as wide as the widest.
+    """Write a sheet as canonical CSV to `out`, each row as wide as the widest so far.
+
+    So a cell beyond the header's last label makes its row too wide for the header, as in any CSV. Where the
+    first row looks like data there is no header, and every row is as wide as the widest.
 
     :raises WorkbookRefused: the sheet is damaged or larger than its limits.
     """
@@ -210,13 +214,21 @@ def write_sheet(archive: zipfile.ZipFile, part: str, book: Workbook, out: Path) 
             parser = expat.ParserCreate()
             writer.attach(parser)
             feed(archive, part, parser)
-        if len(writer.widths) > 1:
+        if len(writer.widths) > 1 and _begins_with_data(narrow):
             _widen(narrow, out, writer)
         else:
             narrow.replace(out)
     finally:
         narrow.unlink(missing_ok=True)
     return writer
+
+
+def _begins_with_data(path: Path) -> bool:
+    """Return whether the first row that holds anything reads as data rather than as labels."""
+    with path.open("rb") as file:
+        head = file.read(1 << 20).lstrip(b"\n")
+    end = grammar_of(",", '"').first_end(head)
+    return end > 0 and looks_like_data(next(grammar_of(",", '"').records(head[:end].decode())).cells, ())
 
 
 def _widen(narrow: Path, out: Path, writer: SheetWriter) -> None:

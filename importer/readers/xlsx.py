@@ -30,7 +30,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A sheet written as canonical CSV: `rows` records, each `width` wide or blank.
+    """A sheet written as canonical CSV: `rows` records, blank or at most `width` wide.
 
     `hazards` maps (row, position from 0) to the word of a cell that holds no value to trust.
     """

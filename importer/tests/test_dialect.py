@@ -95,6 +95,29 @@ def test_an_empty_label_is_named_by_its_position():
     assert sniff(b"id,name,\n1,a,x\n2,b,y\n").labels == ("id", "name", "column 3")
 
 
+def test_delimiters_behind_the_last_cell_leave_no_doubt_but_cells_there_do():
+    found = sniff(b"id,name,city\n1,Ann,Rome,\n2,Bob,Oslo,\n")
+    assert (found.labels, found.samples[0], found.doubts) == (
+        ("id", "name", "city"), ("1", "Ann", "Rome"), (),
+    )  # fmt: skip
+    assert sniff(b"id,name\n1,Ann\n2,Bob,x\n3,Cy\n").doubts == ()
+    assert "3 labels" in sniff(b"id,name,city\n1,Ann,Rome,x\n2,Bob,Oslo,\n").doubts[0]
+
+
+@pytest.mark.case("F07")
+@pytest.mark.parametrize(
+    ("head", "encoding", "cell"),
+    [
+        (b"id,name\n1,Ann\n2,B\xffb\n3,C\xc3\xa9\n", None, "B\\xffb"),
+        (b"id,name\n1,Ann\n2,B\xffb\n", "utf-8", "B\\xffb"),
+        ("id,name\n1,Ann\n2,B\ud800b\n".encode("utf-16-le", "surrogatepass"), "utf-16-le", "B\\ud800b"),
+        (b"id,name\n1,Ann\n2,B\x00b\n", None, "B\\x00b"),
+    ],
+)
+def test_what_is_no_text_in_the_first_rows_is_shown_escaped(head, encoding, cell):
+    assert sniff(head, overrides={"encoding": encoding}).samples[1] == ("2", cell)
+
+
 @pytest.mark.case("F02")
 def test_a_header_alone_is_a_table_of_no_rows():
     found = sniff(b"id,name\n")

@@ -84,6 +84,29 @@ def test_a_mapping_is_given_by_words(tenant: TenantRef, tmp_path: Path) -> None:
     assert said.startswith("error[unknown-column]")
 
 
+def test_a_mapping_of_a_file_without_labels_is_honoured(tenant: TenantRef, tmp_path: Path) -> None:
+    mapping = json.dumps({"column 1": "status", "column 2": "id"})
+    file = write(tmp_path, "new,1\npaid,2\n")
+    code, done, said = run(tenant, file, "--header-row", "0", "--mapping", mapping)
+    assert (code, done.get("created")) == (0, 2), said
+
+
+def test_without_labels_and_a_mapping_nothing_is_called_a_duplicate(
+    tenant: TenantRef, tmp_path: Path
+) -> None:
+    code, done, said = run(tenant, write(tmp_path, "1,new,1.00,x\n"), "--header-row", "0")
+    assert (code, done["issues"]) == (1, {"missing-label": 2})
+    assert said.startswith("error[missing-label]")
+
+
+def test_a_mapping_that_names_a_label_the_file_lacks_is_refused(tenant: TenantRef, tmp_path: Path) -> None:
+    code, done, said = run(tenant, write(tmp_path, GOOD), "--mapping", '{"idd": "id"}')
+    assert (code, done["state"]) == (1, "PREVIEW_FAILED")
+    assert said.startswith(
+        "error[missing-label]: The file has no label “idd”; it has “id”, “status”, “amount”, “note”."
+    )
+
+
 def test_a_file_that_lacks_a_required_column_fails_with_the_code(tenant: TenantRef, tmp_path: Path) -> None:
     code, done, said = run(tenant, write(tmp_path, "id,amount\n1,2\n"))
     assert (code, done["state"]) == (1, "PREVIEW_FAILED")

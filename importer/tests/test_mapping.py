@@ -6,7 +6,7 @@ import pytest
 
 from datasets.columntypes.base import Reading
 from datasets.spec import ColumnSpec, DatasetSpec
-from importer.mapping import Match, choose, normalise, problems, saved_from, suggest
+from importer.mapping import Match, absent, choose, normalise, problems, saved_from, suggest
 from importer.reading import guess_reading
 
 
@@ -73,10 +73,96 @@ def test_a_label_that_fits_two_columns_is_left_to_a_person():
 def test_the_second_of_two_equal_labels_is_not_mapped():
     specs = columns("Name")
     matches = suggest(["name", "Name"], [], specs)
-    assert [match.column for match in matches] == ["c1", None]
+    assert [match.column for match in matches] == [None, "c1"]
     assert [issue.code for issue in problems(matches, DatasetSpec(1, "d", "D", specs, ()))] == [
         "duplicate-label"
     ]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [("id", "Growth", "Growth %"), ("id", "Growth %", "Growth"), ("id_", "_version", "select", "id")],
+)
+def test_labels_that_differ_in_marks_alone_go_to_their_own_columns(labels):
+    specs = columns(*labels)
+    matches = suggest(labels, [], specs)
+    assert [(match.column, match.reason) for match in matches] == [(one.name, "exact") for one in specs]
+    assert problems(matches, DatasetSpec(1, "d", "D", specs, ("c1",))) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "column"),
+    [
+        ("Price %", "price"),
+        ("price", "Price €"),
+        ("Id #", "id"),
+        ("Amount %", "price"),
+        ("Weight °C", "weight"),
+    ],
+)
+def test_a_label_with_another_symbol_is_never_certainly_the_same(label, column):
+    (match,) = suggest([label], [], columns(column))
+    assert (match.column, match.reason, match.score, match.is_certain) == ("c1", "fuzzy", 89, False)
+
+
+@pytest.mark.parametrize(
+    ("label", "column"), [("Growth_%", "growth %"), (" PRICE ", "price"), ("a.b", "a-b")]
+)
+def test_marks_that_only_divide_words_leave_a_match_certain(label, column):
+    assert suggest([label], [], columns(column))[0].reason == "exact"
+
+
+def test_the_like_of_a_label_that_is_matched_exactly_is_left_out_and_no_problem():
+    specs = columns("row", "id")
+    matches = suggest(["row_", "row", "id"], [], specs)
+    assert [match.column for match in matches] == [None, "c1", "c2"]
+    assert problems(matches, DatasetSpec(1, "d", "D", specs, ("c2",))) == []
+
+
+def test_two_labels_that_compete_for_one_column_are_a_problem():
+    specs = columns("a b")
+    issues = problems(suggest(["a-b", "a_b"], [], specs), DatasetSpec(1, "d", "D", specs, ()))
+    assert [(issue.code, issue.column) for issue in issues] == [("duplicate-label", "a_b")]
+
+
+def test_a_mapping_given_with_the_file_is_honoured_before_any_likeness():
+    specs = columns("Growth", "Growth %", "Note")
+    given = {"Growth": "c2", "Growth %": "c1", "Note": None}
+    matches = suggest(["Growth", "Growth %", "Note"], [], specs, given, is_explicit=True)
+    assert found(matches) == [
+        ("Growth", "c2", "saved"), ("Growth %", "c1", "saved"), ("Note", None, "saved"),
+    ]  # fmt: skip
+
+
+def test_what_a_remembered_mapping_left_out_goes_to_a_column_of_its_name():
+    assert found(suggest(["Note"], [], columns("Note"), {"Note": None})) == [("Note", "c1", "exact")]
+
+
+def test_a_mapping_given_with_a_file_without_labels_is_honoured():
+    given = {"column 1": "c2", "column 2": "c1"}
+    matches = suggest(["column 1", "column 2"], [], columns("Id", "Name"), given, is_explicit=True)
+    assert [(match.column, match.is_certain) for match in matches] == [("c2", True), ("c1", True)]
+
+
+def test_labels_a_mapping_names_and_the_file_lacks_are_found():
+    assert absent(["ID", "Growth %"], {"id": "c1", "idd": "c1", "Growth": "c2"}) == ["idd", "Growth"]
+
+
+def unsure(label, *candidates):
+    return Match(0, label, None, "fuzzy", 80, candidates=candidates)
+
+
+def test_an_uncertain_label_of_an_optional_column_is_no_problem():
+    specs = columns("name")
+    assert problems([unsure("names", "c1")], DatasetSpec(1, "d", "D", specs, ())) == []
+
+
+def test_an_uncertain_label_of_a_required_column_is_named_in_the_sentence_about_it():
+    spec = DatasetSpec(1, "d", "D", columns("name", required=("name",)), ())
+    assert [(issue.code, issue.column, issue.rule) for issue in problems([unsure("names", "c1")], spec)] == [
+        ("missing-label", "name",
+         "No label of the file goes to name; “names” may be meant. Match it, then preview again."),
+    ]  # fmt: skip
 
 
 @pytest.mark.case("F41")

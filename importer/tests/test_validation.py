@@ -104,15 +104,40 @@ def test_rows_count_records_and_lines_count_lines(check):
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_ragged_row_is_rejected_and_shifts_no_other(check, end):
     content = end.join(
-        [HEAD.strip(), "1,a,1,yes", "2,a,b,1,yes", "3,a", "4,b,1,yes", "5,a,1,yes,,", "6,c,2,no"]
+        [HEAD.strip(), "1,a,1,yes", "2,a,b,1,yes", "3,a", "4,b,1,yes", "5,a,1,yes,,x", "6,c,2,no"]
     )
     checked = check(content)
     assert issues(checked) == [
-        ("extra-cell", 3, 3, "", "yes"), ("missing-cell", 4, 4, "l2", ""), ("extra-cell", 6, 6, "", ""),
+        ("extra-cell", 3, 3, "", "yes"), ("missing-cell", 4, 4, "l2", ""), ("extra-cell", 6, 6, "", "x"),
     ]  # fmt: skip
     assert checked[0].rejected[0] == Rejected(3, 3, ("2", "a", "b", "1", "yes"))
     assert [row[:3] for row in staged(checked)] == [["2", "1", "a"], ["5", "4", "b"], ["7", "6", "c"]]
     assert staged(checked)[0][4] == "true"
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+@pytest.mark.parametrize("surplus", [",", ",,,", ',""', ',,"",'])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_empty_cells_beyond_the_last_label_are_forgiven(check, slowly, surplus, end):
+    lines = ["1,a,+1,YES", "x,b,1,no", ",,,", "2,,,"]
+    content = HEAD.strip() + end + "".join(line + surplus + end for line in lines)
+    checked = check(content, slowly=slowly)
+    assert staged(checked) == [["2", "1", "a", "1.00", "true"], ["5", "2", None, None, None]]
+    assert checked[0].rejected == [Rejected(3, 3, ("x", "b", "1", "no"))]
+    assert (issues(checked), checked[0].blank) == ([("type-error", 3, 3, "l0", "x")], 1)
+
+
+def test_empty_cells_too_many_beside_cells_of_several_lines_are_forgiven(check):
+    content = HEAD + '1,"a\nb",1,yes,,\n2,c,1,no,\n3,d,1,no,,x\n'
+    checked = check(content)
+    assert [row[:3] for row in staged(checked)] == [["2", "1", "a\nb"], ["3", "2", "c"]]
+    assert issues(checked) == [("extra-cell", 4, 5, "", "x")]
+    assert outcome(check(content, slowly=True)) == outcome(checked)
+
+
+def test_one_cell_is_not_called_cells(check):
+    (checked,) = check(HEAD + "1\n")
+    assert checked.issues[0].rule.startswith("The row has 1 cell, the header 4.")
 
 
 def test_rows_that_hold_nothing_are_blank_and_no_issue(check):
@@ -219,6 +244,9 @@ CELL = st.one_of(
     st.text(alphabet='a1., -é"\x00', max_size=6).filter(lambda text: text[:1] != '"'),
 )
 LINE = st.one_of(
+    st.tuples(
+        st.lists(CELL, min_size=7, max_size=7), st.lists(st.sampled_from(["", "", '""']), max_size=3)
+    ).map(lambda parts: [*parts[0], *parts[1]]),
     st.lists(CELL, min_size=7, max_size=7),
     st.lists(CELL, min_size=0, max_size=10),
     st.just([""]),

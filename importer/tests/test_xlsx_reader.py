@@ -42,7 +42,7 @@ def refuse(tmp_path):
     return run
 
 
-def test_each_row_of_the_sheet_is_one_record_as_wide_as_the_widest(convert):
+def test_each_row_of_the_sheet_is_one_record_as_wide_as_the_widest_so_far(convert):
     data = (
         '<row r="2">'
         + text("A2", "Title")
@@ -52,8 +52,21 @@ def test_each_row_of_the_sheet_is_one_record_as_wide_as_the_widest(convert):
         + "</row>"
     )
     converted, records = convert(data)
-    assert records == [[], ["Title", "", ""], [], ["id", "", 'a,b\n"c"']]
+    assert records == [[], ["Title"], [], ["id", "", 'a,b\n"c"']]
     assert (converted.rows, converted.width, converted.hazards) == (4, 3, {})
+
+
+def test_a_cell_beyond_the_last_label_widens_no_header(convert):
+    lines = (
+        text("A1", "id") + text("B1", "name"), number("A2", "1") + text("B2", "a") + text("D2", "extra"),
+        number("A3", "2"),
+    )  # fmt: skip
+    assert convert(rows(*lines))[1] == [["id", "name"], ["1", "a", "", "extra"], ["2", "", "", ""]]
+
+
+def test_without_labels_every_row_is_as_wide_as_the_widest(convert):
+    data = rows(number("A1", "1"), number("A2", "2") + text("B2", "b"))
+    assert convert(data)[1] == [["1", ""], ["2", "b"]]
 
 
 @pytest.mark.case("X24")

@@ -149,7 +149,9 @@ def _summary(job: ImportJob, seconds: float) -> dict[str, Any]:
 
 def _lines(job: ImportJob) -> list[str]:
     issues = [f"  {code}: {count:,}" for code, count in sorted(job.issue_counts.items())]
-    return [f"{job}: {outcome(job)}", *issues]
+    unmapped = [f"  not imported: {', '.join(job.unmapped_labels)}"] if job.unmapped_labels else []
+    doubts = [f"  {doubt}" for doubt in job.head.get("doubts", [])]
+    return [f"{job}: {outcome(job)}", *issues, *unmapped, *doubts]
 
 
 def _exit_code(job: ImportJob, refusal: tuple[str, str] | None, is_preview: bool) -> int:

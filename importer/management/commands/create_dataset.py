@@ -9,20 +9,25 @@ from django.core.management.base import CommandParser
 from accounts.command import TenantCommand
 from core.command import NotAllowed, Result
 from datasets.definition import from_table_schema, to_table_schema
-from datasets.management.sample_file import read_sample
+from datasets.rules import NewColumn
 from datasets.services import create_dataset, infer_definition
+from importer.tables import open_table
 
 
 class Command(TenantCommand):
-    help = "Create a dataset from a CSV file's columns or from a Table Schema."
+    help = "Create a dataset from the columns of a CSV file or a workbook, or from a Table Schema."
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", metavar="TITLE", help="the dataset's title")
         parser.add_argument("--slug", help="how commands and files name it; made of the title if left out")
         source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument("--infer", metavar="FILE", type=Path, help="a CSV file to take the columns from")
+        source.add_argument(
+            "--infer", metavar="FILE", type=Path, help="a CSV file or a workbook with the columns"
+        )
         source.add_argument("--definition", metavar="JSON", type=Path, help="a Table Schema (Frictionless)")
-        parser.add_argument("--key", action="append", default=[], metavar="LABEL", help="a key column")
+        parser.add_argument(
+            "--key", action="append", default=[], metavar="LABEL", help="a key column; once for each"
+        )
         parser.add_argument("--as", dest="person", metavar="EMAIL", help="who does it; an owner if left out")
 
     def run_in_tenant(self, **options: Any) -> Result:
@@ -31,7 +36,7 @@ class Command(TenantCommand):
         if options["infer"]:
             if not title:
                 raise NotAllowed("Give the dataset a title with --name.")
-            columns, key = infer_definition(*read_sample(options["infer"]), key=key)
+            columns, key = _inferred(options["infer"], key)
         else:
             stated = from_table_schema(_read_json(options["definition"]))
             columns, key = list(stated.columns), key or list(stated.key)
@@ -43,6 +48,15 @@ class Command(TenantCommand):
         lines.append(f"Key: {', '.join(key) or 'none: files can only add records'}.")
         data = {"dataset": dataset.slug, "key": list(key), "definition": to_table_schema(spec)}
         return Result(data, lines)
+
+
+def _inferred(path: Path, key: list[str]) -> tuple[list[NewColumn], list[str]]:
+    try:
+        with open_table(path) as table:
+            columns, found = infer_definition(table.labels, table.rows, key=key)
+            return list(columns), list(found)
+    except OSError as error:
+        raise NotAllowed(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _read_json(path: Path) -> object:
