@@ -14,6 +14,7 @@ from django.test import Client
 from pytest_django.plugin import DjangoDbBlocker
 
 from core.embedded import EmbeddedServer
+from core.logging import forget_request
 from core.tenancy import TenantRef, in_tenant, leave_tenant
 
 PASSWORD = "correct horse battery"
@@ -100,8 +101,9 @@ def own_folder(settings: Any, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_lingers() -> Iterator[None]:
-    """Begin and end each test outside of every tenant."""
+    """Begin and end each test outside of every tenant, with nothing bound to the log's lines."""
     leave_tenant()
+    forget_request()
     yield
     leave_tenant()
 

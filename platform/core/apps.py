@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.signals import request_finished
 from django.db.models.signals import post_delete
+
+from core import logging
 
 
 class CoreConfig(AppConfig):
@@ -16,3 +19,4 @@ class CoreConfig(AppConfig):
         from django_tenants.signals import tenant_delete_callback  # noqa: PLC0415 -- needs loaded apps
 
         post_delete.disconnect(tenant_delete_callback)
+        request_finished.connect(logging.forget_request)

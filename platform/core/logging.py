@@ -63,3 +63,8 @@ def bind_request(tenant: str) -> None:
     """Put the request's tenant on the lines that Django writes once the tenant is left again."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(tenant=tenant)
+
+
+def forget_request(**_signal: object) -> None:
+    """Forget the tenant of a request whose answer has been sent."""
+    structlog.contextvars.clear_contextvars()

@@ -27,6 +27,14 @@ def configured(*, as_json: bool) -> Iterator[logging.Logger]:
 
 
 @pytest.mark.case("T29")
+def test_a_request_that_is_over_leaves_no_tenant_on_the_lines(acme: TenantRef, client_of, capsys):
+    client_of(acme).get("/admin/")
+    with configured(as_json=True) as logger:
+        logger.info("afterwards")
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["tenant"] == "-"
+
+
+@pytest.mark.case("T29")
 def test_every_line_names_its_tenant(acme: TenantRef, capsys):
     with configured(as_json=True) as logger:
         with in_tenant(acme):
