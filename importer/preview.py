@@ -27,7 +27,6 @@ from importer.stage import stage
 from importer.validation import Validator
 from jobs.kinds import Slice, Step
 
-SAMPLES = 3
 SAMPLE_CHARACTERS = 120
 SHOWN_LABELS = 20
 

@@ -39,6 +39,7 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
             return _convert(archive, task["sheet"], Path(task["out"]))
     except WorkbookRefused as refused:
         return {"refused": refused.message}
+    # NotImplementedError is zipfile's word for a compression or an encryption it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
         return {"refused": damaged(str(error)).message}
     except (MemoryError, RecursionError):

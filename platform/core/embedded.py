@@ -11,7 +11,6 @@ import importlib.util
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -195,12 +194,6 @@ class EmbeddedServer:
                 return cursor.fetchall() if cursor.description else []
         finally:
             link.close()
-
-
-def kill(server: EmbeddedServer) -> None:
-    """Kill the server as a power cut does: for the fault harness."""
-    if pid := server.pid():
-        os.kill(pid, signal.SIGKILL)
 
 
 def _binary(name: str) -> Path:

@@ -8,7 +8,7 @@ import sys
 from typing import NoReturn
 
 # They touch no database, so they start no server either.
-WITHOUT_DATABASE = frozenset({"help", "--help", "-h", "version", "--version", "collectstatic", "probe"})
+WITHOUT_DATABASE = frozenset({"help", "--help", "-h", "version", "--version", "collectstatic"})
 
 
 def main() -> None:
