@@ -19,7 +19,10 @@ class ImporterConfig(AppConfig):
             run="importer.tasks.preview", ended="importer.tasks.preview_ended", title="Preview of an import"
         ),
         "importer.merge": JobKind(
-            run="importer.tasks.merge", ended="importer.tasks.merge_ended", title="Merge of an import"
+            run="importer.tasks.merge",
+            ended="importer.tasks.merge_ended",
+            title="Merge of an import",
+            is_long=True,
         ),
     }
 

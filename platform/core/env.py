@@ -68,6 +68,17 @@ def integer(name: str, default: int, *, purpose: str, minimum: int = 0) -> int:
     return value
 
 
+def choice(name: str, default: str, *, purpose: str, choices: tuple[str, ...]) -> str:
+    """Return one of `choices`.
+
+    :raises ImproperlyConfigured: it is none of them.
+    """
+    found = _read(name, default, purpose)
+    if found not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {found!r}.")
+    return found
+
+
 def words(name: str, default: str = "", *, purpose: str) -> list[str]:
     """Return the variable's comma-separated words, blanks dropped."""
     return [word.strip() for word in _read(name, default, purpose).split(",") if word.strip()]

@@ -10,12 +10,13 @@ from uuid import uuid4
 
 from django.db import connection, transaction
 
-from jobs.limits import SLICE_SECONDS, lease_seconds
+from jobs import heartbeat
+from jobs.limits import MAX_REST_SECONDS, SLICE_SECONDS, lease_seconds
 from jobs.models import Job
 
 _LEASE = """
 UPDATE jobs_job j SET state = 'RUNNING', attempts = attempts + 1, lease = %(lease)s,
-       lease_until = statement_timestamp() + make_interval(secs => %(seconds)s),
+       worker = %(worker)s, lease_until = statement_timestamp() + make_interval(secs => %(seconds)s),
        started_at = COALESCE(started_at, statement_timestamp())
   FROM picked WHERE j.id = picked.id RETURNING j.*"""
 
@@ -32,7 +33,7 @@ turns AS MATERIALIZED (
 picked AS MATERIALIZED (
   SELECT w.id FROM turns CROSS JOIN LATERAL (
     SELECT id FROM jobs_job WHERE jobs_job.schema = turns.schema AND state = 'QUEUED'
-       AND not_before <= statement_timestamp()
+       AND not_before <= statement_timestamp() AND kind <> ALL (%(without)s)
      ORDER BY priority, id LIMIT 1 FOR UPDATE SKIP LOCKED) w LIMIT 1)
 {_LEASE}"""
 
@@ -44,20 +45,47 @@ WITH picked AS MATERIALIZED (
    FOR UPDATE OF job SKIP LOCKED)
 {_LEASE}"""
 
-REAP = """
-UPDATE jobs_job SET state = 'QUEUED', lease = NULL, lease_until = NULL WHERE id IN (
+# Whatever its tenant's turn: it only ends. A paused tenant's cancelled work ends as well.
+CANCELLED = f"""
+WITH picked AS MATERIALIZED (
+  SELECT id FROM jobs_job WHERE state = 'QUEUED' AND cancel_requested AND not_before <= statement_timestamp()
+   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+{_LEASE}"""
+
+# What killed its worker once may have been bad luck; from the second time on it rests before it gets another.
+_QUEUE_AGAIN = f"""
+UPDATE jobs_job SET state = 'QUEUED', lease = NULL, lease_until = NULL, not_before = CASE
+       WHEN attempts < 2 THEN not_before
+       ELSE statement_timestamp() + make_interval(secs => LEAST(power(2, LEAST(attempts, 20)), {MAX_REST_SECONDS}))
+       END"""
+REAP = f"""{_QUEUE_AGAIN} WHERE id IN (
   SELECT id FROM jobs_job WHERE state = 'RUNNING' AND lease_until < statement_timestamp()
   FOR UPDATE SKIP LOCKED)"""
+RELEASE_FAMILY = f"""{_QUEUE_AGAIN} WHERE id IN (
+  SELECT id FROM jobs_job WHERE state = 'RUNNING' AND worker = %s FOR UPDATE SKIP LOCKED)"""
 
 ELIGIBLE = """
 SELECT count(*) FROM (
   SELECT 1 FROM jobs_job j JOIN jobs_tenantshare s USING (schema)
-   WHERE j.state = 'QUEUED' AND j.not_before <= statement_timestamp() AND s.state = 'ACTIVE' LIMIT %s) e"""
+   WHERE j.state = 'QUEUED' AND j.not_before <= statement_timestamp()
+     AND (s.state = 'ACTIVE' OR j.cancel_requested) LIMIT %s) e"""
+
+OTHERS_WAIT = """
+SELECT EXISTS (
+  SELECT 1 FROM jobs_tenantshare s CROSS JOIN LATERAL (
+    SELECT 1 FROM jobs_job j WHERE j.schema = s.schema AND j.state = 'QUEUED'
+       AND j.not_before <= statement_timestamp() LIMIT 1) waiting
+   WHERE s.state = 'ACTIVE' AND NOT EXISTS (
+     SELECT 1 FROM jobs_job r WHERE r.schema = s.schema AND r.state = 'RUNNING'))"""
 
 
-def claim() -> Job | None:
-    """Take the job whose turn it is, or None. Must run in `public`, outside any transaction."""
-    return _take(PICK, {}) or (_take(PICK, {}) if reap() else None)
+def claim(*, without: tuple[str, ...] = ()) -> Job | None:
+    """Take the job whose turn it is, or None; none of the kinds `without`.
+
+    Must run in `public`, outside any transaction.
+    """
+    values: dict[str, object] = {"without": list(without)}
+    return _take(PICK, values) or (_take(PICK, values) if reap() else None)
 
 
 def claim_one(job_id: int) -> Job | None:
@@ -65,10 +93,24 @@ def claim_one(job_id: int) -> Job | None:
     return _take(ONE, {"id": job_id})
 
 
+def claim_cancelled() -> Job | None:
+    """Take a job that waits and has nothing left to do but to end as cancelled."""
+    return _take(CANCELLED, {})
+
+
 def reap() -> int:
-    """Queue again what dead workers hold, and return how many jobs that were."""
+    """Queue again what silent workers hold, and return how many jobs that were."""
     with connection.cursor() as cursor:
         cursor.execute(REAP)
+        return int(cursor.rowcount)
+
+
+def release_family(family: str) -> int:
+    """Queue again what a worker family held whose processes are all dead: nobody need wait for its leases."""
+    if not family:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(RELEASE_FAMILY, [family])
         return int(cursor.rowcount)
 
 
@@ -79,7 +121,18 @@ def eligible(limit: int) -> int:
         return int(cursor.fetchone()[0])
 
 
+def others_wait() -> bool:
+    """Return whether a tenant waits of whom nobody does anything."""
+    with connection.cursor() as cursor:
+        cursor.execute(OTHERS_WAIT)
+        return bool(cursor.fetchone()[0])
+
+
 def _take(statement: str, values: dict[str, object]) -> Job | None:
     with transaction.atomic(durable=True):
-        found = Job.objects.raw(statement, {**values, "lease": uuid4(), "seconds": lease_seconds()})
+        found = Job.objects.raw(statement, {**values, **_holder()})
         return next(iter(found), None)
+
+
+def _holder() -> dict[str, object]:
+    return {"lease": uuid4(), "seconds": lease_seconds(), "worker": heartbeat.family()}

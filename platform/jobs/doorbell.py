@@ -10,7 +10,9 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from core.tenancy import in_public, leave_tenant
 from jobs import claim, dispatcher, engine, heartbeat, runner
+from jobs.kinds import long_kinds
 from jobs.limits import DOORBELL_SECONDS, MAX_DOORBELLS
+from jobs.models import Job
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,8 @@ def work() -> None:
     """
     leave_tenant()
     try:
-        _work()
+        with heartbeat.busy():
+            _work()
     except (DatabaseError, InterfaceError):
         logger.warning("The database was lost; the next bell goes on", exc_info=True)
         connection.close()
@@ -32,15 +35,42 @@ def work() -> None:
 
 def _work() -> None:
     end = monotonic() + DOORBELL_SECONDS
+    while (job := claim.claim_cancelled()) is not None:
+        runner.run_slice(job)
     while monotonic() < end:
         if heartbeat.is_draining():
             return
-        job = claim.claim()
-        if job is None:
+        if not _one_slice() and not _one_more_look():
             return
-        runner.run_slice(job)
     if claim.eligible(1):
         engine.ring()
+
+
+def _one_slice() -> bool:
+    """Run one slice of whatever is next; the place for a long one is held until it has ended."""
+    with heartbeat.room_for_long(max(1, engine.workers() - 1)) as has_room:
+        job = claim.claim(without=() if has_room else long_kinds())
+        if job is None or job.kind in long_kinds():
+            return _run(job)
+    return _run(job)
+
+
+def _run(job: Job | None) -> bool:
+    if job is None:
+        return False
+    runner.run_slice(job)
+    return True
+
+
+def _one_more_look() -> bool:
+    """Look again before the bells that are left are forgotten, so that none is whose work nobody saw."""
+    newest = engine.newest_bell()
+    if not newest:
+        return False
+    if _one_slice():
+        return True
+    engine.hush(newest)
+    return False
 
 
 def tick(now: datetime | None = None) -> None:
@@ -50,7 +80,18 @@ def tick(now: datetime | None = None) -> None:
     """
     with in_public():
         dispatcher.dispatch(now)
+        for family in heartbeat.dead_families():
+            claim.release_family(family)
         claim.reap()
         waiting = claim.eligible(MAX_DOORBELLS)
         missing = waiting - engine.pending() if waiting else 0
         engine.ring(max(missing, 0))
+
+
+def look_for_others() -> None:
+    """Ask the slices of this worker to end early while all its processes work and another tenant waits."""
+    if not heartbeat.family() or heartbeat.busy_processes() < engine.workers():
+        heartbeat.hurry(is_due=False)
+        return
+    with in_public():
+        heartbeat.hurry(is_due=claim.others_wait())

@@ -2,36 +2,85 @@
 
 It rings a bell ("there may be work") and keeps a pool of processes that answer it. It never knows which job,
 so a lost, doubled or late bell changes nothing but the moment. Another library means another `engine`.
+
+A bell is a row of the library's queue, and its row alone: what it holds is never read. The library runs
+whatever function a signed pickle names; here the package is made by the worker itself, so that neither a
+row somebody wrote nor one of an earlier release or secret can run anything or kill the process that reads it.
 """
 
 from __future__ import annotations
 
+import logging
+from time import sleep
 from typing import Any
+from uuid import uuid4
 
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
-from django_q.models import OrmQ, Schedule
-from django_q.tasks import async_task
+from django_q.models import Schedule, Task
+from django_q.signing import SignedPackage
 
 from core.clock import now as clock
 from core.tenancy import in_public
-from jobs import heartbeat
+from jobs import heartbeat, immediate
+
+logger = logging.getLogger(__name__)
 
 BELL = "jobs.doorbell.work"
 NO_TIMEOUT = -1  # a merge may take longer than any limit; `heartbeat` notices a hung process
+BUSY_PAUSE_SECONDS = 0.1
+
+RING = """
+INSERT INTO public.django_q_ormq (key, payload, "lock")
+SELECT %s, 'bell', statement_timestamp() FROM generate_series(1, %s)"""
+PENDING = "SELECT count(*) FROM (SELECT 1 FROM public.django_q_ormq LIMIT 1000) bells"
+TAKE = """
+DELETE FROM public.django_q_ormq WHERE id = (
+  SELECT id FROM public.django_q_ormq LIMIT 1 FOR UPDATE SKIP LOCKED)"""
+
+HUSH = """
+DELETE FROM public.django_q_ormq WHERE id IN (
+  SELECT id FROM public.django_q_ormq WHERE id <= %s FOR UPDATE SKIP LOCKED)"""
 
 
 def ring(count: int = 1) -> None:
     """Ring `count` times, in the caller's transaction: a bell that is rolled back never rang."""
-    with in_public():
-        for _ in range(count):
-            async_task(BELL, timeout=NO_TIMEOUT)
+    if is_immediate():
+        immediate.ring(count)
+    elif count > 0:
+        with connection.cursor() as cursor:
+            cursor.execute(RING, [Conf.CLUSTER_NAME, count])
 
 
 def pending() -> int:
-    """Return how many bells nobody has answered yet."""
-    with in_public():
-        return int(OrmQ.objects.filter(lock__lte=clock()).count())
+    """Return how many bells nobody has answered yet, counting no further than 1,000."""
+    if is_immediate():
+        return immediate.pending()
+    with connection.cursor() as cursor:
+        cursor.execute(PENDING)
+        return int(cursor.fetchone()[0])
+
+
+def newest_bell() -> int:
+    """Return the number of the bell that was rung last and is not answered, 0 without one."""
+    if is_immediate():
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COALESCE(max(id), 0) FROM public.django_q_ormq")
+        return int(cursor.fetchone()[0])
+
+
+def hush(newest: int) -> None:
+    """Forget the bells up to this one: somebody looked after they rang, and there is nothing to do."""
+    with connection.cursor() as cursor:
+        cursor.execute(HUSH, [newest])
+
+
+def is_immediate() -> bool:
+    """Return whether bells are answered by whoever rings them, and no worker is needed."""
+    return bool(settings.ROWHOUSE_JOB_ENGINE == "immediate")
 
 
 def sync_schedules() -> int:
@@ -44,12 +93,42 @@ def sync_schedules() -> int:
         return int(Schedule.objects.all().delete()[0])
 
 
-class HeartbeatBroker(ORM):
-    """The library's queue in the database, that shows its processes are alive and writes no statistics."""
+def forget_results() -> int:
+    """Delete what the library noted about bells that failed, and return how many notes that were."""
+    with in_public():
+        return int(Task.objects.all().delete()[0])
 
-    def dequeue(self) -> Any:
+
+class Bells(ORM):
+    """The library's queue in the database, by the database's clock, one statement a look.
+
+    It shows that its processes are alive, writes no statistics, and takes no bell while nobody is free to
+    answer it: one that lies in a busy pod would be one less for the others.
+    """
+
+    def enqueue(self, task: Any) -> None:
+        raise NotImplementedError("bells are rung by ring()")
+
+    def dequeue(self) -> list[tuple[int, str]] | None:
         heartbeat.beat("pusher")
-        return super().dequeue()
+        if heartbeat.is_draining() or heartbeat.busy_processes() >= Conf.WORKERS:
+            sleep(BUSY_PAUSE_SECONDS)
+            return None
+        try:
+            is_rung = self._take()
+        except (DatabaseError, InterfaceError):
+            logger.warning("The database did not answer the look for bells; it is asked again", exc_info=True)
+            connection.close()
+            is_rung = False
+        if is_rung:
+            return [(0, package())]
+        sleep(Conf.POLL)
+        return None
+
+    def _take(self) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(TAKE)
+            return bool(cursor.rowcount)
 
     def set_stat(self, key: str, value: str, timeout: int) -> None:
         heartbeat.beat("sentinel")
@@ -59,6 +138,29 @@ class HeartbeatBroker(ORM):
 
     def get_stats(self, pattern: str) -> list[Any]:
         return []
+
+
+def package() -> str:
+    """Return what the library's processes hand to each other for one bell."""
+    return str(
+        SignedPackage.dumps(
+            {
+                "id": uuid4().hex,
+                "name": "bell",
+                "func": BELL,
+                "args": (),
+                "kwargs": {},
+                "timeout": NO_TIMEOUT,
+                "ack_failure": True,
+                "started": clock(),
+            }
+        )
+    )
+
+
+def workers() -> int:
+    """Return how many processes answer bells."""
+    return int(Conf.WORKERS)
 
 
 def set_workers(count: int) -> None:

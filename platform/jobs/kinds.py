@@ -30,11 +30,18 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """One sort of background work. `run` and `ended` are dotted paths, resolved when first needed."""
+    """One sort of background work. The dotted paths are resolved when first needed.
+
+    `run` does a slice, `ended` hears of an end that was no success, `retried` of a job that is about to be
+    started again, and may refuse it. `is_long`: one slice may take minutes, so that a pool of workers keeps
+    one of them free of such jobs.
+    """
 
     run: str
     ended: str | None = None
+    retried: str | None = None
     title: str = ""
+    is_long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,20 @@ class Ended:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A failed or cancelled job about to be started again, in the transaction that queues it.
+
+    `code` is why it ended, `cursor` where it stood; the handler returns where it goes on.
+    """
+
+    job_id: int
+    tenant: TenantRef | None
+    payload: Json
+    cursor: Json
+    code: str
+
+
 class UnknownKind(RowhouseError):
     """No installed app declares this kind of job."""
 
@@ -128,6 +149,19 @@ def kind_of(name: str) -> JobKind:
 def handler_of(name: str) -> Callable[[Slice], Step]:
     """Return the function that runs a slice of this kind."""
     handler: Callable[[Slice], Step] = import_string(kind_of(name).run)
+    return handler
+
+
+@cache
+def long_kinds() -> tuple[str, ...]:
+    """Return the kinds whose slices may take minutes."""
+    return tuple(sorted(name for name, kind in registry().items() if kind.is_long))
+
+
+def retried_of(name: str) -> Callable[[Again], Json] | None:
+    """Return the function asked before a job of this kind starts again, if the kind has one."""
+    path = kind_of(name).retried
+    handler: Callable[[Again], Json] | None = import_string(path) if path else None
     return handler
 
 

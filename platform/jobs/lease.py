@@ -1,7 +1,8 @@
 """Keeping a lease during one long statement, from a connection and a thread of its own.
 
 The statement blocks its own connection, so nobody there could renew the lease or hear of a cancel. If the
-lease is lost anyway (the machine slept), the statement is stopped, and the fence refuses its commit.
+lease is lost anyway (the machine slept), the statement is stopped, and the fence refuses its commit. A worker
+that was told to end lets the statement go on for a while, then stops it and gives the job back.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 import psycopg2
 from django.db import connection
 
 from jobs import heartbeat
-from jobs.limits import IDLE_SECONDS, STATEMENT_SECONDS, lease_seconds, max_busy_seconds
+from jobs.limits import IDLE_SECONDS, STATEMENT_SECONDS, lease_seconds, leave_seconds, max_busy_seconds
 from jobs.models import Job
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 RENEW = """
 UPDATE public.jobs_job SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
  WHERE id = %(id)s AND lease = %(lease)s AND state = 'RUNNING' RETURNING cancel_requested"""
+LOOK_SECONDS = 0.25
 HELD_BY_OTHER = "SELECT lease IS DISTINCT FROM %(lease)s FROM public.jobs_job WHERE id = %(id)s"
 
 
@@ -38,12 +41,20 @@ class Renewal(Thread):
         self.parameters = connection.get_connection_params()
         self.over = Event()
         self.is_cancelled = False
+        self.has_left = False
 
     def run(self) -> None:
         pause = min(lease_seconds() / 6, 5.0)
+        renewed = monotonic()
         aside = None
-        while not self.over.wait(pause):
-            self.seconds_left -= pause
+        while not self.over.wait(min(pause, LOOK_SECONDS)):
+            if heartbeat.leaving_seconds() > leave_seconds():
+                self.has_left = True
+                self.stop()
+            if monotonic() - renewed < pause:
+                continue
+            self.seconds_left -= monotonic() - renewed
+            renewed = monotonic()
             try:
                 if aside is None:
                     aside = _connect(self.parameters)
@@ -53,6 +64,11 @@ class Renewal(Thread):
                 aside = None
         if aside is not None:
             aside.close()
+
+    def stop(self) -> None:
+        """Stop the statement; the next look stops the one after it."""
+        if not self.over.is_set():
+            self.working.cancel()
 
     def renew(self, aside: Any) -> None:
         """Renew once, or stop the statement: cancelled, taken over, or out of time."""
@@ -66,8 +82,7 @@ class Renewal(Thread):
             else:
                 self.is_cancelled = must_stop = bool(renewed[0])
         if must_stop or self.seconds_left <= 0:
-            if not self.over.is_set():
-                self.working.cancel()
+            self.stop()
             return
         heartbeat.begin_slice()
 
@@ -78,14 +93,25 @@ def _connect(parameters: dict[str, Any]) -> Any:
     return aside
 
 
+class Left(Exception):
+    """The worker had to leave; the job is another's, as if this slice had never begun."""
+
+
 @contextmanager
 def kept(job: Job) -> Iterator[None]:
-    """Lift the time limits of the current transaction and keep the job's lease until the block ends."""
+    """Lift the time limits of the current transaction and keep the job's lease until the block ends.
+
+    :raises Left: the block was stopped because the worker has to end.
+    """
     renewal = Renewal(job, connection.connection)
     _limit(0, 0)
     renewal.start()
     try:
         yield
+    except Exception as error:
+        if renewal.has_left:
+            raise Left from error
+        raise
     finally:
         renewal.over.set()
         renewal.join()

@@ -36,8 +36,8 @@ class JobQuerySet(models.QuerySet["Job"]):
 class Job(models.Model):
     """One piece of work of one tenant (`schema`, `slug`), or of the platform (`public` and no slug).
 
-    A worker holds it by `lease` until `lease_until`, by the database's clock. `step` counts the slices that
-    were committed, `attempts` the claims since the last of them.
+    A worker holds it by `lease` until `lease_until`, by the database's clock; `worker` says which took it last.
+    `step` counts the slices that were committed, `attempts` the claims since the last of them.
     """
 
     schema = models.CharField(max_length=63)
@@ -58,6 +58,7 @@ class Job(models.Model):
     attempts = models.IntegerField(default=0)
     lease = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=64, blank=True, db_default="")
     cancel_requested = models.BooleanField(default=False)
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
@@ -86,6 +87,11 @@ class Job(models.Model):
             ),
             models.Index(fields=["schema"], condition=Q(state="RUNNING"), name="jobs_running_by_tenant"),
             models.Index(fields=["lease_until"], condition=Q(state="RUNNING"), name="jobs_running_by_lease"),
+            models.Index(
+                fields=["id"],
+                condition=Q(state="QUEUED", cancel_requested=True),
+                name="jobs_to_be_cancelled",
+            ),
             models.Index(fields=["finished_at"], name="jobs_by_end"),
         ]
 

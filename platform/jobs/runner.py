@@ -16,7 +16,7 @@ from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_public
 from jobs import ending, heartbeat, lease
 from jobs.kinds import Json, Step, handler_of
-from jobs.limits import IDLE_SECONDS, LOCK_SECONDS, SLICE_SECONDS, STATEMENT_SECONDS
+from jobs.limits import HURRIED_SECONDS, IDLE_SECONDS, LOCK_SECONDS, SLICE_SECONDS, STATEMENT_SECONDS
 from jobs.models import Job
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ class LiveSlice:
     def time_left(self) -> float:
         if heartbeat.is_draining():
             return 0.0
-        return max(0.0, SLICE_SECONDS - (monotonic() - self.started))
+        seconds = HURRIED_SECONDS if heartbeat.must_hurry() else SLICE_SECONDS
+        return max(0.0, seconds - (monotonic() - self.started))
 
     def is_cancelled(self) -> bool:
         with in_public():
@@ -86,6 +87,8 @@ def run_slice(job: Job) -> None:
                 _advance(job, step, monotonic() - started)
         except ending.Fenced:
             logger.warning("A slice was undone: its job had been taken over")
+        except lease.Left:
+            ending.give_back(job)
         except RowhouseError as refused:
             ending.end(job, ending.Verdict("failed", refused.code, refused.message))
         except Exception as error:  # noqa: BLE001 -- the job boundary: released and logged once

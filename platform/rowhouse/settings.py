@@ -299,13 +299,31 @@ ROWHOUSE_HOURLY_JITTER_SECONDS = env.integer(
     "ROWHOUSE_HOURLY_JITTER_SECONDS", 3300, purpose="Hourly work is spread over this many seconds."
 )
 ROWHOUSE_JOB_LEASE_SECONDS = env.integer(
-    "ROWHOUSE_JOB_LEASE_SECONDS", 60, purpose="How long a silent worker keeps its job.", minimum=2
+    "ROWHOUSE_JOB_LEASE_SECONDS", 30, purpose="How long a silent worker keeps its job.", minimum=2
+)
+ROWHOUSE_LEAVE_SECONDS = env.integer(
+    "ROWHOUSE_LEAVE_SECONDS",
+    8,
+    purpose="How long one statement may go on in a worker that was told to end.",
+    minimum=0,
+)
+ROWHOUSE_JOB_ENGINE = env.choice(
+    "ROWHOUSE_JOB_ENGINE",
+    "queue",
+    purpose="Who does background work: workers (`queue`), or whoever asks for it (`immediate`).",
+    choices=("queue", "immediate"),
 )
 ROWHOUSE_JOB_MAX_SECONDS = env.integer(
     "ROWHOUSE_JOB_MAX_SECONDS", 21_600, purpose="How long one job may work in all.", minimum=1
 )
 ROWHOUSE_TICK_SECONDS: float = env.integer(
     "ROWHOUSE_TICK_SECONDS", 5, purpose="How often a worker looks for due and forgotten work.", minimum=1
+)
+ROWHOUSE_JOB_KEEP_DAYS = env.integer(
+    "ROWHOUSE_JOB_KEEP_DAYS",
+    30,
+    purpose="How long a job that ended is kept; a failed one three times as long.",
+    minimum=1,
 )
 ROWHOUSE_RUN_DIR = Path(
     env.text(
@@ -316,7 +334,7 @@ ROWHOUSE_RUN_DIR = Path(
 Q_CLUSTER = {
     "name": "rowhouse",
     "orm": "default",
-    "broker_class": "jobs.engine.HeartbeatBroker",
+    "broker_class": "jobs.engine.Bells",
     "workers": ROWHOUSE_WORKERS,
     "queue_limit": 1,
     "bulk": 1,

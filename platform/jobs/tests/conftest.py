@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.apps import apps
 from django.db import connection
 
 from core.tenancy import TenantRef, in_public, in_tenant
-from jobs.kinds import hourly_kinds, registry
+from jobs import heartbeat
+from jobs.kinds import hourly_kinds, long_kinds, registry
 from jobs.tests.apps import KINDS
 
 EffectsOf = Callable[[TenantRef, int], list[str]]
@@ -22,11 +24,19 @@ def own_kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     config = apps.get_app_config("jobs")
     monkeypatch.setattr(config, "job_kinds", KINDS, raising=False)
     monkeypatch.setattr(config, "hourly_jobs", ("test.append", "test.stumble"), raising=False)
-    registry.cache_clear()
-    hourly_kinds.cache_clear()
+    for cached in (registry, hourly_kinds, long_kinds):
+        cached.cache_clear()
     yield
-    registry.cache_clear()
-    hourly_kinds.cache_clear()
+    for cached in (registry, hourly_kinds, long_kinds):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """This process as a worker's: it has a folder of its own."""
+    heartbeat.open_folder(tmp_path / "worker-1")
+    yield tmp_path / "worker-1"
+    heartbeat.abandon()
 
 
 def make_effects(tenant: TenantRef) -> None:

@@ -9,7 +9,9 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.sites import all_sites
 from django_q import cluster, conf, models
+from django_q.signing import SignedPackage
 
+from core.clock import now as clock
 from jobs import engine, heartbeat
 from jobs.kinds import registry
 from jobs.limits import backoff
@@ -49,9 +51,37 @@ def test_foreign_schedules_are_deleted(db: None) -> None:
 def test_a_bell_has_no_time_limit_of_the_library_and_names_no_job(db: None) -> None:
     before = engine.pending()
     engine.ring(2)
-    bell = models.OrmQ.objects.order_by("-id")[0].task
     assert engine.pending() == before + 2
+    [(acknowledged, packed)] = engine.Bells().dequeue() or []
+    bell = SignedPackage.loads(packed)
+    assert (engine.pending(), acknowledged) == (before + 1, 0)
     assert (bell["func"], bell["args"], bell["kwargs"], bell["timeout"]) == ("jobs.doorbell.work", (), {}, -1)
+
+
+@pytest.mark.case("A20")
+def test_what_a_bell_holds_is_never_read(db: None) -> None:
+    models.OrmQ.objects.all().delete()
+    theirs = SignedPackage.dumps(
+        {"id": "1", "name": "x", "func": "os.system", "args": ("false",), "kwargs": {}}
+    )
+    for payload in (theirs, "garbage", ""):
+        models.OrmQ.objects.create(key="other", payload=payload, lock=clock())
+    for _ in range(3):
+        [(_, packed)] = engine.Bells().dequeue() or []
+        assert SignedPackage.loads(packed)["func"] == "jobs.doorbell.work"
+    assert engine.pending() == 0
+
+
+def test_nobody_takes_a_bell_who_cannot_answer_it(db: None, folder: Path) -> None:
+    engine.ring()
+    before = engine.pending()
+    with heartbeat.busy():
+        (folder / "busy-1").touch()
+        assert engine.Bells().dequeue() is None
+    assert engine.pending() == before
+    heartbeat.leave()
+    assert engine.Bells().dequeue() is None
+    assert engine.pending() == before
 
 
 def test_the_library_still_has_the_names_that_are_touched() -> None:
@@ -67,9 +97,3 @@ def test_declared_kinds_are_found() -> None:
 def test_rests_grow_and_stay_below_eight_minutes() -> None:
     assert [round(backoff(n).total_seconds()) <= 1.5 * min(2**n, 300) + 1 for n in (1, 5, 20)] == [True] * 3
     assert backoff(5).total_seconds() >= 16
-
-
-def test_beats_do_nothing_outside_of_workers(tmp_path: Path) -> None:
-    heartbeat.beat("main")
-    assert not heartbeat.is_draining()
-    assert heartbeat.oldest_slice_seconds() == 0

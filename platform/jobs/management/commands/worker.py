@@ -10,9 +10,15 @@ Four sorts of processes: this one (main), the queue library's sentinel, and its 
 * **The tick** (hourly work, dead workers' jobs, missing bells) runs in main, between its looks at the
   sentinel, on a connection of its own. Every worker everywhere ticks; the database lets each thing happen
   once. So no scheduler can be down alone, and no row of the library says which function to run.
+* **A folder of its own** (`--folder`), locked by every process of the family. When the last is dead the lock is
+  free, and whoever starts there, or ticks beside it, queues the dead family's jobs again at once; only jobs of
+  a machine that is gone wait for their lease to run out.
+* **Room for others.** One process of the pool takes no job whose slice may last minutes; and while all work
+  and a tenant waits, slices end after a second.
 * **Leaving.** SIGTERM or SIGINT raises the drain flag: slices return at their next look at the time left, no
-  new one begins, exit code 0. `touch <folder>/drain` (a preStop hook) does the same without the exit.
-* **Beats** for the probe: `main`, `sentinel`, `pusher` and `slice-<pid>` in `--folder`.
+  new one begins, exit code 0. A long statement has ROWHOUSE_LEAVE_SECONDS, then it is stopped and its job given
+  back. `touch <folder>/drain` (a preStop hook) does the same without the exit.
+* **Beats** for `rowhouse probe`: `main`, `sentinel`, `pusher` and `slice-<pid>` in the folder.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -29,12 +36,13 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection, connections
 from django_q import cluster as library
 
+from core.errors import RowhouseError
 from core.tenancy import leave_tenant
-from jobs import doorbell, engine, heartbeat
+from jobs import claim, doorbell, engine, heartbeat
 from jobs.limits import lease_seconds, tick_seconds
 
 logger = logging.getLogger(__name__)
@@ -88,10 +96,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, workers: int | None, folder: Path | None, **options: Any) -> None:
-        default = Path(getattr(settings, "ROWHOUSE_RUN_DIR", Path.cwd() / ".rowhouse" / "run"))
-        heartbeat.open_folder(folder or default / f"worker-{os.getpid()}")
+        try:
+            dead = heartbeat.open_folder(folder or Path(settings.ROWHOUSE_RUN_DIR) / f"worker-{os.getpid()}")
+        except RowhouseError as refused:
+            raise CommandError(f"error[{refused.code}]: {refused.message}") from None
         if workers:
             engine.set_workers(workers)
+        release(dead)
         connections.close_all()  # nothing of this process's may be shared by its children
         pool = library.Cluster()
         signal.signal(signal.SIGTERM, leave)
@@ -107,7 +118,7 @@ def leave(signum: int, frame: FrameType | None) -> None:
 
 def watch(pool: Any) -> None:
     """Tick until asked to leave, then wait for the pool's end; exit 70 when the sentinel ends by itself."""
-    next_tick = 0.0
+    next_tick = next_look = 0.0
     is_leaving = False
     while pool.sentinel.is_alive():
         heartbeat.beat("main")
@@ -115,21 +126,30 @@ def watch(pool: Any) -> None:
             is_leaving = True
             pool.stop_event.set()
         elif not is_leaving and monotonic() >= next_tick:
-            tick()
+            quietly(doorbell.tick)
             next_tick = monotonic() + tick_seconds()
+        elif not is_leaving and monotonic() >= next_look:
+            quietly(doorbell.look_for_others)
+            next_look = monotonic() + 2 * LOOK_SECONDS
         sleep(LOOK_SECONDS)
     if is_leaving and pool.sentinel.exitcode == 0:
         sys.exit(0)
     with suppress(ProcessLookupError):  # nobody of the family is left
         os.killpg(pool.sentinel.pid, signal.SIGKILL)
+    release(heartbeat.family())
     sys.exit(CRASHED)
 
 
-def tick() -> None:
-    """Tick; a database that is away is tried again next time."""
+def release(family: str) -> None:
+    """Queue again what a family held that is dead; if the database is away, its leases run out."""
+    quietly(lambda: claim.release_family(family))
+
+
+def quietly(act: Callable[[], object]) -> None:
+    """Act in `public`; a database that is away is tried again next time."""
     leave_tenant()
     try:
-        doorbell.tick()
+        act()
     except (DatabaseError, InterfaceError):
-        logger.warning("The database did not answer the tick", exc_info=True)
+        logger.warning("The database did not answer the worker's look for work", exc_info=True)
         connection.close()

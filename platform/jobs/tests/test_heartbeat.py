@@ -1,0 +1,66 @@
+"""The folder of a worker family: who lives, who died, who may take what."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs import heartbeat
+
+
+def test_a_folder_is_one_familys_at_a_time(folder: Path) -> None:
+    with pytest.raises(heartbeat.FolderInUse, match="--folder"):
+        heartbeat.open_folder(folder)
+
+
+def test_a_family_is_dead_when_its_last_process_is(folder: Path) -> None:
+    mine = heartbeat.family()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writer)
+        os.read(reader, 1)  # lives until told
+        os._exit(0)
+    heartbeat.abandon()
+    with pytest.raises(heartbeat.FolderInUse):
+        heartbeat.open_folder(folder)
+    os.close(writer)
+    os.waitpid(child, 0)
+    assert heartbeat.open_folder(folder) == mine
+    assert heartbeat.family() not in ("", mine)
+
+
+def test_a_dead_family_is_buried_by_the_one_beside_it(folder: Path) -> None:
+    mine = heartbeat.family()
+    heartbeat.abandon()
+    heartbeat.open_folder(folder.parent / "another")
+    assert list(heartbeat.dead_families()) == [mine]
+    assert list(heartbeat.dead_families()) == []
+    assert not folder.exists()
+
+
+def test_a_clock_that_is_set_forward_is_no_silence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat.begin_slice()
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    assert heartbeat.oldest_slice_seconds() < 60
+    heartbeat.end_slice()
+    assert heartbeat.oldest_slice_seconds() == 0
+
+
+def test_a_pool_of_two_has_room_for_one_long_slice(folder: Path) -> None:
+    with heartbeat.room_for_long(1) as first, heartbeat.room_for_long(1) as second:
+        assert (first, second) == (True, False)
+    with heartbeat.room_for_long(1) as again:
+        assert again
+
+
+def test_beats_do_nothing_outside_of_workers() -> None:
+    heartbeat.beat("main")
+    assert not heartbeat.is_draining()
+    assert not heartbeat.must_hurry()
+    assert heartbeat.oldest_slice_seconds() == heartbeat.leaving_seconds() == 0
+    with heartbeat.room_for_long(1) as first, heartbeat.room_for_long(1) as second:
+        assert (first, second) == (True, True)
