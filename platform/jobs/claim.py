@@ -20,10 +20,14 @@ UPDATE jobs_job j SET state = 'RUNNING', attempts = attempts + 1, lease = %(leas
        started_at = COALESCE(started_at, statement_timestamp())
   FROM picked WHERE j.id = picked.id RETURNING j.*"""
 
+# A table just filled or drained has statistics by which PostgreSQL would read and sort every tenant's history
+# of ended jobs. The index of what waits is the right way whatever they say: sorting is the last choice.
+_IN_ORDER = "SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off;"
+
 # The tenant with the least virtual time that is below its cap and has something to do; what its running
 # slices will cost is counted ahead. Then the tenant's own order: priority, and first come first served.
 # The order of `turns` carries through the nested loop: only the rows of the first tenant are locked.
-PICK = f"""
+PICK = f"""{_IN_ORDER}
 WITH running AS MATERIALIZED (
   SELECT schema, count(*) AS n FROM jobs_job WHERE state = 'RUNNING' GROUP BY schema),
 turns AS MATERIALIZED (
@@ -70,11 +74,11 @@ SELECT count(*) FROM (
    WHERE j.state = 'QUEUED' AND j.not_before <= statement_timestamp()
      AND (s.state = 'ACTIVE' OR j.cancel_requested) LIMIT %s) e"""
 
-OTHERS_WAIT = """
+OTHERS_WAIT = f"""{_IN_ORDER}
 SELECT EXISTS (
   SELECT 1 FROM jobs_tenantshare s CROSS JOIN LATERAL (
     SELECT 1 FROM jobs_job j WHERE j.schema = s.schema AND j.state = 'QUEUED'
-       AND j.not_before <= statement_timestamp() LIMIT 1) waiting
+       AND j.not_before <= statement_timestamp() ORDER BY priority, id LIMIT 1) waiting
    WHERE s.state = 'ACTIVE' AND NOT EXISTS (
      SELECT 1 FROM jobs_job r WHERE r.schema = s.schema AND r.state = 'RUNNING'))"""
 
@@ -123,7 +127,7 @@ def eligible(limit: int) -> int:
 
 def others_wait() -> bool:
     """Return whether a tenant waits of whom nobody does anything."""
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(OTHERS_WAIT)
         return bool(cursor.fetchone()[0])
 
