@@ -12,6 +12,7 @@ KINDS = {
         f"test.{name}": JobKind(run=f"jobs.tests.kinds.{name}", ended="jobs.tests.kinds.ended")
         for name in HANDLERS
     },
+    "test.long": JobKind(run="jobs.tests.kinds.slow_statement", ended="jobs.tests.kinds.ended", is_long=True),
     "test.deaf": JobKind(run="jobs.tests.kinds.refuse", ended="jobs.tests.kinds.ended_badly"),
 }
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 class Worker:
     """A `worker` command on the tests' database; its folder shows its processes' beats."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lease_seconds: int = 2) -> None:
         self.folder = folder
         database = connection.settings_dict
         environment = {
@@ -36,6 +36,7 @@ class Worker:
             "DATABASE_URL": f"postgresql://{database['USER']}:{database['PASSWORD']}@/{database['NAME']}"
             f"?host={database['HOST']}&port={database['PORT'] or 5432}",
             "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
+            "TEST_LEASE_SECONDS": str(lease_seconds),
         }
         command = [sys.executable, "-m", "django", "worker", "--workers", "2", "--folder", str(folder)]
         self.process = subprocess.Popen(command, env=environment, cwd=ROOT)
@@ -71,8 +72,8 @@ def eventually[T](look: Callable[[], T], seconds: float = 40) -> T:
 
 
 @contextmanager
-def worker(folder: Path) -> Iterator[Worker]:
-    running = Worker(folder)
+def worker(folder: Path, lease_seconds: int = 2) -> Iterator[Worker]:
+    running = Worker(folder, lease_seconds)
     try:
         yield running
     finally:
@@ -181,6 +182,49 @@ def test_a_long_statement_stops_when_it_is_cancelled(tenant: TenantRef, tmp_path
         services.cancel(job)
         eventually(lambda: state(job) == "CANCELLED")
     assert read_effects(tenant, job) == ["cancelled: cancelled"]
+
+
+def test_a_long_statement_of_a_worker_that_leaves_is_stopped_and_given_back(
+    tenant: TenantRef, tmp_path: Path
+) -> None:
+    job = submit(tenant, "test.slow_statement", seconds=120)
+    with worker(tmp_path) as running:
+        running.working()
+        assert running.stop() == 0
+    left = Job.objects.get(pk=job)
+    assert (left.state, left.attempts, left.lease, left.error) == ("QUEUED", 0, None, "")
+    assert read_effects(tenant, job) == []
+    services.cancel(job)
+    services.run_until_done(job)
+
+
+def test_long_jobs_leave_a_process_of_the_pool_to_others(
+    tenant: TenantRef, committed_tenants: list[TenantRef], tmp_path: Path
+) -> None:
+    first, second = (submit(tenant, "test.long", target=name, seconds=3) for name in ("a", "b"))
+    with worker(tmp_path, lease_seconds=60) as running:
+        running.working()
+        other = submit(committed_tenants[1], "test.append")
+        eventually(lambda: state(second) == "DONE")
+    ended = {job.pk: job for job in Job.objects.filter(pk__in=(first, second, other))}
+    assert ended[second].started_at >= ended[first].finished_at
+    assert ended[other].finished_at < ended[first].finished_at
+
+
+@pytest.mark.parametrize("folder", ["same", "beside"])
+def test_a_dead_familys_job_need_not_wait_for_its_lease(
+    tenant: TenantRef, tmp_path: Path, folder: str
+) -> None:
+    job = submit(tenant, "test.append", steps=3, seconds=1)
+    with worker(tmp_path / "same", lease_seconds=600) as first:
+        first.working()
+        for pid in [*first.family(), first.process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert state(job) == "RUNNING"
+    with worker(tmp_path / folder, lease_seconds=600):
+        eventually(lambda: state(job) == "DONE")
+    assert read_effects(tenant, job) == ["step 0", "step 1", "step 2"]
 
 
 @pytest.fixture
