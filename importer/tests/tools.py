@@ -95,6 +95,7 @@ class ShortSlice:
     tenant: TenantRef | None = None
     job_id: int = 0
     step: int = 0
+    attempt: int = 1
 
     def time_left(self) -> float:
         return 0.0

@@ -67,13 +67,18 @@ class Slice(Protocol):
     payload: Json
     cursor: Json
     step: int
+    attempt: int  # 1 at the first try of this step; an earlier one may still be writing somewhere
 
     def time_left(self) -> float:
         """Return the seconds left of this slice's five; a handler returns its Step when none are."""
         ...
 
     def is_cancelled(self) -> bool:
-        """Return whether someone has asked for the job's end. One small query."""
+        """Return whether someone has asked for the job's end. One small query.
+
+        Must be asked every second or so by what streams for long: it ends the slice, by an exception that
+        the runner understands, when the worker has to leave.
+        """
         ...
 
     def long_statement(self) -> AbstractContextManager[None]:
@@ -83,7 +88,7 @@ class Slice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a job ended that did not succeed, in the transaction that ends it."""
+    """How a job ended that did not succeed, in the transaction that ends it, at its n-th `attempt` of a step."""
 
     job_id: int
     tenant: TenantRef | None
@@ -91,6 +96,7 @@ class Ended:
     outcome: Literal["failed", "cancelled"]
     code: str
     message: str
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

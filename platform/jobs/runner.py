@@ -16,7 +16,14 @@ from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_public
 from jobs import ending, heartbeat, lease
 from jobs.kinds import Json, Step, handler_of
-from jobs.limits import HURRIED_SECONDS, IDLE_SECONDS, LOCK_SECONDS, SLICE_SECONDS, STATEMENT_SECONDS
+from jobs.limits import (
+    HURRIED_SECONDS,
+    IDLE_SECONDS,
+    LOCK_SECONDS,
+    SLICE_SECONDS,
+    STATEMENT_SECONDS,
+    leave_seconds,
+)
 from jobs.models import Job
 
 logger = logging.getLogger(__name__)
@@ -32,12 +39,13 @@ UPDATE jobs_job SET step = step + 1, attempts = 0, lease = NULL, lease_until = N
        state = CASE WHEN %(done)s THEN 'DONE' ELSE 'QUEUED' END,
        finished_at = CASE WHEN %(done)s THEN statement_timestamp() END
  WHERE id = %(id)s AND lease = %(lease)s AND step = %(step)s AND state = 'RUNNING'"""
-# Whoever comes back from idling begins where the others are, not where it stood: no turns are saved up.
-CHARGE = """
+# Whoever comes back from idling begins where the others are, less one slice: that much may be owed to a tenant
+# that waited while another worked. More is not saved up.
+CHARGE = f"""
 UPDATE jobs_tenantshare mine SET vtime = %(seconds)s / weight + GREATEST(vtime, COALESCE((
   SELECT o.vtime FROM jobs_tenantshare o WHERE o.state = 'ACTIVE' AND o.schema <> mine.schema AND EXISTS (
     SELECT 1 FROM jobs_job w WHERE w.schema = o.schema AND w.state IN ('QUEUED', 'RUNNING'))
-   ORDER BY o.vtime LIMIT 1), 0)) WHERE schema = %(schema)s"""
+   ORDER BY o.vtime LIMIT 1) - {SLICE_SECONDS}, 0)) WHERE schema = %(schema)s"""  # noqa: S608 -- a figure of ours
 
 
 @dataclass(slots=True)
@@ -51,6 +59,7 @@ class LiveSlice:
     payload: Json
     cursor: Json
     step: int
+    attempt: int
 
     def time_left(self) -> float:
         if heartbeat.is_draining():
@@ -59,6 +68,8 @@ class LiveSlice:
         return max(0.0, seconds - (monotonic() - self.started))
 
     def is_cancelled(self) -> bool:
+        if heartbeat.leaving_seconds() > leave_seconds():
+            raise lease.Left
         with in_public():
             return Job.objects.filter(pk=self.job_id, cancel_requested=True).exists()
 
@@ -88,13 +99,13 @@ def run_slice(job: Job) -> None:
         except ending.Fenced:
             logger.warning("A slice was undone: its job had been taken over")
         except lease.Left:
-            ending.give_back(job)
+            ending.give_back(job, seconds=monotonic() - started)
         except RowhouseError as refused:
             ending.end(job, ending.Verdict("failed", refused.code, refused.message))
         except Exception as error:  # noqa: BLE001 -- the job boundary: released and logged once
             ending.release(job, error)
         except BaseException:  # the foreground was interrupted: nobody should wait for the lease
-            ending.give_back(job)
+            ending.give_back(job, seconds=monotonic() - started)
             raise
         _charge(job, monotonic() - started)
 
@@ -103,8 +114,9 @@ def _work(job: Job, started: float) -> Step:
     with connection.cursor() as cursor:
         cursor.execute(LIMITS)
     handler = handler_of(job.kind)
+    work = LiveSlice(job, started, job.tenant, job.pk, job.payload, job.cursor, job.step, job.attempts)
     with ending.inside(job.tenant):
-        return handler(LiveSlice(job, started, job.tenant, job.pk, job.payload, job.cursor, job.step))
+        return handler(work)
 
 
 def _advance(job: Job, step: Step, seconds: float) -> None:
