@@ -13,7 +13,12 @@ class ExporterConfig(AppConfig):
     name = "exporter"
     verbose_name = "Exports"
     job_kinds: ClassVar = {
-        "exporter.run": JobKind(run="exporter.tasks.run", ended="exporter.tasks.run_ended", title="Export"),
+        "exporter.run": JobKind(
+            run="exporter.tasks.run",
+            ended="exporter.tasks.run_ended",
+            retried="exporter.tasks.run_retried",
+            title="Export",
+        ),
     }
     hourly_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.

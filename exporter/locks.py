@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db import Error, connection
+from django.db import connection
 
 from core.tenancy import current_tenant
 
@@ -21,16 +21,6 @@ def lock_names() -> None:
     """Wait for the right to choose file names; held until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), 0)", [_space("names")])
-
-
-def still_held() -> bool:
-    """Return whether the transaction, and so what it has locked, is still alive."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except Error:
-        return False
-    return True
 
 
 def _space(name: str) -> str:

@@ -46,6 +46,8 @@ class ExportRun(models.Model):
     # [{"dataset": pk, "path": …}], committed before the first byte is written: whoever cleans up
     # after a death knows which objects could be there.
     plan = models.JSONField(default=list)
+    # How many tries there may have been before it was last started: no two of them write one object.
+    tries = models.IntegerField(default=0, db_default=0)
     snapshot = models.CharField(max_length=200, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)

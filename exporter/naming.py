@@ -44,6 +44,20 @@ def free_path(dataset_slug: str, at: datetime, taken: Collection[str]) -> str:
     return path
 
 
+def path_of_try(path: str, number: int) -> str:
+    """Return where the n-th try to write a planned path puts it, so that no two tries write one object.
+
+    >>> path_of_try("exports/orders/2026/08/26/orders_20260826T140000Z.csv", 1)
+    'exports/orders/2026/08/26/orders_20260826T140000Z.csv'
+    >>> path_of_try("exports/orders/2026/08/26/orders_20260826T140000Z.csv", 2)
+    'exports/orders/2026/08/26/orders_20260826T140000Z-2.csv'
+    """
+    if number == 1:
+        return path
+    stem, dot, extension = path.rpartition(".")
+    return f"{stem}-{number}{dot}{extension}"
+
+
 def file_name(key: str) -> str:
     """Return the name a downloaded file gets.
 

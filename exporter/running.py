@@ -15,13 +15,17 @@ from core import storage
 from core.errors import RowhouseError
 from datasets import access
 from datasets.models import Dataset
-from exporter.locks import lock_names, lock_run, still_held
+from exporter.locks import lock_names, lock_run
 from exporter.models import OPEN_STATES, STARTABLE_STATES, ExportFile, ExportRun, State, Trigger
-from exporter.naming import free_path
+from exporter.naming import free_path, path_of_try
 from exporter.snapshot import Snapshot, snapshot
 from exporter.writing import Stopped, Written, write_dataset
+from jobs import services as jobs
+from jobs.kinds import Again, Json
 
 logger = logging.getLogger(__name__)
+
+MOST_TRIES = 10  # of one job, before it is started again
 
 
 class RunGone(RowhouseError):
@@ -56,6 +60,47 @@ def open_run(payload: dict[str, Any], *, job_id: int) -> ExportRun:
     return run
 
 
+def start_again(work: Again) -> Json:
+    """Put a run that failed or was cancelled back to its beginning, and return where its job goes on.
+
+    :raises RunGone: there is none.
+    :raises NotRetryable: it succeeded, another job is at it, or nothing is left to export.
+    """
+    run = open_run(work.payload, job_id=work.job_id)
+    if run.state == State.SUCCEEDED and work.cursor.get("next") == "prune":
+        return work.cursor
+    if reason := _why_not_again(run, work):
+        raise jobs.NotRetryable(reason)
+    if not run.move(
+        old=STARTABLE_STATES, new=State.QUEUED, job_id=work.job_id, started_at=None, finished_at=None,
+        error_code="", error="", tries=run.tries + MOST_TRIES,
+    ):  # fmt: skip
+        raise jobs.NotRetryable(f"{run} has succeeded meanwhile.")
+    record("exporter.run.started-again", target=run)
+    return {}
+
+
+def _why_not_again(run: ExportRun, work: Again) -> str | None:
+    if run.state == State.SUCCEEDED:
+        by = "" if run.job_id in (None, work.job_id) else f" by job {run.job_id}"
+        return f"{run} was done{by}: its files are stored. Ask for a new export instead."
+    if run.job_id not in (None, work.job_id) and _is_at_work(run.job_id):
+        return f"Job {run.job_id} is at {run} already; wait for it."
+    if run.chosen is not None and not _datasets_of(run):
+        return (
+            f"The datasets of {run} were deleted, or the person who asked may not export them any more."
+            " Ask for a new export."
+        )
+    return None
+
+
+def _is_at_work(job_id: int | None) -> bool:
+    try:
+        return job_id is not None and not jobs.status(job_id).has_ended
+    except jobs.JobNotFound:
+        return False
+
+
 def begin_run(run: ExportRun, *, now: datetime) -> int:
     """Decide which datasets go where, before the first byte is written; returns how many files that makes.
 
@@ -68,7 +113,8 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
         taken = _taken_paths(run)
         datasets = _datasets_of(run)
         run.plan = [{"dataset": one.pk, "path": free_path(one.slug, run.named_at, taken)} for one in datasets]
-    _start(run, plan=run.plan, started_at=now)
+    was_ended = run.state in (State.FAILED, State.CANCELLED)
+    _start(run, plan=run.plan, started_at=now, tries=run.tries + (MOST_TRIES if was_ended else 0))
     return len(run.plan)
 
 
@@ -97,10 +143,13 @@ def _taken_paths(run: ExportRun) -> set[str]:
 
 
 def write_files(
-    run: ExportRun, *, is_cancelled: Callable[[], bool], now: Callable[[], datetime]
+    run: ExportRun, *, number: int, is_cancelled: Callable[[], bool], now: Callable[[], datetime]
 ) -> int | None:
     """Write the planned files, all from one snapshot, then their rows; returns how many, None if cancelled.
 
+    `number` counts the tries from 1 since the run was last started. Each has names of its own: a worker that was
+    frozen and taken for dead may wake up when another has stored the files, and would put its own in their place.
+    Of the plan only what may still be exported is written: rights may have been taken since it was made.
     Must run in one transaction. If any file fails, none of this run stays in the storage.
 
     :raises RunHeld: another process may still be writing them.
@@ -109,15 +158,18 @@ def write_files(
     if not lock_run(run.pk):
         raise RunHeld(f"the files of export run {run.pk} are still being written by another process")
     _start(run)
-    paths = {file["dataset"]: file["path"] for file in run.plan}
+    number += run.tries
+    _remove(run, tries=range(1, number))
+    paths = {file["dataset"]: path_of_try(file["path"], number) for file in run.plan}
+    wanted = paths.keys() & {dataset.pk for dataset in _datasets_of(run)}
     try:
-        with snapshot(paths) as source:
+        with snapshot(wanted) as source:
             files = [
                 _file(run, dataset, _written(source, dataset, paths[pk], is_cancelled), source)
                 for pk, dataset in source.datasets.items()
             ]
     except BaseException as error:
-        _remove(paths.values())
+        _remove(run, tries=[number])
         if isinstance(error, Stopped):
             return None
         raise
@@ -146,25 +198,34 @@ def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) 
     )
 
 
-def _remove(paths: Iterable[str]) -> None:
-    """Remove objects of a run that has no rows, as long as nobody else can have begun to write them."""
-    if not still_held():
-        return  # the next try writes over them, or the run's end removes them
-    for path in paths:
-        try:
-            storage.delete(storage.key_of(path))
-        except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell
-            logger.warning("Could not remove the unfinished export %s (%s)", path, type(error).__name__)
+def _remove(run: ExportRun, *, tries: Iterable[int]) -> None:
+    """Remove the objects of tries that have no rows and never will."""
+    for number in tries:
+        for file in run.plan:
+            path = path_of_try(file["path"], number)
+            try:
+                storage.delete(storage.key_of(path))
+            except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell
+                logger.warning("Could not remove the unfinished export %s (%s)", path, type(error).__name__)
 
 
 def end_run(
-    payload: dict[str, Any], *, job_id: int, state: State, code: str, message: str, now: datetime
-) -> None:
-    """Note that a run did not succeed, and remove what it may have written."""
+    payload: dict[str, Any],
+    *,
+    job_id: int,
+    state: State,
+    code: str,
+    message: str,
+    now: datetime,
+    tries: int = MOST_TRIES,
+) -> bool:
+    """Note that a run did not succeed, and remove what its `tries` may have written. False: it had ended already."""
     with suppress(RunGone):
         run = open_run(payload, job_id=job_id)
         if not run.move(old=OPEN_STATES, new=state, error_code=code, error=message, finished_at=now):
-            return  # it had succeeded; only the pruning after it did not
+            return False  # it had succeeded; only the pruning after it did not
         if lock_run(run.pk):
-            _remove(file["path"] for file in run.plan)
+            _remove(run, tries=range(1, run.tries + tries + 1))
         record(f"exporter.run.{state.lower()}", target=run, code=code)
+        return True
+    return False

@@ -14,13 +14,14 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from audit.services import record
-from core import storage
+from core import clock, storage
 from core.errors import RowhouseError
 from core.storage import StorageChanged
 from datasets import access
 from datasets.models import Dataset
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, Fault, State, Trigger
 from exporter.retention import Candidate, Policy, expired
+from exporter.running import end_run
 from jobs import services as jobs
 
 READ_BYTES = 1024 * 1024
@@ -86,11 +87,27 @@ def request_export(*, by: User | None, datasets: Sequence[Dataset] | None = None
 def cancel_export(*, run: ExportRun, by: User | None) -> None:
     """Ask for a run's end. What it has written so far is removed.
 
+    One whose background work ended without a word is over at once.
+
     :raises NotCancellable: it has ended.
     """
-    if run.state not in OPEN_STATES or run.job_id is None or not jobs.cancel(run.job_id):
+    if run.state not in OPEN_STATES or not (_is_stopping(run) or _is_given_up(run)):
         raise NotCancellable("This export has ended already.")
     record("exporter.run.cancel-requested", actor=by, target=run)
+
+
+def _is_stopping(run: ExportRun) -> bool:
+    try:
+        return run.job_id is not None and jobs.cancel(run.job_id)
+    except jobs.JobNotFound:
+        return False
+
+
+def _is_given_up(run: ExportRun) -> bool:
+    return end_run(
+        {"run": run.pk}, job_id=run.job_id or 0, state=State.CANCELLED, code="cancelled",
+        message="It was cancelled on request.", now=clock.now(),
+    )  # fmt: skip
 
 
 def visible_files(user: User) -> QuerySet[ExportFile]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from core.clock import now
 from exporter.models import State
-from exporter.running import begin_run, end_run, open_run, write_files
+from exporter.running import begin_run, end_run, open_run, start_again, write_files
 from exporter.services import prune_exports
-from jobs.kinds import Ended, Slice, Step
+from jobs.kinds import Again, Ended, Json, Slice, Step
 
 PRUNED_AT_ONCE = 200
 
@@ -21,11 +21,10 @@ def run(work: Slice) -> Step:
         return Step(done=False, cursor={"next": "write"}, total=begin_run(export, now=now()))
     if following == "write":
         with work.long_statement():
-            written = write_files(export, is_cancelled=work.is_cancelled, now=now)
+            written = write_files(export, number=work.attempt, is_cancelled=work.is_cancelled, now=now)
         # Cancelled: the runner ends the job before it would write again.
-        return Step(
-            done=False, cursor={"next": "write" if written is None else "prune"}, processed=written or 0
-        )
+        following = "write" if written is None else "prune"
+        return Step(done=False, cursor={"next": following}, processed=written or 0, total=written)
     with work.long_statement():
         pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
     return Step(done=len(pruned) < PRUNED_AT_ONCE, cursor={"next": "prune"})
@@ -40,4 +39,10 @@ def run_ended(work: Ended) -> None:
         code=work.code,
         message=work.message,
         now=now(),
+        tries=work.attempt,
     )
+
+
+def run_retried(work: Again) -> Json:
+    """Put a failed or cancelled run back to its beginning."""
+    return start_again(work)

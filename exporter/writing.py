@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 BUFFER_BYTES = 1024 * 1024
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 
 
 class Stopped(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from accounts.models import User
 from audit.models import Event
@@ -52,9 +52,9 @@ def scheduled(slot: datetime = SLOT) -> int:
     return job.pk
 
 
-def write(run: ExportRun, is_cancelled: Callable[[], bool] = never) -> int | None:
+def write(run: ExportRun, is_cancelled: Callable[[], bool] = never, number: int = 1) -> int | None:
     with transaction.atomic():
-        return write_files(run, is_cancelled=is_cancelled, now=now)
+        return write_files(run, number=number, is_cancelled=is_cancelled, now=now)
 
 
 def manual_run(*datasets: Dataset) -> ExportRun:
@@ -114,22 +114,50 @@ def test_a_scheduled_run_exists_once_per_hour(t1: TenantRef) -> None:
         write(run)
 
 
-def test_a_run_repeated_after_a_death_writes_the_same_object_and_one_row(t1: TenantRef) -> None:
+def test_a_run_repeated_after_a_death_leaves_one_object_and_one_row(t1: TenantRef) -> None:
     dataset = dataset_with([["1", "a"]])
     run = manual_run(dataset)
 
     with transaction.atomic():  # the object is there, the worker dies before its row is committed
-        write_files(run, is_cancelled=never, now=now)
+        write_files(run, number=1, is_cancelled=never, now=now)
         transaction.set_rollback(True)
     assert (len(stored_keys()), ExportFile.objects.count()) == (1, 0)
     insert(dataset, [["2", "b"]])
     run = ExportRun.objects.get()
-    write(run)
+    write(run, number=2)
 
     file = ExportFile.objects.get()
     assert stored_keys() == [file.key]
+    assert file.key.endswith("Z-2.csv")
     assert [one.fault for one in verify_exports(now=now())] == [Fault.NONE]
     assert file.rows == 2
+
+
+@pytest.mark.case("I02")
+def test_a_worker_that_wakes_up_after_another_did_its_work_changes_no_stored_file(
+    t1: TenantRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = dataset_with([["1", "a"]])
+    run = manual_run(dataset)
+    frozen: list[storage.LocalWriter] = []
+
+    def freeze(writer: storage.LocalWriter) -> None:
+        frozen.append(writer)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch:  # frozen before its object appears; its transaction is lost
+        patch.setattr(storage.LocalWriter, "finish", freeze)
+        patch.setattr(storage.LocalWriter, "abort", lambda _writer: None)
+        with pytest.raises(OperationalError):
+            write(run)
+    insert(dataset, [["2", "b"]])
+    assert write(ExportRun.objects.get(), number=2) == 1
+    frozen[0].finish()
+
+    file = ExportFile.objects.get()
+    assert [one.fault for one in verify_exports(now=now())] == [Fault.NONE]
+    assert sorted(stored_keys()) == sorted([file.key, frozen[0].key])
+    assert file.key != frozen[0].key
 
 
 @pytest.mark.case("I02", "C08")

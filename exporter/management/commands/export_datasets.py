@@ -18,6 +18,7 @@ from datasets.services import dataset_by_slug
 from exporter.models import ExportFile, State
 from exporter.services import request_export
 from jobs import services as jobs
+from jobs.foreground import progress_shown
 
 FORMATS = ("csv",)
 
@@ -48,7 +49,8 @@ class Command(TenantCommand):
         begun = monotonic()
         run = request_export(by=by, datasets=chosen)
         if run.job_id is not None:
-            jobs.run_until_done(run.job_id)
+            with progress_shown() as tell:
+                jobs.run_until_done(run.job_id, on_progress=tell)
         run.refresh_from_db()
         files = list(run.files.order_by("dataset_slug"))
         exports = [_told(file, _copied(file, folder) if folder else None) for file in files]
