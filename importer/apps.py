@@ -16,12 +16,16 @@ class ImporterConfig(AppConfig):
     }
     job_kinds = {
         "importer.preview": JobKind(
-            run="importer.tasks.preview", ended="importer.tasks.preview_ended", title="Preview of an import"
+            run="importer.tasks.preview",
+            ended="importer.tasks.preview_ended",
+            retried="importer.tasks.preview_retried",
+            title="Preview of an import",
         ),
         "importer.merge": JobKind(
             run="importer.tasks.merge",
             ended="importer.tasks.merge_ended",
-            title="Merge of an import",
+            retried="importer.tasks.merge_retried",
+            title="Import",
             is_long=True,
         ),
     }

@@ -46,7 +46,7 @@ def run(job: ImportJob, work: Slice) -> Step:
         job.dataset.refresh_from_db()
         if job.dataset.definition_version != job.definition_version:
             raise DefinitionChanged("The dataset's definition changed since the preview. Preview it again.")
-        _require(job, work.payload.get("by"))
+        require_confirmer(job, work.payload.get("by"))
         if not staging.is_whole(job):
             return _back(job, "The database restarted and lost the staged rows. The file was read again.")
         try:
@@ -57,7 +57,11 @@ def run(job: ImportJob, work: Slice) -> Step:
     return Step(done=False, cursor={"phase": "tidy"}, processed=job.created_rows + job.updated_rows)
 
 
-def _require(job: ImportJob, user_id: int | None) -> None:
+def require_confirmer(job: ImportJob, user_id: int | None) -> None:
+    """Let a merge go on whose confirmer may still do all that the plan does.
+
+    :raises NoLongerPermitted: a right was taken, or the person is not active any more.
+    """
     if user_id is None:
         return
     user = get_user_model().objects.filter(pk=user_id).first()

@@ -18,7 +18,10 @@ from core.errors import RowhouseError
 from core.tenancy import current_tenant
 from datasets.models import Dataset
 from importer import gate, mapping, rights, staging
-from importer.models import REMAPPABLE, UNCONFIRMED, ImportJob, Mode, Policy, SavedMapping, State
+from importer.models import REMAPPABLE, RUNNING, UNCONFIRMED, ImportJob, Mode, Policy, SavedMapping, State
+
+# A merge that failed like this would fail again, however often it is started.
+HOPELESS = frozenset({"definition-changed"})
 
 
 class FileTooLarge(RowhouseError):
@@ -196,6 +199,8 @@ def confirm_import(*, job: ImportJob, by: Any, policy: str | None = None, seen: 
 def cancel_import(*, job: ImportJob, by: Any) -> None:
     """Give up an import that is not over. One that is merging ends when its transaction can still be left.
 
+    One whose background work ended without a word is over at once.
+
     :raises NotCancellable: it is over already.
     """
     rights.require_import(by, job.dataset)
@@ -203,12 +208,18 @@ def cancel_import(*, job: ImportJob, by: Any) -> None:
     if job.state not in (*REMAPPABLE, State.IMPORT_IN_PROGRESS):
         raise NotCancellable(f"This import is over: {job.get_state_display()}. There is nothing to cancel.")
     record("importer.job.cancelled", actor=by, target=job, state=job.state)
-    if job.state in (State.CREATED, State.PREVIEW_IN_PROGRESS, State.IMPORT_IN_PROGRESS):
-        # Whoever works on it stops at the next slice, and its end moves the state.
-        jobs.services.cancel(int(job.current_job_id))
+    # Whoever works on it stops at the next slice, and its end moves the state.
+    if job.state in RUNNING and _is_stopping(job):
         return
-    if job.move(old=(State.PREVIEW_SUCCEEDED, State.PREVIEW_FAILED), new=State.CANCELLED):
+    if job.move(old=(*REMAPPABLE, State.IMPORT_IN_PROGRESS), new=State.CANCELLED):
         forget_files(job)
+
+
+def _is_stopping(job: ImportJob) -> bool:
+    try:
+        return jobs.services.cancel(int(job.current_job_id))
+    except jobs.services.JobNotFound:
+        return False
 
 
 def finish_preview(job: ImportJob, *, created: int, updated: int, snapshot: str) -> None:
@@ -246,12 +257,20 @@ def fail(job: ImportJob, *, old: tuple[State, ...], new: State, code: str, messa
     """End a job that could not go on, with the reason a person can act on."""
     if job.move(old=old, new=new, error_code=code or "unexpected", error=message):
         record("importer.job.ended", target=job, state=new, code=code)
-        forget_files(job)
+        if new == State.IMPORT_FAILED and code not in HOPELESS:
+            forget_copies(job)  # the staged rows stay, for whoever starts the merge again
+        else:
+            forget_files(job)
 
 
 def forget_files(job: ImportJob) -> None:
     """Drop what only a running import needs: its staging tables and the worker's copy of the file."""
     staging.drop(job.pk)
+    forget_copies(job)
+
+
+def forget_copies(job: ImportJob) -> None:
+    """Remove the worker's own copy of the file; the upload itself stays in the storage."""
     for sha256 in filter(None, (job.sha256, job.sheet.get("sha256", ""))):
         storage.forget_local_copy(sha256)
 

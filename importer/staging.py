@@ -9,15 +9,19 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q
 
+from core.clock import now
 from datasets.columntypes import type_of
 from datasets.spec import ColumnSpec
-from importer.models import STAGED, ImportJob
+from importer.models import STAGED, ImportJob, State
 
 PREFIXES = ("stg", "bad", "diff")
+FAILED_KEPT = timedelta(days=7)
 
 
 def staging_table(job_id: int) -> str:
@@ -80,15 +84,21 @@ def is_whole(job: ImportJob) -> bool:
 
 
 def sweep() -> list[str]:
-    """Drop the tables of jobs that have ended or are gone; return their names."""
+    """Drop the tables of jobs that have ended or are gone; return their names.
+
+    Those of a failed import are kept for a while: its merge can be started again.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename ~ %s",
             [f"^({'|'.join(PREFIXES)})_[0-9]+$"],
         )
         tables = {name: int(re.sub(r"\D", "", name)) for (name,) in cursor.fetchall()}
+    recently_failed = Q(state=State.IMPORT_FAILED, ended_at__gt=now() - FAILED_KEPT)
     needed = set(
-        ImportJob.objects.filter(pk__in=set(tables.values()), state__in=STAGED).values_list("pk", flat=True)
+        ImportJob.objects.filter(
+            Q(state__in=STAGED) | recently_failed, pk__in=set(tables.values())
+        ).values_list("pk", flat=True)
     )
     orphans = sorted(name for name, job_id in tables.items() if job_id not in needed)
     if orphans:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importer import merge as merging
 from importer import preview as previewing
 from importer import services
+from importer.again import start_merge_again, start_preview_again
 from importer.models import PREVIEWING, ImportJob, State
-from jobs.kinds import Ended, Slice, Step
+from jobs.kinds import Again, Ended, Json, Slice, Step
+from jobs.services import NotRetryable
 
 
 def preview(work: Slice) -> Step:
@@ -22,6 +24,11 @@ def preview_ended(work: Ended) -> None:
         services.fail(job, old=PREVIEWING, new=new, code=work.code, message=work.message)
 
 
+def preview_retried(work: Again) -> Json:
+    """Put a preview back to its beginning."""
+    return start_preview_again(_job_again(work), work)
+
+
 def merge(work: Slice) -> Step:
     """Merge a confirmed import; the payload is {"import": pk, "by": user pk or null}."""
     job = _job(work.payload)
@@ -33,8 +40,22 @@ def merge_ended(work: Ended) -> None:
     if job is not None and job.merge_job_id == str(work.job_id):
         new = State.CANCELLED if work.outcome == "cancelled" else State.IMPORT_FAILED
         services.fail(job, old=(State.IMPORT_IN_PROGRESS,), new=new, code=work.code, message=work.message)
+        if job.state == State.IMPORT_SUCCEEDED:  # only tidying up was left
+            services.forget_files(job)
+
+
+def merge_retried(work: Again) -> Json:
+    """Put a failed merge back to where it can begin."""
+    return start_merge_again(_job_again(work), work)
 
 
 def _job(payload: dict[str, int]) -> ImportJob | None:
     # None: the dataset was deleted meanwhile, and the import with it.
     return ImportJob.objects.select_related("dataset").filter(pk=payload["import"]).first()
+
+
+def _job_again(work: Again) -> ImportJob:
+    job = _job(work.payload)
+    if job is None:
+        raise NotRetryable("This import was removed with its dataset; there is nothing to start again.")
+    return job

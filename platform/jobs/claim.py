@@ -44,7 +44,7 @@ picked AS MATERIALIZED (
 ONE = f"""
 WITH picked AS MATERIALIZED (
   SELECT job.id FROM jobs_job job JOIN jobs_tenantshare share USING (schema)
-   WHERE job.id = %(id)s AND share.state = 'ACTIVE'
+   WHERE job.id = %(id)s AND (share.state = 'ACTIVE' OR job.cancel_requested)
      AND (job.state = 'QUEUED' OR (job.state = 'RUNNING' AND job.lease_until < statement_timestamp()))
    FOR UPDATE OF job SKIP LOCKED)
 {_LEASE}"""
@@ -58,8 +58,9 @@ WITH picked AS MATERIALIZED (
 
 # What killed its worker once may have been bad luck; from the second time on it rests before it gets another.
 _QUEUE_AGAIN = f"""
-UPDATE jobs_job SET state = 'QUEUED', lease = NULL, lease_until = NULL, not_before = CASE
-       WHEN attempts < 2 THEN not_before
+UPDATE jobs_job SET state = 'QUEUED', lease = NULL, lease_until = NULL, error_code = '', error = '',
+       not_before = CASE
+       WHEN attempts < 2 OR cancel_requested THEN not_before
        ELSE statement_timestamp() + make_interval(secs => LEAST(power(2, LEAST(attempts, 20)), {MAX_REST_SECONDS}))
        END"""
 REAP = f"""{_QUEUE_AGAIN} WHERE id IN (

@@ -9,7 +9,7 @@ from time import monotonic
 from django.db import DatabaseError, InterfaceError, connection
 
 from core.tenancy import in_public, leave_tenant
-from jobs import claim, dispatcher, engine, heartbeat, runner
+from jobs import claim, dispatcher, engine, heartbeat, purging, runner
 from jobs.kinds import long_kinds
 from jobs.limits import DOORBELL_SECONDS, MAX_DOORBELLS
 from jobs.models import Job
@@ -86,6 +86,12 @@ def tick(now: datetime | None = None) -> None:
         waiting = claim.eligible(MAX_DOORBELLS)
         missing = waiting - engine.pending() if waiting else 0
         engine.ring(max(missing, 0))
+
+
+def tidy() -> None:
+    """Remove jobs that ended long ago."""
+    with in_public():
+        purging.purge()
 
 
 def look_for_others() -> None:

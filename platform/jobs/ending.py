@@ -15,7 +15,14 @@ from django.db import connection, transaction
 
 from core.tenancy import TenantRef, in_tenant
 from jobs.kinds import Ended, UnknownKind, ended_of
-from jobs.limits import MAX_ATTEMPTS, MAX_ENDING_ATTEMPTS, backoff, max_busy_seconds
+from jobs.limits import (
+    LOCK_SECONDS,
+    MAX_ATTEMPTS,
+    MAX_ENDING_ATTEMPTS,
+    STATEMENT_SECONDS,
+    backoff,
+    max_busy_seconds,
+)
 from jobs.models import Job
 
 logger = logging.getLogger(__name__)
@@ -24,11 +31,19 @@ MINE = "WHERE id = %(id)s AND lease = %(lease)s AND state = 'RUNNING'"
 END = f"""
 UPDATE jobs_job SET state = %(state)s, error_code = %(code)s, error = %(message)s, lease = NULL,
        lease_until = NULL, finished_at = statement_timestamp() {MINE}"""
+# Whoever asked for its end does not wait for the rest.
 RELEASE = f"""
-UPDATE jobs_job SET state = 'QUEUED', error_code = 'unexpected', error = %(message)s, lease = NULL,
-       lease_until = NULL, not_before = statement_timestamp() + %(rest)s {MINE}"""
+UPDATE jobs_job SET state = 'QUEUED', error_code = %(code)s, error = %(message)s, lease = NULL, lease_until = NULL,
+       not_before = statement_timestamp() + CASE WHEN cancel_requested THEN interval '0' ELSE %(rest)s END {MINE}"""
 GIVE_BACK = f"""
-UPDATE jobs_job SET state = 'QUEUED', attempts = attempts - 1, lease = NULL, lease_until = NULL {MINE}"""
+UPDATE jobs_job SET state = 'QUEUED', attempts = attempts - 1, lease = NULL, lease_until = NULL,
+       busy_seconds = busy_seconds + %(seconds)s {MINE}"""
+# Nobody waits for a handler that waits for a lock; the end is told again a little later.
+LIMITS = f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+
+
+# Of a job whose kind only another release declares: its workers get it within a deploy's time.
+STRANGER_REST = timedelta(seconds=60)
 
 
 class Fenced(Exception):
@@ -52,6 +67,8 @@ def due(job: Job) -> Verdict | None:
         return Verdict(
             "failed", "too-long", f"It worked longer than {max_busy_seconds() // 60} minutes, the limit."
         )
+    if job.attempts > MAX_ATTEMPTS and job.error_code:  # it has ended; its app could not be told so far
+        return Verdict("failed", job.error_code, job.error)
     if job.attempts > MAX_ATTEMPTS:
         return Verdict(
             "failed",
@@ -68,48 +85,65 @@ def inside(tenant: TenantRef | None) -> AbstractContextManager[Any]:
 
 
 def end(job: Job, verdict: Verdict) -> None:
-    """End the job and tell its app, in one transaction. An app that fails to hear it is told again later."""
+    """End the job and tell its app, in one transaction. An app that fails to hear it is told again later.
+
+    After the last time, or when the telling itself kills the process, the job ends all the same.
+    """
+    values = {"state": verdict.outcome.upper(), "code": verdict.code, "message": verdict.message}
+    if job.attempts > MAX_ENDING_ATTEMPTS:
+        _quietly(END, job, **values)
+        return
     try:
         with transaction.atomic(durable=True):
+            with connection.cursor() as cursor:
+                cursor.execute(LIMITS)
             _tell(job, verdict)
-            _update(END, job, state=verdict.outcome.upper(), code=verdict.code, message=verdict.message)
+            _update(END, job, **values)
     except Fenced:
         logger.warning("A job's end was undone: it had been taken over")
     except Exception as error:
-        logger.exception("The end of %s could not be told to its app, attempt %s", job.kind, job.attempts)
-        if job.attempts < MAX_ENDING_ATTEMPTS:
-            _quietly(RELEASE, job, message=sentence(error), rest=backoff(job.attempts))
+        rest = backoff(job.attempts)
+        if isinstance(error, UnknownKind):
+            logger.warning("No app here declares %s; the job is left to a worker that knows it", job.kind)
+            rest = max(rest, STRANGER_REST)
         else:
-            _quietly(END, job, state=verdict.outcome.upper(), code=verdict.code, message=verdict.message)
+            logger.exception("The end of %s could not be told to its app, attempt %s", job.kind, job.attempts)
+        if job.attempts < MAX_ENDING_ATTEMPTS:
+            _quietly(RELEASE, job, code=verdict.code, message=verdict.message, rest=rest)
+        else:
+            _quietly(END, job, **values)
 
 
 def _tell(job: Job, verdict: Verdict) -> None:
-    try:
-        handler = ended_of(job.kind)
-    except UnknownKind:  # its app is gone, and with it everyone who would care
-        return
+    handler = ended_of(job.kind)
     if handler is None:
         return
     with inside(job.tenant):
-        handler(Ended(job.pk, job.tenant, job.payload, verdict.outcome, verdict.code, verdict.message))
+        handler(
+            Ended(
+                job.pk, job.tenant, job.payload, verdict.outcome, verdict.code, verdict.message, job.attempts
+            )
+        )
 
 
 def release(job: Job, error: Exception) -> None:
     """Queue the job again after an unexpected error, with a rest; end it when that was the last attempt."""
     if Job.objects.filter(pk=job.pk, cancel_requested=True).exists():  # it was stopped, or would be next
         logger.info("A slice of %s ended by %s; it was cancelled", job.kind, type(error).__name__)
-        _quietly(RELEASE, job, message=sentence(error), rest=timedelta())
-        return
-    logger.error("A slice of %s failed, attempt %s", job.kind, job.attempts, exc_info=error)
-    if job.attempts >= MAX_ATTEMPTS:
-        end(job, Verdict("failed", "unexpected", sentence(error)))
     else:
-        _quietly(RELEASE, job, message=sentence(error), rest=backoff(job.attempts))
+        logger.error("A slice of %s failed, attempt %s", job.kind, job.attempts, exc_info=error)
+        if job.attempts >= MAX_ATTEMPTS:
+            end(job, Verdict("failed", "unexpected", sentence(error)))
+            return
+    _quietly(RELEASE, job, code="unexpected", message=sentence(error), rest=backoff(job.attempts))
 
 
-def give_back(job: Job) -> None:
-    """Queue the job again as if it had not been claimed."""
-    _quietly(GIVE_BACK, job)
+def give_back(job: Job, *, seconds: float = 0.0) -> None:
+    """Queue the job again as if it had not been claimed, but for the `seconds` it worked.
+
+    They count towards the limit, or work that no worker lives long enough for would be tried for ever.
+    """
+    _quietly(GIVE_BACK, job, seconds=seconds)
 
 
 def sentence(error: Exception) -> str:

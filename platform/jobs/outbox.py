@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from zlib import crc32
 
 from django.db import connection
 
+from core.clock import now as clock
 from core.errors import RowhouseError
 from core.tenancy import TenantRef
 from jobs import engine
 from jobs.kinds import Json, kind_of
 from jobs.limits import DEFAULT_CAP
 from jobs.models import PUBLIC, Job
+
+# Work that waits for ever holds its target for ever; whoever plans further ahead keeps a plan of their own.
+MAX_AHEAD = timedelta(days=31)
 
 INSERT = """
 INSERT INTO jobs_job (schema, slug, kind, target, idem_key, payload, priority, state, not_before,
@@ -49,6 +53,8 @@ def put(
     :raises UnknownKind: no app declares the kind.
     """
     kind_of(kind)
+    if not_before is not None and not_before > clock() + MAX_AHEAD:
+        raise ValueError(f"work is asked for at most {MAX_AHEAD.days} days ahead, not for {not_before}")
     schema, slug = (tenant.schema, tenant.slug) if tenant else (PUBLIC, "")
     ensure_share(schema, slug)
     values = [schema, slug, kind, target, idem_key, json.dumps(payload), priority, not_before]

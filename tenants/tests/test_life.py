@@ -103,6 +103,20 @@ def test_suspending_pauses_the_tenants_jobs_and_resuming_lets_them_go_on(acme):
     assert TenantShare.objects.get(schema=acme.schema).state == "ACTIVE"
 
 
+def test_deleting_a_tenant_leaves_none_of_its_jobs_waiting(db):
+    from jobs import services as jobs  # noqa: PLC0415 -- beside its use
+    from jobs.models import Job, TenantShare  # noqa: PLC0415 -- beside its use
+
+    tenant = request()
+    services.provision_tenant(tenant=tenant)
+    with in_tenant(tenant.ref):
+        jobs.submit("exporter.run", target="now", payload={"slot": "2026-08-26T14:00:00+00:00"})
+    services.suspend_tenant(tenant=tenant)
+    services.delete_tenant(tenant=tenant)
+    assert not Job.objects.filter(schema=tenant.schema_name).exists()
+    assert not TenantShare.objects.filter(pk=tenant.schema_name).exists()
+
+
 def test_an_owner_with_a_bad_address_is_refused(db):
     with pytest.raises(services.BadTenant, match="e-mail"):
         request(owner_email="nobody")

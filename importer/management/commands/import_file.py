@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,6 +18,7 @@ from importer import services
 from importer.models import ImportJob, Mode, Policy, State
 from importer.rejects import rejected_file
 from importer.words import outcome
+from jobs.foreground import progress_shown
 
 
 class BadArgument(RowhouseError):
@@ -87,13 +87,8 @@ class Command(TenantCommand):
 
 def _work(job: ImportJob, kind: str) -> None:
     """Run the job's background work here to its end, with progress for a person who watches."""
-
-    def tell(status: jobs.services.JobStatus) -> None:
-        if sys.stderr.isatty():
-            of = f" of about {status.total:,}" if status.total else ""
-            sys.stderr.write(f"\r{status.processed:,}{of} rows ")
-
-    jobs.services.run_until_done(int(getattr(job, kind)), on_progress=tell)
+    with progress_shown() as tell:
+        jobs.services.run_until_done(int(getattr(job, kind)), on_progress=tell)
     job.refresh_from_db()
 
 

@@ -206,9 +206,9 @@ def test_long_jobs_leave_a_process_of_the_pool_to_others(
         running.working()
         other = submit(committed_tenants[1], "test.append")
         eventually(lambda: state(second) == "DONE")
-    ended = {job.pk: job for job in Job.objects.filter(pk__in=(first, second, other))}
-    assert ended[second].started_at >= ended[first].finished_at
-    assert ended[other].finished_at < ended[first].finished_at
+    in_order = Job.objects.filter(pk__in=(first, second, other)).order_by("finished_at")
+    assert list(in_order.values_list("pk", flat=True)) == [other, first, second]
+    assert Job.objects.filter(pk=second, started_at__gte=in_order[1].finished_at).exists()
 
 
 @pytest.mark.parametrize("folder", ["same", "beside"])

@@ -29,6 +29,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 CRASHED = 70
 RECYCLED = -2
 LOOK_SECONDS = 0.25
+TIDY_SECONDS = 600.0
 
 
 class CrashOnly(library.Sentinel):
@@ -117,20 +119,20 @@ def leave(signum: int, frame: FrameType | None) -> None:
 
 
 def watch(pool: Any) -> None:
-    """Tick until asked to leave, then wait for the pool's end; exit 70 when the sentinel ends by itself."""
-    next_tick = next_look = 0.0
+    """Do the duties until asked to leave, then wait for the pool's end; exit 70 when the sentinel ends by itself."""
+    duties = [
+        Duty(doorbell.tick, tick_seconds()),
+        Duty(doorbell.look_for_others, 2 * LOOK_SECONDS),
+        Duty(doorbell.tidy, TIDY_SECONDS, due=monotonic() + TIDY_SECONDS / 10),
+    ]
     is_leaving = False
     while pool.sentinel.is_alive():
         heartbeat.beat("main")
         if not is_leaving and heartbeat.is_leaving():
             is_leaving = True
             pool.stop_event.set()
-        elif not is_leaving and monotonic() >= next_tick:
-            quietly(doorbell.tick)
-            next_tick = monotonic() + tick_seconds()
-        elif not is_leaving and monotonic() >= next_look:
-            quietly(doorbell.look_for_others)
-            next_look = monotonic() + 2 * LOOK_SECONDS
+        for duty in duties if not is_leaving else ():
+            duty.do_when_due()
         sleep(LOOK_SECONDS)
     if is_leaving and pool.sentinel.exitcode == 0:
         sys.exit(0)
@@ -138,6 +140,20 @@ def watch(pool: Any) -> None:
         os.killpg(pool.sentinel.pid, signal.SIGKILL)
     release(heartbeat.family())
     sys.exit(CRASHED)
+
+
+@dataclass(slots=True)
+class Duty:
+    """What the main process does every so many seconds."""
+
+    act: Callable[[], object]
+    seconds: float
+    due: float = 0.0
+
+    def do_when_due(self) -> None:
+        if monotonic() >= self.due:
+            quietly(self.act)
+            self.due = monotonic() + self.seconds
 
 
 def release(family: str) -> None:
