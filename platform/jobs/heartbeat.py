@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from uuid import uuid4
 
 from core.errors import RowhouseError
@@ -27,6 +27,7 @@ HURRY = "hurry"
 SLICE = "slice-"
 BUSY = "busy-"
 LONG = "long-"
+BURIAL_SECONDS = 2.0  # a worker beside it may be burying the family that died in a folder
 
 
 class FolderInUse(RowhouseError):
@@ -53,8 +54,9 @@ def open_folder(folder: Path) -> str:
 
     :raises FolderInUse: a process of another worker lives.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = _locked(folder)
+    deadline = monotonic() + BURIAL_SECONDS
+    while (lock := _made_and_locked(folder)) is None and monotonic() < deadline:
+        sleep(0.1)
     if lock is None:
         raise FolderInUse(f"Another worker lives in {folder}. Give this one a folder of its own (--folder).")
     dead = _family_of(folder)
@@ -95,10 +97,18 @@ def dead_families() -> Iterator[str]:
             os.close(lock)
 
 
+def _made_and_locked(folder: Path) -> int | None:
+    folder.mkdir(parents=True, exist_ok=True)
+    return _locked(folder)
+
+
 def _locked(folder: Path) -> int | None:
     """Lock a worker's folder and return the open lock, or None: some process of its family lives."""
     path = folder / LOCK
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:  # another worker has just buried it
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.stat().st_ino == os.fstat(lock).st_ino:  # not removed while we waited

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -17,6 +18,9 @@ def main() -> None:
         from jobs import probe  # noqa: PLC0415 -- the only one that is needed then
 
         sys.exit(probe.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["worker"]:
+        # As process 1 of a container it would not hear of it until the command has its own handler.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rowhouse.settings")
     _take_data_folder(sys.argv)
     from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415 -- after the settings' name

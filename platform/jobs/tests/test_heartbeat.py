@@ -64,3 +64,34 @@ def test_beats_do_nothing_outside_of_workers() -> None:
     assert heartbeat.oldest_slice_seconds() == heartbeat.leaving_seconds() == 0
     with heartbeat.room_for_long(1) as first, heartbeat.room_for_long(1) as second:
         assert (first, second) == (True, True)
+
+
+def test_many_workers_may_bury_the_same_families(tmp_path: Path) -> None:
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    run = tmp_path / "run"
+    run.mkdir()
+    children = [_bury_for_a_while(run, number) for number in range(3)]
+    for number in range(200):
+        dead = stage / f"dead-{number}"
+        dead.mkdir()
+        (dead / "lock").touch()
+        (dead / "family").write_text(str(number))
+        dead.rename(run / dead.name)
+    (run / "enough").touch()
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert not list(run.glob("dead-*"))
+
+
+def _bury_for_a_while(run: Path, number: int) -> int:
+    child = os.fork()
+    if child:
+        return child
+    try:
+        heartbeat.open_folder(run / f"live-{number}")
+        while not (run / "enough").exists():
+            list(heartbeat.dead_families())
+        list(heartbeat.dead_families())
+        os._exit(0)
+    except BaseException:  # noqa: BLE001 -- a child of a test says it by its exit code
+        os._exit(1)

@@ -58,6 +58,8 @@ class CrashOnly(library.Sentinel):
 
     def start(self) -> None:
         os.setpgrp()  # the family: ended as a whole, and out of the terminal's reach
+        # Main alone is asked to leave. Whoever asks all at once, as systemd does, must not end slices.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         super().start()
 
     def reincarnate(self, process: Any) -> None:
@@ -106,9 +108,12 @@ class Command(BaseCommand):
             engine.set_workers(workers)
         release(dead)
         connections.close_all()  # nothing of this process's may be shared by its children
+        asked = {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, asked)  # the library sets handlers of its own here
         pool = library.Cluster()
-        signal.signal(signal.SIGTERM, leave)
-        signal.signal(signal.SIGINT, leave)
+        for number in asked:
+            signal.signal(number, leave)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
         pool.start()
         watch(pool)
 
@@ -130,7 +135,9 @@ def watch(pool: Any) -> None:
         heartbeat.beat("main")
         if not is_leaving and heartbeat.is_leaving():
             is_leaving = True
-            pool.stop_event.set()
+            Thread(
+                target=pool.stop_event.set, daemon=True
+            ).start()  # blocks if the sentinel died waiting for it
         for duty in duties if not is_leaving else ():
             duty.do_when_due()
         sleep(LOOK_SECONDS)
