@@ -79,6 +79,7 @@ def progress_context(job: ImportJob) -> dict[str, Any]:
         "rows_per_second": f"{status.rows_per_second:,.0f}" if status.rows_per_second else "",
         "seconds_left": round(status.seconds_left) if status.seconds_left is not None else None,
         "is_cancelling": status.cancel_requested,
+        "is_paused": status.is_paused and not status.cancel_requested,
     }
 
 

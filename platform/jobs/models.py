@@ -129,7 +129,7 @@ class TenantShare(models.Model):
 
     class Meta:
         verbose_name = "tenant's share"
-        verbose_name_plural = "tenants' shares"
+        verbose_name_plural = "work per tenant"
         constraints = [
             models.CheckConstraint(condition=Q(weight__gt=0), name="a_share_weighs_more_than_nothing"),
             models.CheckConstraint(condition=Q(cap__gte=1), name="a_share_admits_at_least_one_job"),

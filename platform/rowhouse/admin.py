@@ -1,7 +1,8 @@
-"""Pages whose models lie below the two admin sites: events for a tenant and for operators, and jobs."""
+"""Pages whose models lie below the two admin sites: events for a tenant and for operators, and background work."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -15,8 +16,13 @@ from audit.models import Event
 from audit.services import record
 from core.filters import DayFilter
 from core.lookups import ListedLookups
-from jobs.models import Job
+from jobs.models import Job, TenantShare
 from jobs.operator_admin import JobAdmin
+from jobs.pages.shares import NotPausable, ShareAdmin
+from rowhouse.work.admin import WorkAdmin
+from tenants.models import Tenant
+
+MOST_EVENTS = 50
 
 
 class OperatorJobAdmin(WithoutLog, JobAdmin):
@@ -26,8 +32,28 @@ class OperatorJobAdmin(WithoutLog, JobAdmin):
         asked = {"cancel": "cancelled", "retry": "retried"}[verb]
         record(f"jobs.job.{asked}", actor=request.user, target=job, tenant=job.slug, kind=job.kind)
 
+    def events_of(self, job: Job) -> Iterable[Event]:
+        return Event.objects.filter(target_type=job._meta.label_lower, target_id=str(job.pk)).order_by("-pk")[
+            :MOST_EVENTS
+        ]
+
+
+class OperatorShareAdmin(WithoutLog, ShareAdmin):
+    """Every tenant's share of the workers."""
+
+    def move(self, request: HttpRequest, share: TenantShare, verb: str) -> bool:
+        suspended = Tenant.objects.filter(schema_name=share.pk).exclude(state=Tenant.State.ACTIVE)
+        if verb == "resume" and suspended.exists():
+            raise NotPausable(f"{share} is not served now, so its work rests. Resume the tenant itself.")
+        return super().move(request, share, verb)
+
+    def log_moved(self, request: HttpRequest, share: TenantShare, past: str, **data: Any) -> None:
+        record(f"jobs.tenant.{past}", actor=request.user, target=share, tenant=share.slug, **data)
+
 
 operator_site.register(Job, OperatorJobAdmin)
+operator_site.register(TenantShare, OperatorShareAdmin)
+tenant_site.register(Job, WorkAdmin)
 
 
 class EventAdmin(ListedLookups, ModelAdmin):

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Count, Max, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.timesince import timesince
 
 from core.clock import now
@@ -17,7 +18,10 @@ from datasets.stats import count_label, record_counts
 from exporter.models import ExportFile
 from importer.models import ImportJob, State
 from jobs.models import ACTIVE, Job
-from jobs.models import State as JobState
+from jobs.pages.figures import totals
+from jobs.pages.filters import failed_lately
+from jobs.pages.shares import LATE
+from jobs.pages.shown import duration
 from tenants.models import Domain, Tenant
 
 SHOWN = 8
@@ -124,14 +128,10 @@ def operator_dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[s
     """Add what an operator sees first: tenants and the queue."""
     tenants = list(Tenant.objects.exclude(state=Tenant.State.DELETED).order_by("name"))
     waiting = _jobs_by_schema(Q(state__in=ACTIVE))
-    failed = _jobs_by_schema(Q(state=JobState.FAILED))
+    failed = _jobs_by_schema(failed_lately())
     domains = dict(Domain.objects.filter(is_primary=True).values_list("tenant_id", "domain"))
     context |= {
-        "figures": [
-            {"label": "Tenants", "value": len(tenants), "note": _states(tenants)},
-            {"label": "Jobs waiting", "value": sum(waiting.values()), "note": "all tenants"},
-            {"label": "Jobs failed", "value": sum(failed.values()), "note": "all tenants"},
-        ],
+        "figures": [{"label": "Tenants", "value": len(tenants), "note": _states(tenants)}, *_work_figures()],
         "tenants": [
             {
                 "name": one.name,
@@ -140,11 +140,42 @@ def operator_dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[s
                 "waiting": waiting.get(one.schema_name, 0),
                 "failed": failed.get(one.schema_name, 0),
                 "url": reverse("operator:tenants_tenant_change", args=[one.pk]),
+                "jobs_url": f"{reverse('operator:jobs_job_changelist')}?{urlencode({'tenant': one.slug})}",
             }
             for one in tenants
         ],
     }
     return context
+
+
+def _work_figures() -> list[dict[str, Any]]:
+    work = totals()
+    jobs, shares = reverse("operator:jobs_job_changelist"), reverse("operator:jobs_tenantshare_changelist")
+    oldest = now() - work["oldest_at"] if work["oldest_at"] else None
+    is_late = oldest is not None and oldest > LATE
+    paused = f"{work['paused']} paused tenants" if work["paused"] != 1 else "1 paused tenant"
+    return [
+        {
+            "label": "Jobs running and queued",
+            "value": f"{work['running']} / {work['queued']}",
+            "note": "all tenants",
+            "url": f"{jobs}?state=active",
+        },
+        {
+            "label": "Jobs failed",
+            "value": work["failed"],
+            "note": "in the last 24 hours",
+            "url": f"{jobs}?state=failed-lately",
+            "is_bad": bool(work["failed"]),
+        },
+        {
+            "label": "Oldest waiting job",
+            "value": duration(oldest.total_seconds()) if oldest else "none",
+            "note": "waits longer than 5 minutes: check the workers" if is_late else paused,
+            "url": shares,
+            "is_bad": is_late,
+        },
+    ]
 
 
 def _jobs_by_schema(which: Q) -> dict[str, int]:

@@ -32,6 +32,7 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Datasets", "table_view", "admin:datasets_dataset_changelist"),
                 _item("Imports", "upload_file", "admin:importer_importjob_changelist"),
                 _item("Exports", "download", "admin:exporter_exportfile_changelist"),
+                _item("Background work", "work_history", "admin:jobs_job_changelist"),
             ]
         }
     ]
@@ -69,6 +70,7 @@ def operator_sidebar(_request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Platform", "dashboard", "operator:index"),
                 _item("Tenants", "apartment", "operator:tenants_tenant_changelist"),
                 _item("Jobs", "work_history", "operator:jobs_job_changelist"),
+                _item("Work per tenant", "balance", "operator:jobs_tenantshare_changelist"),
                 _item("Events", "history", "operator:audit_event_changelist"),
                 _item("Operators", "shield_person", "operator:operators_operator_changelist"),
             ]

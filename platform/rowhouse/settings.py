@@ -131,6 +131,7 @@ DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 # ---- requests --------------------------------------------------------------------------------------------
 
 MIDDLEWARE = [
+    "rowhouse.work.live.Polls",  # answers live polls with one query; first, before the tenant is looked up
     "tenants.middleware.TenantMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",

@@ -14,6 +14,10 @@ class Migration(migrations.Migration):
             name="worker",
             field=models.CharField(blank=True, db_default="", max_length=64),
         ),
+        migrations.AlterModelOptions(
+            name="tenantshare",
+            options={"verbose_name": "tenant's share", "verbose_name_plural": "work per tenant"},
+        ),
         migrations.AddIndex(
             model_name="job",
             index=models.Index(

@@ -1,0 +1,1 @@
+"""A tenant's background work, as its own people see it."""
