@@ -7,7 +7,11 @@ is its own schema and nothing else, for migrations too.
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.db.utils import OperationalError
 from django_tenants.postgresql_backend import base
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -16,3 +20,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _get_cursor_search_paths(self) -> list[str]:
         base._check_schema_name(self.schema_name)
         return [self.schema_name]
+
+    def _handle_search_path(self, cursor: Any = None) -> None:
+        """Set the path, or raise.
+
+        django-tenants goes on when the database refused (a cancel, a timeout, no memory), and the statement
+        behind would run in the schema of whoever had the connection before.
+
+        :raises OperationalError: the path could not be set.
+        """
+        is_nested = self._setting_search_path
+        super()._handle_search_path(cursor)
+        if is_nested or self.search_path_set_schemas is not None:
+            return
+        # In a transaction that has failed nothing but its rollback can follow, and that needs no path.
+        if self.connection.info.transaction_status != TRANSACTION_STATUS_INERROR:
+            raise OperationalError("The search path could not be set, so nothing was asked. Try again.")

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
 import pytest
-from django.db import ProgrammingError, connection
+from django.db import OperationalError, ProgrammingError, connection
 
 from core.tenancy import (
     NoTenant,
@@ -90,3 +93,27 @@ def test_leaving_forgets_whatever_was_bound(acme):
 def test_a_schema_name_is_generated_or_refused(schema):
     with pytest.raises(ValueError, match="schema"):
         TenantRef(schema, "acme")
+
+
+class Refusing(psycopg2.extensions.cursor):
+    """A cursor whose database has no memory for one statement."""
+
+    def execute(self, query, arguments=None):
+        if str(query).startswith("SET search_path"):
+            raise psycopg2.errors.OutOfMemory("out of memory")
+        return super().execute(query, arguments)
+
+
+@pytest.mark.case("T21")
+def test_a_path_that_could_not_be_set_is_an_error_and_not_the_one_before(acme, globex):
+    with in_tenant(acme):
+        assert search_path() == acme.schema
+    before = connection.connection.cursor_factory
+    connection.connection.cursor_factory = Refusing
+    try:
+        with pytest.raises(OperationalError, match="could not be set"), in_tenant(globex):
+            search_path()
+    finally:
+        connection.connection.cursor_factory = before
+    with in_tenant(globex):
+        assert search_path() == globex.schema
