@@ -282,8 +282,9 @@ def local_copy(key: str, sha256: str) -> Path:
 
 
 def forget_local_copy(sha256: str) -> None:
-    """Remove the cached file of an object that is no longer worked on."""
-    (Path(settings.ROWHOUSE_DATA) / "cache" / f"{current_tenant().schema}-{sha256}").unlink(missing_ok=True)
+    """Remove the cached file of an object that is no longer worked on; one that cannot go costs space alone."""
+    with suppress(OSError):
+        (Path(settings.ROWHOUSE_DATA) / "cache" / f"{current_tenant().schema}-{sha256}").unlink()
 
 
 def delete(key: str) -> None:
