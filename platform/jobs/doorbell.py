@@ -64,12 +64,12 @@ def _run(job: Job | None) -> bool:
 
 def _one_more_look() -> bool:
     """Look again before the bells that are left are forgotten, so that none is whose work nobody saw."""
-    newest = engine.newest_bell()
-    if not newest:
+    heard = engine.bells()
+    if not heard:
         return False
     if _one_slice():
         return True
-    engine.hush(newest)
+    engine.hush(heard)
     return False
 
 

@@ -36,13 +36,14 @@ RING = """
 INSERT INTO public.django_q_ormq (key, payload, "lock")
 SELECT %s, 'bell', statement_timestamp() FROM generate_series(1, %s)"""
 PENDING = "SELECT count(*) FROM (SELECT 1 FROM public.django_q_ormq LIMIT 1000) bells"
-TAKE = """
+# Nobody waits for a merge's flood of WAL because of a bell; one that a crash of the database brings back is no harm.
+TAKE = """SET LOCAL synchronous_commit = off;
 DELETE FROM public.django_q_ormq WHERE id = (
   SELECT id FROM public.django_q_ormq LIMIT 1 FOR UPDATE SKIP LOCKED)"""
 
-HUSH = """
+HUSH = """SET LOCAL synchronous_commit = off;
 DELETE FROM public.django_q_ormq WHERE id IN (
-  SELECT id FROM public.django_q_ormq WHERE id <= %s FOR UPDATE SKIP LOCKED)"""
+  SELECT id FROM public.django_q_ormq WHERE id = ANY (%s) FOR UPDATE SKIP LOCKED)"""
 
 
 def ring(count: int = 1) -> None:
@@ -63,19 +64,22 @@ def pending() -> int:
         return int(cursor.fetchone()[0])
 
 
-def newest_bell() -> int:
-    """Return the number of the bell that was rung last and is not answered, 0 without one."""
+def bells() -> list[int]:
+    """Return the bells that can be heard now, no more than 1,000 of them."""
     if is_immediate():
-        return 0
+        return []
     with connection.cursor() as cursor:
-        cursor.execute("SELECT COALESCE(max(id), 0) FROM public.django_q_ormq")
-        return int(cursor.fetchone()[0])
+        cursor.execute("SELECT id FROM public.django_q_ormq LIMIT 1000")
+        return [number for (number,) in cursor.fetchall()]
 
 
-def hush(newest: int) -> None:
-    """Forget the bells up to this one: somebody looked after they rang, and there is nothing to do."""
+def hush(heard: list[int]) -> None:
+    """Forget these bells: somebody looked after they rang, and there is nothing to do.
+
+    By their numbers, each: one with a lower number may ring later, when its transaction commits.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(HUSH, [newest])
+        cursor.execute(HUSH, [heard])
 
 
 def is_immediate() -> bool:
