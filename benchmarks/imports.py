@@ -1,6 +1,6 @@
 """A whole first import of a large file, against `\\copy` of the same file into a typed table with a primary key.
 
-    python benchmarks/imports.py --rows 1000000
+    python -m benchmarks.imports --rows 1000000
 
 Both read the same file, in the same run: `\\copy` before and after the import, its median is the measure. The
 import is the command as people call it, its start included: dialect, mapping, validation of every cell, staging,
