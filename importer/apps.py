@@ -20,6 +20,7 @@ class ImporterConfig(AppConfig):
             ended="importer.tasks.preview_ended",
             retried="importer.tasks.preview_retried",
             title="Preview of an import",
+            is_long=True,
         ),
         "importer.merge": JobKind(
             run="importer.tasks.merge",

@@ -235,7 +235,7 @@ def must_hurry() -> bool:
 
 @contextmanager
 def room_for_long(slots: int) -> Iterator[bool]:
-    """Hold one of the pool's places for slices that may take minutes; yields whether there was one free.
+    """Hold one of the pool's places for long work; yields whether there was one free.
 
     A place is a lock on a file, so that it is free again whatever ends the process. Outside of workers
     there is always room.

@@ -33,8 +33,8 @@ class JobKind:
     """One sort of background work. The dotted paths are resolved when first needed.
 
     `run` does a slice, `ended` hears of an end that was no success, `retried` of a job that is about to be
-    started again, and may refuse it. `is_long`: one slice may take minutes, so that a pool of workers keeps
-    one of them free of such jobs.
+    started again, and may refuse it. `is_long`: it can keep a process busy for minutes, so a pool of workers
+    keeps one of them free of such jobs.
     """
 
     run: str
@@ -160,7 +160,7 @@ def handler_of(name: str) -> Callable[[Slice], Step]:
 
 @cache
 def long_kinds() -> tuple[str, ...]:
-    """Return the kinds whose slices may take minutes."""
+    """Return the kinds that a pool of workers keeps one process free of."""
     return tuple(sorted(name for name, kind in registry().items() if kind.is_long))
 
 
