@@ -11,7 +11,7 @@ export ROWHOUSE_PYTHON ?= $(PYTHON)
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
 said = $(filter-out 0 no,$($(1)))
 
-.PHONY: help setup browser demo test lint format types arch ci bench docs lock clean
+.PHONY: help setup browser demo test lint format types arch ci bench faults docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -51,8 +51,13 @@ arch: setup ## Check import direction and the project-wide guard tests
 
 ci: lint types arch test ## Everything continuous integration checks
 
-bench: setup ## Measure imports against \copy [ROWS=1000000]
-	@$(BIN)/python benchmarks/imports.py $(if $(ROWS),--rows "$(ROWS)")
+bench: setup ## Measure imports against \copy, or background work [OF=imports|jobs] [ROWS=1000000]
+	@case "$(or $(OF),imports)" in imports|jobs) ;; *) echo "OF=$(OF): imports or jobs" >&2; exit 2;; esac
+	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)")
+
+faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]
+	@$(BIN)/python -m benchmarks.faults $(if $(call said,SHORT),--short) $(if $(SEED),--seed "$(SEED)") \
+		$(if $(ONLY),--only "$(ONLY)")
 
 docs: setup ## Make the README's transcript and pictures anew
 	@mkdir -p docs/screenshots
