@@ -21,7 +21,7 @@ from exporter.naming import free_path, path_of_try
 from exporter.snapshot import Snapshot, snapshot
 from exporter.writing import Stopped, Written, write_dataset
 from jobs import services as jobs
-from jobs.kinds import Again, Json
+from jobs.kinds import Again, Json, NotYet
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class RunSucceeded(Exception):
     """Its files stand; writing them again would change what their rows say."""
 
 
-class RunHeld(Exception):
+class RunHeld(NotYet):
     """A worker taken for dead still holds the run's files; the job is tried again later."""
 
 
@@ -156,7 +156,7 @@ def write_files(
     :raises RunSucceeded: they are written.
     """
     if not lock_run(run.pk):
-        raise RunHeld(f"the files of export run {run.pk} are still being written by another process")
+        raise RunHeld("Its files may still be written by a worker that does not answer. It is tried again.")
     _start(run)
     number += run.tries
     _remove(run, tries=range(1, number))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from django.db import connection, transaction
 
 from core.tenancy import TenantRef, in_tenant
-from jobs.kinds import Ended, UnknownKind, ended_of
+from jobs.kinds import Ended, NotYet, UnknownKind, ended_of
 from jobs.limits import (
     LOCK_SECONDS,
     MAX_ATTEMPTS,
@@ -131,11 +131,12 @@ def release(job: Job, error: Exception) -> None:
     if Job.objects.filter(pk=job.pk, cancel_requested=True).exists():  # it was stopped, or would be next
         logger.info("A slice of %s ended by %s; it was cancelled", job.kind, type(error).__name__)
     else:
-        logger.error("A slice of %s failed, attempt %s", job.kind, job.attempts, exc_info=error)
+        if not isinstance(error, NotYet):
+            logger.error("A slice of %s failed, attempt %s", job.kind, job.attempts, exc_info=error)
         if job.attempts >= MAX_ATTEMPTS:
-            end(job, Verdict("failed", "unexpected", sentence(error)))
+            end(job, Verdict("failed", _code(error), sentence(error)))
             return
-    _quietly(RELEASE, job, code="unexpected", message=sentence(error), rest=backoff(job.attempts))
+    _quietly(RELEASE, job, code=_code(error), message=sentence(error), rest=backoff(job.attempts))
 
 
 def give_back(job: Job, *, seconds: float = 0.0) -> None:
@@ -146,8 +147,14 @@ def give_back(job: Job, *, seconds: float = 0.0) -> None:
     _quietly(GIVE_BACK, job, seconds=seconds)
 
 
+def _code(error: Exception) -> str:
+    return "not-yet" if isinstance(error, NotYet) else "unexpected"
+
+
 def sentence(error: Exception) -> str:
     """Return what people read about an error nobody expected; the log has the rest."""
+    if isinstance(error, NotYet):
+        return str(error)
     return (
         f"Something unexpected went wrong ({type(error).__name__}); the platform's log tells operators what."
     )

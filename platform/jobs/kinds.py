@@ -113,6 +113,10 @@ class Again:
     code: str
 
 
+class NotYet(Exception):
+    """The work cannot begin now and is tried again by the job's rules; the message is for people to read."""
+
+
 class UnknownKind(RowhouseError):
     """No installed app declares this kind of job."""
 
