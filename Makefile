@@ -62,7 +62,7 @@ faults: setup ## Kill, restart and cut connections, then check that nothing is l
 docs: setup ## Make the README's transcript and pictures anew
 	@mkdir -p docs/screenshots
 	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && \
-		ROWHOUSE_SCREENSHOTS="$(CURDIR)/docs/screenshots" $(BIN)/pytest -q tests/test_browser.py
+		ROWHOUSE_SCREENSHOTS="$(CURDIR)/docs/screenshots" $(BIN)/pytest -q tests/test_browser.py tests/test_browser_jobs.py
 	@$(BIN)/python -m tests.transcript
 
 lock: setup ## Write requirements.lock anew from pyproject.toml
