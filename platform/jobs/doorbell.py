@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic
 
@@ -35,8 +36,8 @@ def work() -> None:
 
 def _work() -> None:
     end = monotonic() + DOORBELL_SECONDS
-    while (job := claim.claim_cancelled()) is not None:
-        runner.run_slice(job)
+    while monotonic() < end and not heartbeat.is_draining() and _run(claim.claim_cancelled()):
+        pass
     while monotonic() < end:
         if heartbeat.is_draining():
             return
@@ -46,11 +47,17 @@ def _work() -> None:
         engine.ring()
 
 
-def _one_slice() -> bool:
-    """Run one slice of whatever is next; the place for a long one is held until it has ended."""
+def _one_slice(heard: Sequence[int] = ()) -> bool:
+    """Run one slice of whatever is next; the place for a long one is held until it has ended.
+
+    If there is nothing at all, the bells `heard` before the look are forgotten. They are not while long work may
+    wait for which this process has no room: another pod may have some.
+    """
     with heartbeat.room_for_long(max(1, engine.workers() - 1)) as has_room:
         job = claim.claim(without=() if has_room else long_kinds())
         if job is None or job.kind in long_kinds():
+            if job is None and has_room and heard:
+                engine.hush(heard)
             return _run(job)
     return _run(job)
 
@@ -65,12 +72,7 @@ def _run(job: Job | None) -> bool:
 def _one_more_look() -> bool:
     """Look again before the bells that are left are forgotten, so that none is whose work nobody saw."""
     heard = engine.bells()
-    if not heard:
-        return False
-    if _one_slice():
-        return True
-    engine.hush(heard)
-    return False
+    return bool(heard) and _one_slice(heard)
 
 
 def tick(now: datetime | None = None) -> None:

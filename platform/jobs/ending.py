@@ -31,10 +31,15 @@ MINE = "WHERE id = %(id)s AND lease = %(lease)s AND state = 'RUNNING'"
 END = f"""
 UPDATE jobs_job SET state = %(state)s, error_code = %(code)s, error = %(message)s, lease = NULL,
        lease_until = NULL, finished_at = statement_timestamp() {MINE}"""
-# Whoever asked for its end does not wait for the rest.
+# Whoever asked for its end does not wait for the rest. The seconds count, or the time limit would begin anew
+# with each attempt.
 RELEASE = f"""
 UPDATE jobs_job SET state = 'QUEUED', error_code = %(code)s, error = %(message)s, lease = NULL, lease_until = NULL,
+       busy_seconds = busy_seconds + %(seconds)s,
        not_before = statement_timestamp() + CASE WHEN cancel_requested THEN interval '0' ELSE %(rest)s END {MINE}"""
+TELL_LATER = f"""
+UPDATE jobs_job SET state = 'QUEUED', error_code = %(code)s, error = %(message)s, lease = NULL, lease_until = NULL,
+       not_before = statement_timestamp() + %(rest)s {MINE}"""
 GIVE_BACK = f"""
 UPDATE jobs_job SET state = 'QUEUED', attempts = attempts - 1, lease = NULL, lease_until = NULL,
        busy_seconds = busy_seconds + %(seconds)s {MINE}"""
@@ -43,6 +48,7 @@ LIMITS = f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_
 
 
 # Of a job whose kind only another release declares: its workers get it within a deploy's time.
+NOT_YET = "not-yet"
 STRANGER_REST = timedelta(seconds=60)
 
 
@@ -109,7 +115,7 @@ def end(job: Job, verdict: Verdict) -> None:
         else:
             logger.exception("The end of %s could not be told to its app, attempt %s", job.kind, job.attempts)
         if job.attempts < MAX_ENDING_ATTEMPTS:
-            _quietly(RELEASE, job, code=verdict.code, message=verdict.message, rest=rest)
+            _quietly(TELL_LATER, job, code=verdict.code, message=verdict.message, rest=rest)
         else:
             _quietly(END, job, **values)
 
@@ -126,8 +132,11 @@ def _tell(job: Job, verdict: Verdict) -> None:
         )
 
 
-def release(job: Job, error: Exception) -> None:
-    """Queue the job again after an unexpected error, with a rest; end it when that was the last attempt."""
+def release(job: Job, error: Exception, *, seconds: float = 0.0) -> None:
+    """Queue the job again after an unexpected error, with a rest; end it when that was the last attempt.
+
+    `seconds`: how long the attempt worked.
+    """
     if Job.objects.filter(pk=job.pk, cancel_requested=True).exists():  # it was stopped, or would be next
         logger.info("A slice of %s ended by %s; it was cancelled", job.kind, type(error).__name__)
     else:
@@ -136,7 +145,8 @@ def release(job: Job, error: Exception) -> None:
         if job.attempts >= MAX_ATTEMPTS:
             end(job, Verdict("failed", _code(error), sentence(error)))
             return
-    _quietly(RELEASE, job, code=_code(error), message=sentence(error), rest=backoff(job.attempts))
+    rest = backoff(job.attempts)
+    _quietly(RELEASE, job, code=_code(error), message=sentence(error), rest=rest, seconds=seconds)
 
 
 def give_back(job: Job, *, seconds: float = 0.0) -> None:
@@ -148,7 +158,7 @@ def give_back(job: Job, *, seconds: float = 0.0) -> None:
 
 
 def _code(error: Exception) -> str:
-    return "not-yet" if isinstance(error, NotYet) else "unexpected"
+    return NOT_YET if isinstance(error, NotYet) else "unexpected"
 
 
 def sentence(error: Exception) -> str:

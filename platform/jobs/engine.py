@@ -11,6 +11,7 @@ row somebody wrote nor one of an earlier release or secret can run anything or k
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from time import sleep
 from typing import Any
 from uuid import uuid4
@@ -73,13 +74,13 @@ def bells() -> list[int]:
         return [number for (number,) in cursor.fetchall()]
 
 
-def hush(heard: list[int]) -> None:
+def hush(heard: Sequence[int]) -> None:
     """Forget these bells: somebody looked after they rang, and there is nothing to do.
 
     By their numbers, each: one with a lower number may ring later, when its transaction commits.
     """
     with connection.cursor() as cursor:
-        cursor.execute(HUSH, [heard])
+        cursor.execute(HUSH, [list(heard)])
 
 
 def is_immediate() -> bool:

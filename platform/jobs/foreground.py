@@ -15,8 +15,10 @@ from typing import TextIO
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from core.clock import now as clock
 from core.errors import RowhouseError
 from jobs import claim, ending, looking, runner
+from jobs.ending import NOT_YET
 from jobs.looking import JobStatus
 from jobs.models import Job, JobQuerySet
 
@@ -72,9 +74,9 @@ def _turn(jobs: JobQuerySet, job_id: int, on_progress: Tell | None, interrupted:
     job = looking.one(jobs, job_id)
     if job.has_ended:
         return job
-    claimed = claim.claim_one(job_id)
-    if claimed is None and job.cancel_requested:  # perhaps its tenant is paused; whichever it gets only ends
-        claimed = claim.claim_cancelled()
+    # A step that failed is tried again at once, for a person waits; one that cannot begin yet is not.
+    must_wait = job.error_code == NOT_YET and job.not_before > clock() and not job.cancel_requested
+    claimed = None if must_wait else claim.claim_one(job_id)
     if claimed is not None:
         _run(claimed, interrupted)
     status = looking.status(job_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +31,22 @@ LONG = "long-"
 BURIAL_SECONDS = 2.0  # a worker beside it may be burying the family that died in a folder
 
 
+OWN_NAME = re.compile(
+    rf"(lock|family|main|sentinel|pusher|{DRAIN}|{LEAVING}|{HURRY}|({SLICE}|{BUSY}|{LONG})\d+)"
+)
+FAMILY_NAME = re.compile(r"[0-9a-f]{32}")
+
+
 class FolderInUse(RowhouseError):
     """Another worker, or what is left of one, lives in the folder."""
 
     code = "folder-in-use"
+
+
+class ForeignFolder(RowhouseError):
+    """The folder holds what no worker wrote."""
+
+    code = "foreign-folder"
 
 
 @dataclass(slots=True)
@@ -53,7 +66,12 @@ def open_folder(folder: Path) -> str:
     The lock on it is inherited by every child, so it is free again when the last of them is dead.
 
     :raises FolderInUse: a process of another worker lives.
+    :raises ForeignFolder: it holds other things; a worker's folder is emptied, so it must be nobody else's.
     """
+    if folder.is_dir() and (foreign := _foreign(folder)):
+        raise ForeignFolder(
+            f"{folder} holds {foreign!r}. Give the worker an empty folder of its own (--folder)."
+        )
     deadline = monotonic() + BURIAL_SECONDS
     while (lock := _made_and_locked(folder)) is None and monotonic() < deadline:
         sleep(0.1)
@@ -85,7 +103,7 @@ def dead_families() -> Iterator[str]:
     if not _place.folder:
         return
     for folder in sorted(_place.folder.parent.iterdir()):
-        if folder == _place.folder or not (folder / FAMILY).is_file():
+        if folder == _place.folder or not FAMILY_NAME.fullmatch(_family_of(folder)) or _foreign(folder):
             continue
         lock = _locked(folder)
         if lock is None:
@@ -122,8 +140,17 @@ def _locked(folder: Path) -> int | None:
 def _family_of(folder: Path) -> str:
     try:
         return (folder / FAMILY).read_text()
-    except FileNotFoundError:
+    except (OSError, UnicodeDecodeError):  # none, buried a moment ago, or no worker's
         return ""
+
+
+def _foreign(folder: Path) -> str:
+    """Return the name of something in the folder that no worker wrote, or ""."""
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return ""
+    return next((name for name in sorted(names) if not OWN_NAME.fullmatch(name)), "")
 
 
 # ---- signs of life
@@ -180,9 +207,12 @@ def oldest_slice_seconds() -> float:
 
 
 def _stamp(path: Path) -> None:
-    path.touch()
     now = monotonic()
-    os.utime(path, (now, now))
+    try:
+        os.utime(path, (now, now))
+    except FileNotFoundError:
+        path.touch()
+        os.utime(path, (now, now))
 
 
 def _age(path: Path) -> float:

@@ -33,8 +33,8 @@ class JobKind:
     """One sort of background work. The dotted paths are resolved when first needed.
 
     `run` does a slice, `ended` hears of an end that was no success, `retried` of a job that is about to be
-    started again, and may refuse it. `is_long`: it can keep a process busy for minutes, so a pool of workers
-    keeps one of them free of such jobs.
+    started again, and may refuse it. `is_long`: it can keep a process busy for long, and a pool of
+    workers keeps one process free of such jobs.
     """
 
     run: str

@@ -40,7 +40,6 @@ class Renewal(Thread):
         self.working = working  # psycopg2's cancel() may be called from any thread
         self.parameters = connection.get_connection_params()
         self.over = Event()
-        self.is_cancelled = False
         self.has_left = False
 
     def run(self) -> None:
@@ -80,7 +79,7 @@ class Renewal(Thread):
                 held = cursor.fetchone()
                 must_stop = bool(held and held[0])  # no row at all: the caller's own transaction made the job
             else:
-                self.is_cancelled = must_stop = bool(renewed[0])
+                must_stop = bool(renewed[0])
         if must_stop or self.seconds_left <= 0:
             self.stop()
             return

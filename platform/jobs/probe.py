@@ -37,6 +37,10 @@ def ages(folder: Path) -> dict[str, float]:
         raise Silent(f"{', '.join(missing)} gave no sign of life in {folder} yet; the worker is starting.")
     for name, age in found.items():
         most = MOST_SILENT.get(name, _lease_seconds() + SLICE_GRACE_SECONDS)
+        if age < -1:  # stamped before the machine's last start
+            raise Silent(
+                f"{name} gave its last sign of life before this machine started. Restart the worker."
+            )
         if age > most:
             raise Silent(
                 f"{name} has been silent for {age:.0f} s, {most:.0f} s are allowed. Restart the worker."
@@ -50,7 +54,7 @@ def _is_sign(name: str) -> bool:
 
 def _age(file: Path) -> float:
     try:
-        return max(0.0, monotonic() - file.stat().st_mtime)  # stamped by the same clock: jobs.heartbeat
+        return monotonic() - file.stat().st_mtime  # stamped by the same clock: jobs.heartbeat
     except FileNotFoundError:  # a slice that has just ended
         return 0.0
 
@@ -78,7 +82,9 @@ def main(arguments: Sequence[str]) -> int:
     workers: dict[str, dict[str, float]] = {}
     try:
         for folder in _folders(options.folder):
-            workers[str(folder)] = {name: round(age, 1) for name, age in sorted(ages(folder).items())}
+            workers[str(folder)] = {
+                name: max(0.0, round(age, 1)) for name, age in sorted(ages(folder).items())
+            }
     except Silent as silent:
         sys.stderr.write(f"error[worker-silent]: {silent}\n")
         return 1

@@ -28,9 +28,13 @@ from jobs.models import Job
 
 logger = logging.getLogger(__name__)
 
+# The last two lines: a server notices within seconds that a worker was killed, within a minute that its machine
+# is gone; by its own settings it would finish the statement first, and hold the locks for hours.
 LIMITS = (
     f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
-    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
+    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; "
+    "SET LOCAL client_connection_check_interval = '5s'; SET LOCAL tcp_keepalives_idle = 30; "
+    "SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3"
 )
 ADVANCE = """
 UPDATE jobs_job SET step = step + 1, attempts = 0, lease = NULL, lease_until = NULL, error_code = '',
@@ -103,7 +107,7 @@ def run_slice(job: Job) -> None:
         except RowhouseError as refused:
             ending.end(job, ending.Verdict("failed", refused.code, refused.message))
         except Exception as error:  # noqa: BLE001 -- the job boundary: released and logged once
-            ending.release(job, error)
+            ending.release(job, error, seconds=monotonic() - started)
         except BaseException:  # the foreground was interrupted: nobody should wait for the lease
             ending.give_back(job, seconds=monotonic() - started)
             raise

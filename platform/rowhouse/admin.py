@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
@@ -41,7 +42,9 @@ class OperatorJobAdmin(WithoutLog, JobAdmin):
 class OperatorShareAdmin(WithoutLog, ShareAdmin):
     """Every tenant's share of the workers."""
 
+    @transaction.atomic
     def move(self, request: HttpRequest, share: TenantShare, verb: str) -> bool:
+        TenantShare.objects.select_for_update().get(pk=share.pk)  # a suspension waits, or has been seen
         suspended = Tenant.objects.filter(schema_name=share.pk).exclude(state=Tenant.State.ACTIVE)
         if verb == "resume" and suspended.exists():
             raise NotPausable(f"{share} is not served now, so its work rests. Resume the tenant itself.")

@@ -62,7 +62,7 @@ def test_a_suspended_tenant_shows_a_notice(acme, client_of):
         "/operator/",
         "/admin/tenants/tenant/",
         "/admin/django_q/schedule/",
-        "/admin/jobs/job/",
+        "/admin/jobs/tenantshare/",
         "/admin/operators/operator/",
     ],
 )

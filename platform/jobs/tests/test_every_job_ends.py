@@ -148,3 +148,29 @@ def test_work_given_back_again_and_again_ends_by_its_limit(as_acme: TenantRef, e
             assert taken
             ending.give_back(taken, seconds=3600.0)
     assert ended(job) == ("FAILED", "too-long")
+
+
+def test_attempts_that_fail_count_towards_the_limit(as_acme: TenantRef, effects_of: EffectsOf) -> None:
+    from jobs import ending  # noqa: PLC0415 -- beside its one use
+
+    job = services.submit("test.append", target="orders", payload={})
+    with in_public():
+        taken = claim.claim_one(job.pk)
+        assert taken
+        ending.release(taken, ValueError("it was stopped"), seconds=1e6)
+    assert ended(job) == ("FAILED", "too-long")
+
+
+def test_a_cancel_that_nobody_here_can_tell_waits_for_a_worker_that_can(
+    as_acme: TenantRef, effects_of: EffectsOf
+) -> None:
+    job = services.submit("test.append", target="orders", payload={})
+    kind = registry().pop("test.append")
+    services.cancel(job.pk)
+    assert services.run_pending() == 1
+    waiting = row(job)
+    assert (waiting.state, waiting.attempts) == ("QUEUED", 1)
+    assert waiting.not_before - now() > timedelta(seconds=50)
+    registry()["test.append"] = kind
+    assert ended(job) == ("CANCELLED", "cancelled")
+    assert effects_of(as_acme, job.pk) == ["cancelled: cancelled"]

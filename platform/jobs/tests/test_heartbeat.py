@@ -42,6 +42,29 @@ def test_a_dead_family_is_buried_by_the_one_beside_it(folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_folder_that_holds_other_things_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(heartbeat.ForeignFolder, match=r"letters\.txt"):
+        heartbeat.open_folder(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["letters.txt"]
+
+
+def test_what_is_no_workers_folder_is_never_buried(folder: Path) -> None:
+    beside = folder.parent / "genealogy"
+    beside.mkdir()
+    (beside / "family").write_text("the Smiths")
+    mixed = folder.parent / "mixed"
+    mixed.mkdir()
+    (mixed / "family").write_text("0" * 32)
+    (mixed / "letters.txt").touch()
+    assert list(heartbeat.dead_families()) == []
+    assert sorted(file.name for file in [*beside.iterdir(), *mixed.iterdir()]) == [
+        "family",
+        "family",
+        "letters.txt",
+    ]
+
+
 def test_a_clock_that_is_set_forward_is_no_silence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heartbeat.begin_slice()
     monkeypatch.setattr(time, "time", lambda: 4e9)
@@ -76,7 +99,7 @@ def test_many_workers_may_bury_the_same_families(tmp_path: Path) -> None:
         dead = stage / f"dead-{number}"
         dead.mkdir()
         (dead / "lock").touch()
-        (dead / "family").write_text(str(number))
+        (dead / "family").write_text(f"{number:032x}")
         dead.rename(run / dead.name)
     (run / "enough").touch()
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]

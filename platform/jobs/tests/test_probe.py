@@ -64,6 +64,15 @@ def test_a_silent_process_is_named(
     assert f"error[worker-silent]: {name} has been silent for {seconds} s" in said
 
 
+def test_a_sign_from_before_the_machines_last_start_is_none(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beat_all()
+    silence(folder / "main", -3600)
+    code, said = asked(folder, capsys)
+    assert (code, "before this machine started" in said) == (1, True)
+
+
 def test_a_worker_that_starts_is_not_alive_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     heartbeat.beat("main")
     assert asked(folder, capsys)[0] == 1

@@ -13,8 +13,8 @@ Four sorts of processes: this one (main), the queue library's sentinel, and its 
 * **A folder of its own** (`--folder`), locked by every process of the family. When the last is dead the lock is
   free, and whoever starts there, or ticks beside it, queues the dead family's jobs again at once; only jobs of
   a machine that is gone wait for their lease to run out.
-* **Room for others.** One process of the pool takes no job that can last minutes; and while all work
-  and a tenant waits, slices end after a second.
+* **Room for others.** One process of the pool takes no import; and while all work and a tenant waits, slices
+  end after a second.
 * **Leaving.** SIGTERM or SIGINT raises the drain flag: slices return at their next look at the time left, no
   new one begins, exit code 0. A long statement has ROWHOUSE_LEAVE_SECONDS, then it is stopped and its job given
   back. `touch <folder>/drain` (a preStop hook) does the same without the exit.
