@@ -16,6 +16,7 @@ from time import sleep
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django_q.brokers.orm import ORM
@@ -121,7 +122,7 @@ class Bells(ORM):
             return None
         try:
             is_rung = self._take()
-        except (DatabaseError, InterfaceError):
+        except (DatabaseError, InterfaceError, psycopg2.Error):
             logger.warning("The database did not answer the look for bells; it is asked again", exc_info=True)
             connection.close()
             is_rung = False
@@ -131,7 +132,9 @@ class Bells(ORM):
         return None
 
     def _take(self) -> bool:
-        with connection.cursor() as cursor:
+        connection.ensure_connection()
+        # The driver's own cursor: the backend's would say first which schema is meant, each second, for nothing.
+        with connection.connection.cursor() as cursor:
             cursor.execute(TAKE)
             return bool(cursor.rowcount)
 
