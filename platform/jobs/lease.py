@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -67,7 +67,8 @@ class Renewal(Thread):
     def stop(self) -> None:
         """Stop the statement; the next look stops the one after it."""
         if not self.over.is_set():
-            self.working.cancel()
+            with suppress(psycopg2.Error):  # its connection is gone, and the statement with it
+                self.working.cancel()
 
     def renew(self, aside: Any) -> None:
         """Renew once, or stop the statement: cancelled, taken over, or out of time."""
