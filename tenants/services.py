@@ -6,8 +6,6 @@ import secrets
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
-from django.core.management.commands.migrate import Command as Migrate
 from django.core.validators import validate_email
 from django.db import IntegrityError, connection, transaction
 from django.utils.text import capfirst
@@ -18,6 +16,7 @@ from audit.services import record
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
 from jobs import services as jobs
+from tenants.migrating import migrate
 from tenants.models import Domain, Tenant
 from tenants.names import is_domain, is_slug, new_schema_name
 
@@ -143,8 +142,7 @@ def _begin(tenant: Tenant) -> None:
 def migrate_schema(tenant: TenantRef) -> None:
     """Bring a tenant's tables up to this code."""
     with in_tenant(tenant):
-        # Django's own command and not django-tenants', which would leave the tenant and close the connection.
-        call_command(Migrate(), interactive=False, verbosity=0)
+        migrate()
 
 
 def _people(tenant: Tenant, password: str | None) -> str:

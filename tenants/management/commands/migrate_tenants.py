@@ -2,15 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management import call_command
 from django.core.management.base import CommandParser
-from django.core.management.commands.migrate import Command as Migrate
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from core.command import FAILED, Result, RowhouseCommand
 from core.tenancy import in_tenant
 from core.words import count
+from tenants.migrating import migrate
 from tenants.models import Tenant
 from tenants.services import migrate_schema
 
@@ -26,7 +25,7 @@ class Command(RowhouseCommand):
     def run(self, **options: Any) -> Result:
         if options["check"]:
             return self._check()
-        call_command(Migrate(), interactive=False, verbosity=0)
+        migrate()
         outcomes = [{"schema": "public", "tenant": "", "outcome": "migrated"}]
         for tenant in self._tenants():
             migrate_schema(tenant.ref)
