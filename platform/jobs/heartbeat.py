@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import gethostname
 from time import monotonic, sleep
 from uuid import uuid4
 
@@ -34,7 +35,9 @@ BURIAL_SECONDS = 2.0  # a worker beside it may be burying the family that died i
 OWN_NAME = re.compile(
     rf"(lock|family|main|sentinel|pusher|{DRAIN}|{LEAVING}|{HURRY}|({SLICE}|{BUSY}|{LONG})\d+)"
 )
-FAMILY_NAME = re.compile(r"[0-9a-f]{32}")
+FAMILY_NAME = re.compile(
+    r"[\w.-]{1,40}:[0-9]+:[0-9a-f]{8}"
+)  # machine, main process, and something of its own
 
 
 class FolderInUse(RowhouseError):
@@ -81,9 +84,14 @@ def open_folder(folder: Path) -> str:
     for old in folder.iterdir():
         if old.is_file() and old.name != LOCK:
             old.unlink(missing_ok=True)
-    _place.folder, _place.family, _place.lock = folder, uuid4().hex, lock
+    _place.folder, _place.family, _place.lock = folder, _new_name(), lock
     (folder / FAMILY).write_text(_place.family)
     return dead
+
+
+def _new_name() -> str:
+    machine = re.sub(r"[^\w.-]", "-", gethostname(), flags=re.ASCII)[:40] or "machine"
+    return f"{machine}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
 def abandon() -> None:
@@ -94,7 +102,7 @@ def abandon() -> None:
 
 
 def family() -> str:
-    """Return the name of the worker family this process belongs to, "" outside of workers."""
+    """Return the name of the worker family this process belongs to (`pod-7:1:0af3c9d2`), "" outside of workers."""
     return _place.family
 
 

@@ -55,7 +55,7 @@ def test_what_is_no_workers_folder_is_never_buried(folder: Path) -> None:
     (beside / "family").write_text("the Smiths")
     mixed = folder.parent / "mixed"
     mixed.mkdir()
-    (mixed / "family").write_text("0" * 32)
+    (mixed / "family").write_text("pod-7:1:00000000")
     (mixed / "letters.txt").touch()
     assert list(heartbeat.dead_families()) == []
     assert sorted(file.name for file in [*beside.iterdir(), *mixed.iterdir()]) == [
@@ -99,7 +99,7 @@ def test_many_workers_may_bury_the_same_families(tmp_path: Path) -> None:
         dead = stage / f"dead-{number}"
         dead.mkdir()
         (dead / "lock").touch()
-        (dead / "family").write_text(f"{number:032x}")
+        (dead / "family").write_text(f"pod-7:1:{number:08x}")
         dead.rename(run / dead.name)
     (run / "enough").touch()
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
