@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
 from time import monotonic
@@ -35,6 +36,14 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def added_kinds(own_kinds: None) -> None:
     registry().update(KINDS)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """Whoever starts the tests in the background of a shell has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

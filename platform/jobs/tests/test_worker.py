@@ -245,6 +245,17 @@ def test_any_process_of_a_worker_may_be_killed_and_nothing_of_it_lives_on(
         eventually(lambda: not any(_lives(pid) for pid in family))
 
 
+def test_nothing_of_a_worker_outlives_main_and_sentinel_dying_at_once(database: None, tmp_path: Path) -> None:
+    with worker(tmp_path) as running:
+        eventually(lambda: len(running.family()) == 5)
+        family = running.family()
+        sentinel = int((tmp_path / "sentinel").read_text())
+        os.kill(sentinel, signal.SIGSTOP)  # neither sees the other die
+        running.process.kill()
+        os.kill(sentinel, signal.SIGKILL)
+        eventually(lambda: not any(_lives(pid) for pid in family))
+
+
 def test_nothing_of_a_worker_outlives_its_main_process(database: None, tmp_path: Path) -> None:
     with worker(tmp_path) as running:
         eventually(lambda: len(running.family()) == 5)

@@ -23,6 +23,7 @@ Four sorts of processes: this one (main), the queue library's sentinel, and its 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -34,7 +35,7 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -50,6 +51,8 @@ logger = logging.getLogger(__name__)
 CRASHED = 70
 RECYCLED = -2
 LOOK_SECONDS = 0.25
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 TIDY_SECONDS = 600.0
 
 
@@ -60,6 +63,7 @@ class CrashOnly(library.Sentinel):
         os.setpgrp()  # the family: ended as a whole, and out of the terminal's reach
         # Main alone is asked to leave. Whoever asks all at once, as systemd does, must not end slices.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.register_at_fork(after_in_child=die_with_parent)
         super().start()
 
     def reincarnate(self, process: Any) -> None:
@@ -77,6 +81,12 @@ class CrashOnly(library.Sentinel):
         while os.getppid() == self.parent_pid and heartbeat.oldest_slice_seconds() < lease_seconds() + 5:
             sleep(LOOK_SECONDS)
         end_family()
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the sentinel ends, where the kernel can: main may be dead as well."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end_family() -> None:
@@ -114,7 +124,10 @@ class Command(BaseCommand):
         for number in asked:
             signal.signal(number, leave)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
-        pool.start()
+        try:
+            pool.start()
+        except RuntimeError:  # its sentinel died before it was ready
+            crash(pool)
         watch(pool)
 
 
@@ -143,6 +156,11 @@ def watch(pool: Any) -> None:
         sleep(LOOK_SECONDS)
     if is_leaving and pool.sentinel.exitcode == 0:
         sys.exit(0)
+    crash(pool)
+
+
+def crash(pool: Any) -> NoReturn:
+    """End what is left of the family and say that a fresh one is wanted."""
     with suppress(ProcessLookupError):  # nobody of the family is left
         os.killpg(pool.sentinel.pid, signal.SIGKILL)
     release(heartbeat.family())
