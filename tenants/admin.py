@@ -191,9 +191,10 @@ class TenantAdmin(WithoutLog, ListedLookups, ModelAdmin):
                 **self.admin_site.each_context(request),
                 "title": title,
                 "effect": effect,
-                "tenant": tenant,
+                "yes": "Yes",
+                "back": reverse("operator:tenants_tenant_change", args=[tenant.pk]),
             }
-            return render(request, "tenants/confirm.html", context)
+            return render(request, "core/confirm.html", context)
         try:
             verb(tenant=tenant, by=request.user)
         except RowhouseError as error:

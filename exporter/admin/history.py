@@ -19,6 +19,7 @@ from accounts.models import User
 from accounts.sites import tenant_site
 from core.filters import DayFilter
 from core.lookups import ListedLookups
+from core.readonly import ReadOnly
 from exporter import services
 from exporter.admin import pages
 from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
@@ -33,7 +34,7 @@ STATE_COLOURS = {
 }
 
 
-class ReadOnlyAdmin(ListedLookups, ModelAdmin):
+class ReadOnlyAdmin(ReadOnly, ListedLookups, ModelAdmin):
     """Pages for people who may export something; nothing on them is added, changed or deleted by hand."""
 
     actions = None
@@ -44,15 +45,6 @@ class ReadOnlyAdmin(ListedLookups, ModelAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(ExportFile, site=tenant_site)

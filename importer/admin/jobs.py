@@ -17,6 +17,7 @@ from unfold.decorators import display
 from accounts.sites import tenant_site
 from core.filters import DayFilter
 from core.lookups import ListedLookups
+from core.readonly import ReadOnly
 from datasets import access
 from importer.admin import pages
 from importer.models import ImportJob, State
@@ -52,7 +53,7 @@ class DatasetFilter(DropdownFilter):
 
 
 @admin.register(ImportJob, site=tenant_site)
-class ImportJobAdmin(ListedLookups, ModelAdmin):
+class ImportJobAdmin(ReadOnly, ListedLookups, ModelAdmin):
     """Lists imports; everything that is done with one is done on its own pages."""
 
     list_display = (
@@ -95,15 +96,6 @@ class ImportJobAdmin(ListedLookups, ModelAdmin):
         if obj is not None:
             return jobs_for(request.user).filter(pk=obj.pk).exists()
         return bool(request.user.is_active)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     # ---- the list
 

@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.sites import tenant_site
 from audit.services import record
 from core.lookups import ListedLookups
+from core.readonly import ReadOnly
 
 
 class NewUserForm(UserCreationForm):
@@ -71,7 +72,7 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
 
 
 @admin.register(Group, site=tenant_site)
-class GroupAdmin(ModelAdmin):
+class GroupAdmin(ReadOnly, ModelAdmin):
     """The tenant's roles, to read: what a role may do is the product's."""
 
     list_display = ("name", "members")
@@ -82,12 +83,3 @@ class GroupAdmin(ModelAdmin):
     @admin.display(description="members")
     def members(self, group: Group) -> int:
         return User.objects.filter(groups=group).count()
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

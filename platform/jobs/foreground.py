@@ -95,7 +95,7 @@ def _turn(jobs: JobQuerySet, job_id: int, on_progress: Tell | None, interrupted:
 def _run(job: Job, interrupted: Event) -> None:
     try:
         runner.run_slice(job)
-    except Exception:
+    except Exception:  # Ctrl-C stops the statement, and the statement says so by an error of the database
         if not interrupted.is_set():
             raise
     except BaseException:  # noqa: BLE001 -- raised again below, when the job has been given back

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from django.db.models import Exists, OuterRef
@@ -79,11 +80,7 @@ def status(job_id: int) -> JobStatus:
 
 def _status(job: Job, *, is_paused: bool) -> JobStatus:
     waiting_between_slices = job.state == State.QUEUED and job.step > 0
-    seconds = ((job.finished_at or clock()) - job.started_at).total_seconds() if job.started_at else 0
-    rate = job.processed / seconds if seconds > 0 and job.processed else None
-    left = (
-        (job.total - job.processed) / rate if rate and job.total is not None and not job.has_ended else None
-    )
+    now = clock()
     return JobStatus(
         job_id=job.pk,
         kind=job.kind,
@@ -92,11 +89,25 @@ def _status(job: Job, *, is_paused: bool) -> JobStatus:
         total=job.total,
         error_code=job.error_code,
         error=job.error,
-        rows_per_second=rate,
-        seconds_left=max(left, 0.0) if left is not None else None,
+        rows_per_second=rate_of(job, now),
+        seconds_left=seconds_left(job, now),
         cancel_requested=job.cancel_requested,
         is_paused=is_paused and not job.has_ended,
     )
+
+
+def rate_of(job: Job, now: datetime) -> float | None:
+    """Return how much the job gets done per second, with all its waiting: what remains takes that long too."""
+    seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0
+    return job.processed / seconds if seconds > 0 and job.processed else None
+
+
+def seconds_left(job: Job, now: datetime) -> float | None:
+    """Return how long a job that goes on so will still take."""
+    rate = rate_of(job, now)
+    if rate is None or job.total is None or job.has_ended:
+        return None
+    return max((job.total - job.processed) / rate, 0.0)
 
 
 def is_active(kind: str, target: str) -> bool:

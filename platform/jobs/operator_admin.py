@@ -21,6 +21,7 @@ from core.actions import CurrentActionChoices
 from core.clock import now
 from core.errors import RowhouseError
 from core.lookups import ListedLookups
+from core.readonly import ReadOnly
 from jobs import services
 from jobs.models import ACTIVE, Job, State, TenantShare
 from jobs.pages.filters import KindFilter, StateFilter, TenantFilter
@@ -44,7 +45,7 @@ ASKS: dict[str, tuple[Callable[[int], Any], str, str, str]] = {
 }
 
 
-class JobAdmin(CurrentActionChoices, ListedLookups, ModelAdmin):
+class JobAdmin(ReadOnly, CurrentActionChoices, ListedLookups, ModelAdmin):
     """Every tenant's jobs, newest first. Rows are the workers' own: nothing here can be typed in."""
 
     list_display = (
@@ -180,7 +181,7 @@ class JobAdmin(CurrentActionChoices, ListedLookups, ModelAdmin):
         ask, words, effect, done = ASKS[verb]
         if request.method != "POST":
             context = {"effect": effect, "yes": words, "back": _page_of(pk), "is_danger": verb == "cancel"}
-            return self._render(request, "jobs/confirm.html", f"{words}: job {pk}?", context)
+            return self._render(request, "core/confirm.html", f"{words}: job {pk}?", context)
         try:
             if self._ask(request, job, ask):
                 messages.info(request, done.format(f"Job {pk}"))
@@ -234,15 +235,6 @@ class JobAdmin(CurrentActionChoices, ListedLookups, ModelAdmin):
         request.current_app = self.admin_site.name  # as Django's own admin does
         shared = {**self.admin_site.each_context(request), "title": title, "opts": Job._meta}
         return render(request, template, {**shared, **context})
-
-    def has_add_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        return False
 
 
 def _watching(jobs: Iterable[Job]) -> dict[str, Any]:

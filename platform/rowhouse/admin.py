@@ -17,6 +17,7 @@ from audit.models import Event
 from audit.services import record
 from core.filters import DayFilter
 from core.lookups import ListedLookups
+from core.readonly import ReadOnly
 from jobs.models import Job, TenantShare
 from jobs.operator_admin import JobAdmin
 from jobs.pages.shares import NotPausable, ShareAdmin
@@ -59,7 +60,7 @@ operator_site.register(TenantShare, OperatorShareAdmin)
 tenant_site.register(Job, WorkAdmin)
 
 
-class EventAdmin(ListedLookups, ModelAdmin):
+class EventAdmin(ReadOnly, ListedLookups, ModelAdmin):
     """The log of who did what, newest first, to read."""
 
     list_display = ("at", "name", "actor_label", "target_label", "address")
@@ -68,15 +69,6 @@ class EventAdmin(ListedLookups, ModelAdmin):
     search_fields = ("name", "actor_label", "target_label")
     ordering = ("-id",)
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class OperatorEventAdmin(WithoutLog, EventAdmin):

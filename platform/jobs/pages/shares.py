@@ -189,7 +189,7 @@ class ShareAdmin(CurrentActionChoices, ListedLookups, ModelAdmin):
                 "back": reverse("operator:jobs_tenantshare_changelist"),
                 "is_danger": verb == "pause",
             }
-            return render(request, "jobs/confirm.html", context)
+            return render(request, "core/confirm.html", context)
         try:
             if self.move(request, share, verb):
                 messages.info(request, f"{share}: {effect}")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.kinds import registry
+from jobs.looking import rate_of, seconds_left
 from jobs.models import Job, State
 
 TONES = {State.DONE: "success", State.FAILED: "danger", State.CANCELLED: "warning"}
@@ -129,20 +130,6 @@ def _done(job: Job, unit: str) -> str:
     figures = f"{job.processed:,}" if job.total is None else f"{job.processed:,} of {job.total:,}"
     counted = unit.removesuffix("s") if job.total is None and job.processed == 1 else unit
     return f"{figures} {counted}".strip()
-
-
-def rate_of(job: Job, now: datetime) -> float | None:
-    """Return how much the job gets done per second, with all its waiting: what remains takes that long too."""
-    seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0
-    return job.processed / seconds if seconds > 0 and job.processed else None
-
-
-def seconds_left(job: Job, now: datetime) -> float | None:
-    """Return how long a job that goes on so will still take."""
-    rate = rate_of(job, now)
-    if rate is None or job.total is None or job.has_ended:
-        return None
-    return max((job.total - job.processed) / rate, 0.0)
 
 
 def _pace(job: Job, now: datetime, unit: str) -> str:

@@ -8,10 +8,11 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
+from core.readonly import ReadOnly
 from rowhouse.work import pages
 
 
-class WorkAdmin(ModelAdmin):
+class WorkAdmin(ReadOnly, ModelAdmin):
     """Only addresses: Django's own pages would look for the jobs' table in the tenant's schema."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -34,12 +35,3 @@ class WorkAdmin(ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_active)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
