@@ -8,6 +8,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandParser
 
 from core.errors import RowhouseError
@@ -47,6 +48,9 @@ class RowhouseCommand(BaseCommand):
         as_json = options.pop("json")
         try:
             result = self.run(**options)
+        except PermissionDenied as error:
+            self.stderr.write(f"error[permission-denied]: {error}")
+            sys.exit(REFUSED)
         except RowhouseError as error:
             self.stderr.write(f"error[{error.code}]: {error.message}")
             sys.exit(REFUSED if error.status in {400, 404, 409, 422} else FAILED)

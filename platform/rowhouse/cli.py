@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rowhouse.settings")
     _take_data_folder(sys.argv)
+    gc.disable()  # what the start makes stays; looking through it for garbage again and again finds none
+    import django  # noqa: PLC0415 -- after the settings' name
     from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415 -- after the settings' name
     from django.core.management import execute_from_command_line  # noqa: PLC0415 -- after the settings' name
     from django.db import DatabaseError  # noqa: PLC0415 -- after the settings' name
@@ -33,6 +36,9 @@ def main() -> None:
     try:
         if len(sys.argv) > 1 and sys.argv[1] not in WITHOUT_DATABASE and "--help" not in sys.argv:
             _start_embedded()
+        django.setup()
+        gc.freeze()
+        gc.enable()
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         _refuse("settings", str(error))

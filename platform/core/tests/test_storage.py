@@ -93,3 +93,15 @@ def test_a_file_that_is_gone_is_said_to_be(as_acme):
     storage.delete(file.key)
     with pytest.raises(storage.StorageChanged):
         storage.open_read(file.key)
+
+
+def test_every_writing_of_a_file_leaves_another_mark(as_acme):
+    stored = storage.save("uploads/1/a.csv", io.BytesIO(b"id\n1\n"))
+    first = storage.mark(stored.key)
+    assert storage.mark(stored.key) == first
+    again = storage.save("uploads/1/a.csv", io.BytesIO(b"id\n2\n"))
+    assert storage.mark(again.key) != first
+    assert storage.sha256_of(again.key) == again.sha256
+    storage.delete(stored.key)
+    with pytest.raises(storage.StorageChanged):
+        storage.mark(stored.key)
