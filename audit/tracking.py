@@ -21,7 +21,11 @@ BEGIN
     kind := '+'; source := 'SELECT * FROM new_rows';
   ELSIF TG_OP = 'UPDATE' THEN
     kind := '~';
-    source := 'SELECT n_.* FROM new_rows n_ JOIN old_rows o_ USING (id) WHERE n_ IS DISTINCT FROM o_';
+    IF current_setting('rowhouse.all_differ', true) = 'yes' THEN
+      source := 'SELECT * FROM new_rows';
+    ELSE
+      source := 'SELECT n_.* FROM new_rows n_ JOIN old_rows o_ USING (id) WHERE n_ IS DISTINCT FROM o_';
+    END IF;
   ELSE
     kind := '-'; source := 'SELECT * FROM old_rows';
   END IF;
