@@ -27,8 +27,8 @@ class _Index:
 
 
 @contextmanager
-def first_load(spec: DatasetSpec, rows: int) -> Iterator[None]:
-    """Run the block, which adds `rows` records, with the indexes of empty tables built afterwards.
+def first_load(spec: DatasetSpec, rows: int) -> Iterator[bool]:
+    """Run the block, which adds `rows` records, with the indexes of empty tables built afterwards; say if so.
 
     Does nothing of its own when the load is small, when there are records, or when somebody uses the table.
     Must be inside the transaction of the load; what the indexes refuse, they refuse at the end of the block.
@@ -36,7 +36,7 @@ def first_load(spec: DatasetSpec, rows: int) -> Iterator[None]:
     :raises IntegrityError: two of the new records have the same key or the same unique value.
     """
     dropped = _drop_indexes(spec) if rows >= WORTH_IT_ROWS else []
-    yield
+    yield bool(dropped)
     with connection.cursor() as cursor:
         for index in dropped:
             cursor.execute(index.make)

@@ -93,12 +93,17 @@ def _column_constraints(spec: DatasetSpec, column: ColumnSpec) -> list[str]:
     made = []
     if has_own_unique(spec, column):
         made.append(f'CONSTRAINT "{unique_constraint(spec, column)}" UNIQUE ("{column.name}")')
+    return [*made, *checks_of(spec, column).values()]
+
+
+def checks_of(spec: DatasetSpec, column: ColumnSpec) -> dict[str, str]:
+    """Return the CHECK constraints of a column by their names, as CREATE TABLE writes them."""
+    made = {}
     if column.is_required and type_of(column).sql_type(column) == "text":
-        made.append(f'CONSTRAINT "{spec.table}_{column.name}_is_filled" CHECK ("{column.name}" <> \'\')')
+        made[f"{spec.table}_{column.name}_is_filled"] = f"\"{column.name}\" <> ''"
     for number, check in enumerate(type_of(column).checks(column), start=1):
-        expression = check.replace("{c}", f'"{column.name}"')
-        made.append(f'CONSTRAINT "{spec.table}_{column.name}_is_allowed_{number}" CHECK ({expression})')
-    return made
+        made[f"{spec.table}_{column.name}_is_allowed_{number}"] = check.replace("{c}", f'"{column.name}"')
+    return {name: f'CONSTRAINT "{name}" CHECK ({expression})' for name, expression in made.items()}
 
 
 def _history_sql(spec: DatasetSpec) -> list[str]:

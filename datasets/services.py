@@ -186,6 +186,7 @@ def delete_dataset(*, dataset: Dataset, by: User | None = None) -> None:
     """
     with ddl.short_wait():
         ddl.lock_dataset(dataset.pk)
+        Dataset.objects.select_for_update().get(pk=dataset.pk)
     signals.deleting.send(sender=Dataset, dataset=dataset)
     ddl.drop_table(dataset.spec())
     access.forget(dataset)

@@ -7,3 +7,6 @@ from django.dispatch import Signal
 # Sent inside the transaction and under the dataset's lock with `dataset`. A receiver that still works on
 # the dataset raises a RowhouseError, and nothing is deleted.
 deleting = Signal()
+
+# Sent in the same way before the type of a column changes. A receiver that works on records refuses.
+changing = Signal()

@@ -33,6 +33,8 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     if user.has_perm("datasets.view_dataset") or user.has_perm("datasets.change_dataset"):
         found.append(_link("Definition", "datasets_dataset_change", "tune", args=(dataset.pk,)))
     if user.has_perm("datasets.change_dataset"):
+        if "import" in rights:
+            found.append(_link("Import rules", "importer_importjob_rules", "rule", args=(dataset.pk,)))
         found.append(_link("Permissions", "datasets_dataset_rights", "key", args=(dataset.pk,)))
     return [link for link in found if link]
 

@@ -41,7 +41,7 @@ from datasets.columntypes.boolean import Boolean
 from datasets.columntypes.choice import Choice
 from datasets.columntypes.date import Date
 from datasets.columntypes.decimal import Decimal
-from datasets.columntypes.grammar import stripped
+from datasets.columntypes.grammar import stripped, unseen_space
 from datasets.columntypes.integer import Integer
 from datasets.columntypes.long_text import LongText
 from datasets.columntypes.text import Text
@@ -50,12 +50,14 @@ from datasets.columntypes.timestamp import Timestamp
 if TYPE_CHECKING:
     from datasets.spec import ColumnSpec
 
-__all__ = ["TYPES", "BadValue", "ColumnType", "Reading", "check_cell", "type_of"]
+__all__ = ["TYPES", "BadValue", "ColumnType", "Reading", "check_cell", "is_no_value", "type_of"]
 
 TYPES: dict[str, ColumnType] = {
     kind.name: kind
     for kind in (Text(), LongText(), Integer(), Decimal(), Boolean(), Date(), Timestamp(), Choice())
 }
+
+_SEARCHED_CHARACTERS = 1_000
 
 
 def type_of(column: ColumnSpec) -> ColumnType:
@@ -74,15 +76,27 @@ def check_cell(raw: str | None, column: ColumnSpec, reading: Reading) -> str | N
     :raises BadValue: the column cannot hold it; with code `missing-cell` when it must hold something.
     """
     kind = type_of(column)
-    if raw is None or _is_no_value(raw, kind, reading) or (raw == "" and column.is_required):
+    if raw is None or is_no_value(raw, column, reading) or (raw == "" and column.is_required):
         if column.is_required:
             raise BadValue("This column needs a value.", code="missing-cell")
         return None
-    return kind.parse(raw, column, reading) if raw else raw
+    if not raw:
+        return raw
+    try:
+        return kind.parse(raw, column, reading)
+    except BadValue as wrong:
+        is_form = wrong.code == "type-error" or column.options.choices  # and no bound or size
+        space = unseen_space(raw[:_SEARCHED_CHARACTERS])
+        if kind.holds_text or not is_form or not space:
+            raise
+        raise BadValue(f"The cell holds {space}: remove it. {wrong.rule}", code=wrong.code) from None
 
 
-def _is_no_value(raw: str, kind: ColumnType, reading: Reading) -> bool:
-    if kind.holds_text:
+def is_no_value(raw: str | None, column: ColumnSpec, reading: Reading) -> bool:
+    """Return whether a cell says that there is no value: it is empty, blank, or a word for that."""
+    if raw is None:
+        return True
+    if type_of(column).holds_text:
         return raw in reading.null_words
     bare = stripped(raw)
     return not bare or raw in reading.null_words or bare in reading.null_words

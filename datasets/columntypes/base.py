@@ -39,6 +39,7 @@ class Reading:
     null_words: tuple[str, ...] = ()
     true_words: tuple[str, ...] = ()  # besides the ones every reading knows
     false_words: tuple[str, ...] = ()
+    whole_days: bool = False  # a day and its midnight are one value, as in a workbook's cells
 
 
 class ColumnType(ABC):

@@ -53,7 +53,11 @@ class Boolean(ColumnType):
 
         words = [*TRUE_WORDS, *FALSE_WORDS, *reading.true_words, *reading.false_words]
         spelt = {form for word in words for form in (word, word.lower(), word.upper(), word.title())}
-        known = {form: value for form in spelt if (value := _value_of(form, reading)) is not None}
+        known = {
+            form: value
+            for form in spelt
+            if 0 < len(form) <= _MAX_WORD and form == stripped(form) and (value := _value_of(form, reading))
+        }
         texts = values.replace_strict(list(known), list(known.values()), default=None, return_dtype=pl.String)
         return pl.when(sure(texts.is_not_null(), values, reading)).then(texts)
 

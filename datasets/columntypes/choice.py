@@ -50,7 +50,9 @@ class Choice(ColumnType):
         return str(value)
 
     def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
-        return sure(values.is_in([choice for choice in column.options.choices if choice]), values, reading)
+        # With blanks around it, a choice may still be a word for no value.
+        plain = [choice for choice in column.options.choices if choice and choice == stripped(choice)]
+        return sure(values.is_in(plain), values, reading)
 
     def guess(self, values: list[str]) -> bool:
         return False  # which values are allowed is a decision, not an observation

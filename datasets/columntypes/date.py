@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.bounded import BoundedType
-from datasets.columntypes.grammar import SURE_DATE, matches, read_date, stripped, sure
+from datasets.columntypes.grammar import MIDNIGHT, SURE_DATE, iso_day, matches, read_date, stripped, sure
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +22,10 @@ class Date(BoundedType):
     title: ClassVar[str] = "Date"
 
     def parse(self, raw: str, column: ColumnSpec, reading: Reading) -> str:
-        return self.hold_bounds(read_date(stripped(raw), reading).isoformat(), column)
+        text = stripped(raw)
+        if reading.whole_days:
+            text = text.removesuffix(MIDNIGHT)
+        return self.hold_bounds(read_date(text, reading).isoformat(), column)
 
     def sql_type(self, column: ColumnSpec) -> str:
         return "date"
@@ -43,7 +46,7 @@ class Date(BoundedType):
             raise TypeError(f"Expected date, not {type(value).__name__}")
         return value.isoformat()
 
-    def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+    def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr:
         fits = matches(values, SURE_DATE)
         low, high = column.options.minimum, column.options.maximum
         if low is not None:
@@ -51,6 +54,14 @@ class Date(BoundedType):
         if high is not None:
             fits = fits & (values <= high)
         return sure(fits, values, reading)
+
+    def convert(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+        """Take the reading's order too, and a day's midnight for the day where it says that they are one."""
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        days = values.str.replace(MIDNIGHT + r"\z", "") if reading.whole_days else values
+        days = iso_day(days, reading)
+        return pl.when(sure(self.screen(days, column, reading), values, reading)).then(days)
 
     def guess(self, values: list[str]) -> bool:
         return all(_is_iso(value) for value in values)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.bounded import BoundedType
-from datasets.columntypes.grammar import digits_of, explain_number, matches, number_pattern, stripped, sure
+from datasets.columntypes.grammar import (
+    digits_of,
+    explain_number,
+    matches,
+    number_pattern,
+    plain_number,
+    stripped,
+    sure,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,8 +24,14 @@ if TYPE_CHECKING:
     from datasets.spec import ColumnSpec
 
 DEFAULT_PRECISION, DEFAULT_SCALE = 28, 6
+MOST_DIGITS = 38  # of a polars decimal
 MAX_PRECISION = 1000  # PostgreSQL's own limit
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,20})?")
+
+
+def _whole(digits: int) -> str:
+    """Return the pattern of a whole part above 0."""
+    return f"[1-9][0-9]{{0,{digits - 1}}}"
 
 
 def size_of(column: ColumnSpec) -> tuple[int, int]:
@@ -74,42 +88,42 @@ class Decimal(BoundedType):
         return format(number or abs(number), "f")
 
     def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+        if reading.decimal_mark != ".":
+            return None
         precision, scale = size_of(column)
-        return self._sure(values, column, reading, rf"\.[0-9]{{{scale}}}" if scale else "", precision - scale)
+        whole = f"(?:0|-?{_whole(precision - scale)})" if precision > scale else "0"
+        fits = matches(values, whole + (rf"\.[0-9]{{{scale}}}" if scale else ""))
+        return sure(fits & self._within(values, column), values, reading)
 
     def convert(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
-        """Pad missing decimals too: most files leave trailing zeros out."""
+        """Take the reading's marks too, and pad missing decimals: most files leave trailing zeros out."""
         import polars as pl  # slow import  # noqa: PLC0415
 
         precision, scale = size_of(column)
-        if scale == 0:
-            return super().convert(values, column, reading)
-        fits = self._sure(values, column, reading, rf"(?:\.[0-9]{{1,{scale}}})?", precision - scale)
-        if fits is None:
-            return None
-        whole = values.str.replace(r"\..*\z", "")
-        fraction = values.str.extract(r"\.(.*)\z", 1).fill_null("").str.pad_end(scale, "0")
-        return pl.when(fits).then(pl.concat_str(whole, pl.lit("."), fraction))
+        numbers = plain_number(values, reading)
+        whole = f"(?:0|{_whole(precision - scale)})" if precision > scale else "0"
+        fits = matches(numbers, f"-?{whole}" + (rf"(?:\.[0-9]{{1,{scale}}})?" if scale else ""))
+        fits = fits & ~matches(numbers, r"-[0.]*") & self._within(numbers, column)
+        if scale:
+            head = numbers.str.replace(r"\..*\z", "")
+            fraction = numbers.str.extract(r"\.(.*)\z", 1).fill_null("").str.pad_end(scale, "0")
+            numbers = pl.concat_str(head, pl.lit("."), fraction)
+        return pl.when(sure(fits, values, reading)).then(numbers)
 
-    def _sure(
-        self, values: pl.Expr, column: ColumnSpec, reading: Reading, decimals: str, whole_digits: int
-    ) -> pl.Expr | None:
+    def _within(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr:
+        """Return whether plain numbers of the column's size are surely within its bounds."""
         import polars as pl  # slow import  # noqa: PLC0415
 
-        if reading.decimal_mark != "." or size_of(column)[0] > 38:
-            return None
-        whole = f"(?:0|[1-9][0-9]{{0,{whole_digits - 1}}})" if whole_digits else "0"
-        fits = matches(values, f"-?{whole}{decimals}") & ~matches(values, r"-[0.]*")
         low, high = column.options.minimum, column.options.maximum
         if low is None and high is None:
-            return sure(fits, values, reading)
-        kind = pl.Decimal(38, size_of(column)[1])
+            return pl.lit(value=True)
+        precision, scale = size_of(column)
+        if precision > MOST_DIGITS:
+            return pl.lit(value=False)
+        kind = pl.Decimal(MOST_DIGITS, scale)
         numbers = values.cast(kind, strict=False)
-        if low is not None:
-            fits = fits & (numbers >= pl.lit(low).cast(kind))
-        if high is not None:
-            fits = fits & (numbers <= pl.lit(high).cast(kind))
-        return sure(fits, values, reading)
+        is_over = numbers >= pl.lit(low).cast(kind) if low is not None else pl.lit(value=True)
+        return is_over & (numbers <= pl.lit(high).cast(kind)) if high is not None else is_over
 
     def guess(self, values: list[str]) -> bool:
         return all(_PLAIN.fullmatch(value) for value in values)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.bounded import BoundedType
-from datasets.columntypes.grammar import digits_of, explain_number, matches, number_pattern, stripped, sure
+from datasets.columntypes.grammar import (
+    digits_of,
+    explain_number,
+    matches,
+    number_pattern,
+    plain_number,
+    stripped,
+    sure,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +61,14 @@ class Integer(BoundedType):
             raise TypeError(f"Expected int, not {type(value).__name__}")
         return str(int(value))
 
-    def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+    def convert(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+        """Take blanks around a number, group marks, a plus and zeros in front away too."""
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        numbers = plain_number(values, reading)
+        return pl.when(sure(self.screen(numbers, column, reading), values, reading)).then(numbers)
+
+    def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr:
         import polars as pl  # slow import  # noqa: PLC0415
 
         fits = matches(values, _SURE)

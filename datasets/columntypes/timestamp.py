@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.bounded import BoundedType
-from datasets.columntypes.grammar import SURE_DATE, SURE_TIME, matches, read_date, stripped, sure
+from datasets.columntypes.grammar import (
+    ASCII_SPACES,
+    MIDNIGHT,
+    SURE_DATE,
+    SURE_TIME,
+    iso_day,
+    matches,
+    read_date,
+    stripped,
+    sure,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +29,14 @@ _MOMENT = re.compile(
     r"([0-9./-]{8,10})[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?(Z|[+-][0-9]{2}(?::[0-9]{2})?)?"
 )
 _SHAPE = "Write the time as 2026-12-31T14:00:00Z, or 2026-12-31 14:00:00 for UTC."
+LONGEST_DATE = 10
 _SURE_FRACTION = r"(?:\.[0-9]{0,5}[1-9])?"
+_SURE_SHAPE = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+    r"(?:Z|[+-][0-9]{2}(?::[0-9]{2})?)?"
+)
+_SURE_YEARS = "(?:1[0-9]{3}|[2-8][0-9]{3}).*"
+_MINUTE = "%Y-%m-%dT%H:%M"
 
 
 class Timestamp(BoundedType):
@@ -29,7 +46,10 @@ class Timestamp(BoundedType):
     title: ClassVar[str] = "Date and time"
 
     def parse(self, raw: str, column: ColumnSpec, reading: Reading) -> str:
-        moment = _read_moment(stripped(raw), reading)
+        text = stripped(raw)
+        if reading.whole_days and len(text) <= LONGEST_DATE:
+            text += MIDNIGHT
+        moment = _read_moment(text, reading)
         return self.hold_bounds(_canonical(moment), column)
 
     def sql_type(self, column: ColumnSpec) -> str:
@@ -56,35 +76,53 @@ class Timestamp(BoundedType):
             raise TypeError(f"Expected datetime, not {type(value).__name__}")
         return _canonical(value if value.tzinfo else value.replace(tzinfo=dt.UTC))
 
-    def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
-        return self._sure(values, column, reading, f"{SURE_DATE}T{SURE_TIME}{_SURE_FRACTION}Z")
-
-    def convert(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
-        """Take a space for the T and every way to write UTC too: PostgreSQL's own text among them."""
-        import polars as pl  # slow import  # noqa: PLC0415
-
-        fits = self._sure(
-            values, column, reading, f"{SURE_DATE}[T ]{SURE_TIME}{_SURE_FRACTION}(?:Z|[+-]00(?::00)?)?"
-        )
-        return pl.when(fits).then(_local_text(values) + pl.lit("Z"))
-
-    def _sure(self, values: pl.Expr, column: ColumnSpec, reading: Reading, pattern: str) -> pl.Expr:
-        fits = matches(values, pattern)
+    def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr:
+        fits = matches(values, f"{SURE_DATE}T{SURE_TIME}{_SURE_FRACTION}Z")
         low, high = column.options.minimum, column.options.maximum
         # Without the Z, canonical times sort as text: `…:00` before `…:00.5`.
         if low is not None:
-            fits = fits & (_local_text(values) >= low.removesuffix("Z"))
+            fits = fits & (values.str.strip_suffix("Z") >= low.removesuffix("Z"))
         if high is not None:
-            fits = fits & (_local_text(values) <= high.removesuffix("Z"))
+            fits = fits & (values.str.strip_suffix("Z") <= high.removesuffix("Z"))
         return sure(fits, values, reading)
+
+    def convert(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
+        """Take every order, zone and precision of the grammar too: PostgreSQL's own text among them."""
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        bare = values.str.strip_chars(ASCII_SPACES)
+        texts = iso_day(bare, reading)
+        if reading.whole_days:
+            texts = pl.when(matches(texts, SURE_DATE)).then(texts + pl.lit(MIDNIGHT)).otherwise(texts)
+        moments = _in_utc(texts)
+        fits = sure(self.screen(moments, column, Reading()), values, reading) & sure(
+            bare.is_not_null(), bare, reading
+        )
+        return pl.when(fits).then(moments)
 
     def guess(self, values: list[str]) -> bool:
         return all(_is_moment(value) for value in values)
 
 
-def _local_text(values: pl.Expr) -> pl.Expr:
-    """Return the text of UTC times as `2026-08-26T14:00:00.5`, without the zone."""
-    return values.str.replace(" ", "T", literal=True).str.replace(r"(?:Z|[+-]00(?::00)?)\z", "")
+def _in_utc(texts: pl.Expr) -> pl.Expr:
+    """Return moments whose day comes first as `2026-08-26T14:00:00.5Z`; null where they are none, or doubtful.
+
+    An offset is whole minutes, so the seconds stay as they are written.
+    """
+    import polars as pl  # slow import  # noqa: PLC0415
+
+    minute = texts.str.slice(0, 10) + pl.lit("T") + texts.str.slice(11, 5)
+    seconds = texts.str.slice(16).str.extract(r"\A(:[0-9]{2}(?:\.[0-9]+)?)", 1).fill_null(":00")
+    zone = texts.str.slice(16).str.extract(r"([+-][0-9]{2}(?::[0-9]{2})?)\z", 1).fill_null("+00")
+    minutes = zone.str.slice(1, 2).cast(pl.Int64) * 60 + zone.str.slice(4, 2).cast(
+        pl.Int64, strict=False
+    ).fill_null(0)
+    ahead = pl.when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes)
+    moved = minute.str.to_datetime(_MINUTE, strict=False) - pl.duration(minutes=ahead)
+    # Around the first and the last year the truth decides, and of offsets that nobody uses.
+    is_plain = matches(zone, "[+-](?:0[0-9]|1[0-5])(?::[0-5][0-9])?") & matches(texts, _SURE_YEARS)
+    utc = pl.when(minutes == 0).then(minute).when(is_plain).then(moved.dt.strftime(_MINUTE))
+    return pl.when(matches(texts, _SURE_SHAPE)).then(utc + seconds + pl.lit("Z"))
 
 
 def _read_moment(text: str, reading: Reading) -> dt.datetime:

@@ -106,3 +106,30 @@ def test_the_database_holds_the_rules_too(
     spec = ColumnSpec(1, "c", name, options=options)
 
     assert (TYPES[name].sql_type(spec), TYPES[name].checks(spec)) == (sql_type, checks)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "named"),
+    [
+        ("integer", "\u00a07", "a no-break space (U+00A0): remove it. Write a number in digits"),
+        ("decimal", "1\u202f234", "a narrow no-break space (U+202F): remove it. This column is read with"),
+        ("date", "2026-01-01\u3000", "an ideographic space (U+3000): remove it. Write the date as"),
+        ("timestamp", "2026-01-01\u00a014:00", "a no-break space (U+00A0): remove it. Write the time as"),
+        ("boolean", "\ufeffyes", "a zero width no-break space (U+FEFF): remove it. Write true"),
+        ("choice", "new\x85", "a control character (U+0085): remove it. Not an allowed choice"),
+    ],
+)
+def test_a_space_that_is_none_is_named(kind, raw, named):
+    column = ColumnSpec(1, "x", kind, options=ColumnOptions(choices=("new",) if kind == "choice" else ()))
+    with pytest.raises(BadValue) as caught:
+        check_cell(raw, column, Reading())
+    assert named in caught.value.rule
+    with pytest.raises(BadValue) as caught:
+        check_cell("\u00a0#", column, Reading(group_mark=" "))
+    assert "no-break space" in caught.value.rule
+
+
+def test_a_number_that_is_only_too_large_is_not_called_badly_spaced():
+    column = ColumnSpec(1, "x", "decimal", options=ColumnOptions(precision=4, scale=1))
+    with pytest.raises(BadValue, match=r"^Too large"):
+        check_cell("1\u00a0234", column, Reading(group_mark=" "))
