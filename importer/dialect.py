@@ -7,37 +7,59 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from importer.encodings import ENCODINGS, chosen_encoding, find_encoding
+from importer import voting
+from importer.choices import Choices, is_delimiter
+from importer.encodings import ENCODINGS, chosen_encoding, find_encoding, first_beyond_ascii
 from importer.gate import HEAD_BYTES
-from importer.header import find_header, make_labels
+from importer.header import Header, find_header, join_labels, make_labels
 from importer.issues import BadOverride, EmptyFile, EncodingDoubtful, NotTabular, visible
+from importer.readers.footer import last_lines, looks_like_note
 from importer.readers.grammar import Grammar, Record, grammar_of
+from importer.readers.splitting import MAX_RECORD_BYTES
 from importer.readers.text import BOMS, escape_bad_bytes
 
 __all__ = ["DELIMITERS", "ENCODINGS", "Dialect", "Sniffed", "sniff", "sniff_path"]
 
 DELIMITERS: dict[str, str] = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Vertical bar"}
 MAX_LABELS = 1_600  # PostgreSQL's own limit of columns
-SAMPLE_BYTES = 65_536  # what the vote reads, per delimiter
-SAMPLE_RECORDS = 200
 SHOWN_RECORDS = 20
+BLOCK_BYTES = 4 << 20  # what is looked at in one go for the first letter beyond ASCII
+SEPARATOR_LINE_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`delimiter` is one character, `quote` one or none; `header_row` counts records, 0 means no header."""
+    """`delimiter` is one character, `quote` one or none; `header_row` counts records, 0 means no header.
+
+    `header_rows` records, the last of them `header_row`, make the labels. `escape` makes a quote within quotes
+    a character. `skips_space`: blanks after a delimiter are no part of the cell. The last `skip_footer` lines
+    that hold anything are left out.
+    """
 
     encoding: str = "utf-8"
     delimiter: str = ","
     quote: str = '"'
     header_row: int = 1
-    escape: str | None = None  # kept for dialects to come; nothing reads it yet
+    escape: str | None = None
     sheet: str | None = None
+    header_rows: int = 1
+    skips_space: bool = False
+    skip_footer: int = 0
+
+    @property
+    def grammar(self) -> Grammar:
+        """How the file itself is written; the records of a chunk need only the delimiter and the quote."""
+        return grammar_of(self.delimiter, self.quote, self.escape or "", skips_space=self.skips_space)
+
+    @property
+    def plain_grammar(self) -> Grammar:
+        """How the records of a chunk are written."""
+        return grammar_of(self.delimiter, self.quote)
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -58,47 +80,172 @@ class Sniffed:
 
 
 def sniff_path(path: Path, *, overrides: Mapping[str, object] | None = None) -> Sniffed:
-    """Sniff the beginning of a file; see `sniff`."""
+    """Sniff a file: its beginning, and where nothing there tells, the first place further down that does.
+
+    See `sniff`. The file is read once at most, in blocks.
+    """
     with path.open("rb") as file:
-        return sniff(file.read(HEAD_BYTES), overrides=overrides)
+        head = file.read(HEAD_BYTES)
+        if len(head) == HEAD_BYTES:  # a quote may close within a record's largest size
+            head += file.read(MAX_RECORD_BYTES)
+        is_whole = len(head) < HEAD_BYTES + MAX_RECORD_BYTES
+        found = sniff(head, overrides=overrides, is_whole=is_whole)
+        choices = Choices.of(overrides)
+        has_lines = any(mark in head[-MAX_RECORD_BYTES:] for mark in (b"\n", b"\r"))
+        if not is_whole and has_lines:  # what follows an endless line is not worth a look
+            found = _sniff_further(path, head, found, choices)
+        return _with_footer_doubt(path, found, choices)
 
 
-def sniff(head: bytes, *, overrides: Mapping[str, object] | None = None) -> Sniffed:
-    """Return the dialect of a file that begins with `head`: all of it, or its first HEAD_BYTES.
+def _sniff_further(path: Path, head: bytes, found: Sniffed, choices: Choices) -> Sniffed:
+    """Return what was found, with the encoding and the escape that only show beyond the head."""
+    dialect, doubts = found.dialect, found.doubts
+    seeks_encoding = not choices.encoding and dialect.encoding == "utf-8" and head.isascii()
+    mark = b"\\" + dialect.quote.encode()
+    seeks_escape = choices.escape is None and dialect.quote and not dialect.escape and mark not in head
+    seeks_escape = seeks_escape and not dialect.encoding.startswith("utf-16")
+    with path.open("rb") as file:
+        file.seek(len(head))
+        while (seeks_encoding or seeks_escape) and (block := file.read(BLOCK_BYTES)):
+            begin = file.tell() - len(block)
+            if seeks_encoding and not block.isascii():
+                seeks_encoding = False
+                window = _window(file, begin + first_beyond_ascii(block))
+                encoding, said = find_encoding(window)
+                dialect, doubts = replace(dialect, encoding=encoding), (*doubts, *said)
+                file.seek(begin + len(block))
+            if seeks_escape and (at := _find(block, mark)) >= 0:
+                seeks_escape = False
+                window = _window(file, begin + at)
+                if voting.find_escape(window, dialect.delimiter, dialect.quote):
+                    dialect, doubts = replace(dialect, escape="\\"), (*doubts, _escape_doubt(dialect.quote))
+                file.seek(begin + len(block))
+    return replace(found, dialect=dialect, doubts=doubts)
 
-    `overrides` may hold encoding, delimiter, quote, header_row and sheet; what a person chose is not
-    doubted. None and "" mean not chosen (a quote of "none" means that the file has no quotes).
+
+def _find(block: bytes, mark: bytes) -> int:
+    """Return where a mark of two bytes stands, or -1: one byte is found much faster, and it is rare."""
+    at = block.find(mark[:1])
+    return block.find(mark, at) if at >= 0 else -1
+
+
+def _window(file: Any, at: int) -> bytes:
+    """Return what follows the line end before `at`, as much as is looked at of a head."""
+    begin = max(0, at - HEAD_BYTES // 4)
+    file.seek(begin)
+    data: bytes = file.read(HEAD_BYTES)
+    cut = data.rfind(b"\n", 0, at - begin) + 1
+    return data[cut or at - begin :]
+
+
+def _with_footer_doubt(path: Path, found: Sniffed, choices: Choices) -> Sniffed:
+    """Return what was found, with a doubt when the last line reads as a note or a total."""
+    if choices.skip_footer is not None:
+        return found
+    with path.open("rb") as file:
+        lines = last_lines(file, found.dialect.encoding)
+    notes = 0
+    for _, line in reversed(lines[-20:]):
+        text = line + "\n"
+        cells = next(found.dialect.grammar.records(text), None)
+        if cells is None or not looks_like_note(cells.cells):
+            break
+        notes += 1
+    if not notes or notes >= len(lines):
+        return found
+    last = "The last line looks" if notes == 1 else f"The last {notes} lines look"
+    said = (
+        f"{last} like a note or a total below the table. "
+        f"Leave out {notes} {'line' if notes == 1 else 'lines'} of the footer if so."
+    )
+    return replace(found, doubts=(*found.doubts, said))
+
+
+def sniff(
+    head: bytes, *, overrides: Mapping[str, object] | None = None, is_whole: bool | None = None
+) -> Sniffed:
+    """Return the dialect of a file that begins with `head`: all of it (less than HEAD_BYTES unless said), or more.
+
+    `overrides` may hold what `Choices` names; what a person chose is not doubted. None and "" mean not
+    chosen (a quote or escape of "none" means that the file has none).
 
     :raises EmptyFile: there is nothing but blank lines.
     :raises EncodingDoubtful: the encoding must be chosen, or a label holds bytes that are no text.
     :raises NotTabular: no table that a dataset could hold.
     :raises BadOverride: a choice does not exist or does not fit the file.
     """
-    chosen = {name: value for name, value in (overrides or {}).items() if value not in (None, "")}
+    choices = Choices.of(overrides)
     doubts: tuple[str, ...] = ()
-    if "encoding" in chosen:
-        encoding = chosen_encoding(str(chosen["encoding"]), head)
+    if choices.encoding:
+        encoding = chosen_encoding(choices.encoding, head)
     else:
         encoding, doubts = find_encoding(head)
     text = _utf8(head, encoding)
-    quote = _chosen_quote(chosen)
     separator_row, named = _separator_line(text)
-    delimiter = _chosen_delimiter(chosen) or named or _vote(text, quote)
-    records = _sample(text, grammar_of(delimiter, quote), is_whole=len(head) < HEAD_BYTES)
+    body = text[text.find(b"\n") + 1 :] if separator_row else text
+    grammar, said = _find_grammar(body, choices, choices.delimiter or named)
+    records = _sample(text, grammar, is_whole=len(head) < HEAD_BYTES if is_whole is None else is_whole)
     if not any(not record.is_blank for record in records):
         raise EmptyFile("The file is empty. Upload a file that has a header row and the rows below it.")
-    header = find_header(records, after=separator_row, chosen=_chosen_header_row(chosen, len(records)))
-    labels = _labels(records, header.row)
+    header = find_header(
+        records, after=separator_row, chosen=choices.header_row_of(len(records)), rows=choices.header_rows
+    )
+    labels = _labels(records, header)
     dialect = Dialect(
         encoding=encoding,
-        delimiter=delimiter,
-        quote=quote,
+        delimiter=grammar.delimiter,
+        quote=grammar.quote.decode(),
         header_row=header.row,
-        sheet=str(chosen["sheet"]) if "sheet" in chosen else None,
+        escape=grammar.escape.decode() or None,
+        sheet=choices.sheet,
+        header_rows=min(header.rows, header.row),
+        skips_space=grammar.skips_space,
+        skip_footer=choices.skip_footer or 0,
     )
-    body = [record.cells[: len(labels)] for record in records[header.row :] if not record.is_blank]
-    samples = tuple(tuple(_sample_text(cell) for cell in cells) for cells in body[:SHOWN_RECORDS])
-    return Sniffed(dialect, labels, samples, (*doubts, *header.doubts))
+    rows = [record.cells[: len(labels)] for record in records[header.row :] if not record.is_blank]
+    samples = tuple(tuple(_sample_text(cell) for cell in cells) for cells in rows[:SHOWN_RECORDS])
+    return Sniffed(dialect, labels, samples, (*doubts, *said, *header.doubts))
+
+
+def _find_grammar(text: bytes, choices: Choices, delimiter: str | None) -> tuple[Grammar, tuple[str, ...]]:
+    """Return how the text is written, a person's choices first, and what is uncertain about it."""
+    doubts: list[str] = []
+    quote = choices.quote
+    if quote is None:
+        # A delimiter within single quotes may outvote the true one as long as the quotes are not known.
+        voted = {each: delimiter or voting.vote(text, each) for each in voting.quotes_in(text)}
+        quotes = {each: voting.find_quote(text, parting) for each, parting in voted.items()}
+        quote = "'" if quotes.get("'") == "'" else quotes['"']
+        delimiter = delimiter or voted.get(quote)
+        if quote == "'":
+            doubts.append(
+                "Cells are read as quoted by ' (single quotes). Choose another quote if that is wrong."
+            )
+        elif not quote:
+            doubts.append('Quotes (") are read as characters of the text. Choose the quote if that is wrong.')
+    delimiter = delimiter or voting.vote(text, quote)
+    if delimiter == " ":
+        doubts.append("Cells are read as parted by blanks. Choose the delimiter if that is wrong.")
+    escape = choices.escape
+    if escape is None:
+        escape = voting.find_escape(text, delimiter, quote)
+        if escape:
+            doubts.append(_escape_doubt(quote))
+    skips_space = choices.skips_space
+    if skips_space is None:
+        skips_space = voting.finds_space(text, delimiter, quote)
+        if skips_space:
+            doubts.append(
+                "Blanks after each delimiter are left out of the cells. Choose to keep them if that is wrong."
+            )
+    return grammar_of(delimiter, quote, escape, skips_space=skips_space), tuple(doubts)
+
+
+def _escape_doubt(quote: str) -> str:
+    return (
+        f"A quote within a quoted cell is written \\{quote} in this file, and \\\\ is a backslash. "
+        "Choose no escape if that is wrong."
+    )
 
 
 def _sample_text(cell: str | None) -> str | None:
@@ -121,60 +268,35 @@ def _utf8(head: bytes, encoding: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _sample(text: bytes, grammar: Grammar, *, is_whole: bool = True) -> list[Record]:
+def _sample(text: bytes, grammar: Grammar, *, is_whole: bool) -> list[Record]:
     """Return the first complete records; the last one counts too when the file ends there."""
-    if is_whole and not text.endswith((b"\n", b"\r")):
-        text += b"\n"
-    data = grammar.unify_line_ends(text)
-    found: list[Record] = []
-    for begin, end in grammar.bounds(data):
-        found.extend(grammar.records(data[begin:end].decode("utf-8", "surrogatepass")))
-        if len(found) >= SAMPLE_RECORDS:
-            break
-    if not found and data.strip():
+    found, _ = voting.first_records(text, grammar, is_end=is_whole)
+    if not found and text.strip():
         raise NotTabular(
-            "No complete row was found in the beginning of the file: "
-            "a quote that opens there is never closed, or the first row is too large. Correct it and upload again."
+            "No complete row was found in the beginning of the file: its first row is too large, "
+            "or a quote that opens there closes far below. Correct it and upload again."
         )
     return found
 
 
-def _vote(text: bytes, quote: str) -> str:
-    """Return the delimiter under which most records are equally wide; the wider one of equals."""
-    scores = {}
-    for delimiter in DELIMITERS:
-        grammar = grammar_of(delimiter, quote)
-        sample = (
-            text[:SAMPLE_BYTES]
-            if len(text) <= SAMPLE_BYTES
-            else text[: text.rfind(b"\n", 0, SAMPLE_BYTES) + 1]
-        )
-        try:
-            records = _sample(sample or text[:SAMPLE_BYTES], grammar)
-        except NotTabular:
-            continue
-        widths = Counter(len(record.cells) for record in records if not record.is_blank)
-        if widths:
-            width, times = max(widths.items(), key=lambda item: (item[1], item[0]))
-            scores[delimiter] = (round(times / widths.total(), 1), width) if width > 1 else (0.0, 0)
-    best = max(scores, key=lambda delimiter: scores[delimiter], default=",")
-    return best if scores.get(best, (0.0, 0))[1] else ","
-
-
 def _separator_line(text: bytes) -> tuple[int, str | None]:
     """Return (1, delimiter) when the first line is a spreadsheet's `sep=;`, else (0, None)."""
-    first = (text[:8].splitlines() or [b""])[0].decode("latin-1")
-    if first[:4].lower() == "sep=" and first[4:] in DELIMITERS:
+    first = (text[:SEPARATOR_LINE_BYTES].splitlines() or [b""])[0].decode("latin-1")
+    first = first.rstrip(",;") if first.count('"') else first
+    if first[:1] == first[-1:] == '"':
+        first = first[1:-1]
+    if first[:4].lower() == "sep=" and len(first) == 5 and is_delimiter(first[4:]):
         return 1, first[4:]
     return 0, None
 
 
-def _labels(records: list[Record], header_row: int) -> tuple[str, ...]:
-    if header_row == 0:
+def _labels(records: Sequence[Record], header: Header) -> tuple[str, ...]:
+    if header.row == 0:
         width = Counter(len(record.cells) for record in records if not record.is_blank).most_common(1)[0][0]
         labels = make_labels([None] * width)
     else:
-        labels = make_labels(records[header_row - 1].cells)
+        rows = [record.cells for record in records[max(0, header.row - header.rows) : header.row]]
+        labels = make_labels(join_labels(rows) if len(rows) > 1 else rows[0])
         for position, label in enumerate(labels, start=1):
             shown, _, bad = escape_bad_bytes(label.encode("utf-8", "surrogatepass"))
             if bad:
@@ -185,35 +307,3 @@ def _labels(records: list[Record], header_row: int) -> tuple[str, ...]:
     if len(labels) > MAX_LABELS:
         raise NotTabular(f"The file has {len(labels):,} columns; the limit is {MAX_LABELS:,}.")
     return labels
-
-
-def _chosen_delimiter(chosen: Mapping[str, object]) -> str | None:
-    if "delimiter" not in chosen:
-        return None
-    delimiter = {"\\t": "\t", "tab": "\t"}.get(str(chosen["delimiter"]), str(chosen["delimiter"]))
-    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\x00\x01' or delimiter.isalnum():
-        raise BadOverride(
-            f"{delimiter!r} cannot be the delimiter. Choose a comma, semicolon, tab or vertical bar."
-        )
-    return delimiter
-
-
-def _chosen_quote(chosen: Mapping[str, object]) -> str:
-    quote = str(chosen.get("quote", '"'))
-    if quote == "none":
-        return ""
-    if quote not in ('"', "'"):
-        raise BadOverride(f"{quote!r} cannot be the quote. Choose \", ' or none.")
-    return quote
-
-
-def _chosen_header_row(chosen: Mapping[str, object], rows: int) -> int | None:
-    if "header_row" not in chosen:
-        return None
-    try:
-        row = int(str(chosen["header_row"]))
-    except ValueError:
-        row = -1
-    if not 0 <= row <= rows:
-        raise BadOverride(f"The header row must be a number from 0 (no header) to {rows}.")
-    return row

@@ -40,6 +40,8 @@ MARKUP: tuple[tuple[bytes, str], ...] = (
     (b"<?xml", "an XML document"),
 )
 UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b\x1a\x1c\x1d\x1e\x1f"))
+FEW = 3  # as many may stand in a file however small
 WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -92,19 +94,36 @@ def _refuse_binary(head: bytes, name: str) -> None:
         raise WrongKind(f"{name!r} is UTF-32 text. Save it as UTF-8 and upload that.")
     if head.startswith(WIDE) or looks_like_utf16(head):
         return
-    if head.count(0) * 100 > len(head):
+    nuls, controls = head.count(0), len(head) - len(head.translate(None, CONTROLS))
+    if (nuls > FEW and nuls * 100 > len(head)) or (controls > FEW and controls * 20 > len(head)):
         raise WrongKind(f"{name!r} is a binary file, not a table. Upload a CSV or .xlsx file.")
 
 
 def looks_like_utf16(head: bytes) -> str | None:
-    """Return "utf-16-le" or "utf-16-be" when NUL bytes stand in one half of the byte pairs only."""
+    """Return "utf-16-le" or "utf-16-be" when NUL bytes stand in one half of the byte pairs only.
+
+    Text of other scripts has few of them: then delimiters and line ends must be among them, and all of it be text.
+    """
     sample = head[: 4096 & ~1]
     if len(sample) < 4:
         return None
+    sample = sample[: len(sample) & ~1]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     pairs = len(sample) // 2
     if odd * 10 > pairs * 3 and even * 20 < odd:
         return "utf-16-le"
     if even * 10 > pairs * 3 and odd * 20 < even:
         return "utf-16-be"
-    return None
+    likely = [name for name in ("utf-16-le", "utf-16-be") if (odd or even) and _is_table(sample, name)]
+    return likely[0] if len(likely) == 1 else None
+
+
+def _is_table(sample: bytes, encoding: str) -> bool:
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    marks = sum(text.count(mark) for mark in ",;|\t")
+    ends = text.count("\n") or text.count("\r")
+    is_text = all(char.isprintable() or char in "\r\n\t" for char in text)
+    return is_text and marks > 0 and ends > 0 and (marks + ends) * 50 > len(text)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from importer import gate
+from importer.choices import SHEET_CHOICES
 from importer.dialect import Dialect, sniff_path
 from importer.readers.csv import read_chunks
 from importer.readers.grammar import grammar_of, is_blank
@@ -42,7 +43,7 @@ def open_table(path: Path) -> Iterator[Table]:
         if kind == "xlsx":
             out = Path(folder) / "sheet.csv"
             to_csv(path, None, out)
-            sniffed = sniff_path(out, overrides={"encoding": "utf-8", "delimiter": ","})
+            sniffed = sniff_path(out, overrides=SHEET_CHOICES)
             path = out
         else:
             sniffed = sniff_path(path)

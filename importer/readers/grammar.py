@@ -2,7 +2,8 @@ r"""The grammar of delimited text, once: where a record ends and what its cells 
 
 It is the grammar of Python's `csv.reader`: a quote opens only at the start of a cell, a doubled quote is a
 quote, text after a closing quote belongs to the cell, `\n`, `\r\n` and a lone `\r` outside quotes end a record.
-Unlike it, an empty cell (None) and an empty text (`""`) stay apart, and every step is linear in its input.
+Unlike it, an empty cell (None) and an empty text (`""`) stay apart, a quote that closes nowhere a cell ends
+breaks its own record only, and every step is linear in its input.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ class Record:
 
     cells: list[str | None]
     lines: int
-    stray_quote: bool  # a quoted cell spans lines and goes on after its closing quote: a quote too many
 
     @property
     def is_blank(self) -> bool:
@@ -34,70 +34,55 @@ def is_blank(cells: list[str | None]) -> bool:
 
 
 class Grammar:
-    """One delimiter and one quote (or none, ""), compiled. Both are single ASCII characters."""
+    r"""How a delimiter and a quote (or none, "") part a text, compiled. Both are single ASCII characters.
 
-    def __init__(self, delimiter: str, quote: str) -> None:
-        d = re.escape(delimiter)
+    With `escape` a character that follows it is meant as it stands when it is the quote, the delimiter or the
+    escape itself. With `skips_space` blanks after a delimiter are no part of the cell.
+
+    Patterns over the file's bytes: `record`, ended by any line end; `body`, the cells before the one that does
+    not end well; `cell` with its end; `plain`, a record ended by `\n` with quotes only where cells begin and end.
+    """
+
+    def __init__(self, delimiter: str, quote: str, escape: str = "", *, skips_space: bool = False) -> None:
         self.delimiter = delimiter
+        self.mark = delimiter.encode("ascii")
         self.quote = quote.encode("ascii")
+        self.escape = escape.encode("ascii")
+        self.skips_space = skips_space and delimiter != " "
+        self.is_plain_text = not (escape or skips_space)  # its records need no rewriting
+        d, q, e = (re.escape(mark) for mark in (delimiter, quote, escape))
+        space = r" *+" if self.skips_space else ""
+        bare = rf"(?:[^{d}\r\n{e}]++|{e}[^\r\n]|{e})*+" if escape else rf"[^{d}\r\n]*+"
         if quote:
-            self._compile(d, re.escape(quote))
+            inside, flat = _inside(q, e, ""), _inside(q, e, r"\r\n")
+            blanks = "".join(blank for blank in " \t" if blank != delimiter)
+            well = rf"{q}{inside}{q}[{blanks}]*+(?=[{d}\r\n])"
+            loose = rf"{q}{flat}{q}[^{d}\r\n]*+"
+            complete = rf"{space}(?:{well}|{loose}|(?!{q}){bare})"
+            quoted = rf"{q}[^{q}]*+(?:{q}{q}[^{q}]*+)*+{q}"
+            plain = rf"(?:[^{q}\n]*+(?<![^{d}\n]){quoted}(?![^{d}\r\n]))*+[^{q}\n]*+\n"
+            read = rf"(?:{q}([^{q}]*+(?:{q}{q}[^{q}]*+)*+){q}([^{d}\r\n]*+)|([^{d}\r\n]*+))({d}|\r?\n)"
+            parts = rf"{q}(?P<quoted>{inside}){q}(?P<rest>[^{d}\r\n]*+)|(?P<bare>{bare})"
+            as_written = rf"{q}[^{q}{e}]*+(?:{q}{q}[^{q}{e}]*+)*+{q}|[^{d}{q}{e}\r\n]*+"
         else:
-            self._cell = re.compile(rf"()()([^{d}\r\n]*+)({d}|\r?\n)")
-            self._body = re.compile(rb"[^\n]*+")
-            self._plain = self._any = re.compile(rb"[^\n]*+\n")
-            self._line_end = re.compile(rb"\r(?!\n)")
-            self._flat = ""
-
-    def _compile(self, d: str, q: str) -> None:
-        quoted = rf"{q}[^{q}]*+(?:{q}{q}[^{q}]*+)*+{q}"
-        opening = rf"(?<![^{d}\n])"
-        plain = rf"(?:[^{q}\n]*+{opening}{quoted}(?![^{d}\r\n]))*+[^{q}\n]*+\n"
-        body = rf"(?:[^{q}\n]++|{opening}{quoted}[^{d}\n]*+|(?<=[^{d}\n]){q})*+"
-        self._plain = re.compile(plain.encode())
-        self._body = re.compile(body.encode())
-        self._any = re.compile(rf"{body}\n".encode())
-        self._line_end = re.compile(rf"(?<![^{d}\r\n]){quoted}?|\r(?!\n)".encode())
-        inside = rf"[^{q}]*+(?:{q}{q}[^{q}]*+)*+"
-        self._cell = re.compile(rf"(?:{q}({inside}){q}([^{d}\r\n]*+)|([^{d}\r\n]*+))({d}|\r?\n)")
-        # In the syntax of Rust's regex: plain records, none with a line end inside quotes.
-        self._flat = rf"\A(?:(?:{q}(?:[^{q}\n]|{q}{q})*{q}|[^{q}{d}\n]*)(?:{d}|\r?\n))*\z"
-
-    def unify_line_ends(self, data: bytes) -> bytes:
-        r"""Return `data`, which begins with a record, with `\n` for each lone `\r` that ends a record.
-
-        The length stays the same; a `\r` inside quotes and `\r\n` stay as they are.
-        """
-        if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
-            return data
-        return self._line_end.sub(lambda found: b"\n" if found[0] == b"\r" else found[0], data)
-
-    def complete(self, data: bytes) -> tuple[int, int, bool]:
-        r"""Return where the last complete record of `data` ends, how many there are, whether all are plain.
-
-        `data` begins with a record and went through `unify_line_ends`. A plain record has a quote only
-        where a cell begins or ends: any reader of CSV reads it alike.
-        """
-        last = data.rfind(b"\n") + 1
-        if not self.quote or self.quote not in data or self._is_flat(data[:last]):
-            return last, data.count(b"\n"), True
-        end, count = _advance(self._plain, data, 0)
-        further, more = _advance(self._any, data, end)
-        return further, count + more, not more
-
-    def _is_flat(self, data: bytes) -> bool:
-        """Return whether all records are surely plain and stand on one line each: the common case, fast."""
-        import polars as pl  # slow import  # noqa: PLC0415
-
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            return False
-        return bool(pl.Series([text]).str.contains(self._flat)[0])
+            complete, plain = rf"{space}{bare}", r"[^\n]*+\n"
+            read = rf"()()([^{d}\r\n]*+)({d}|\r?\n)"
+            parts = rf"(?P<quoted>(?!))?(?P<rest>)(?P<bare>{bare})"
+            as_written = rf"[^{d}\r\n]*+"
+        self._read = re.compile(read)
+        self.plain = re.compile(plain.encode())
+        self.record = re.compile(rf"{complete}(?:{d}{complete})*+(?:\r\n|\n|\r)".encode())
+        self.body = re.compile(rf"(?:{complete}{d})*+{space}".encode())
+        cell = rf"{space}(?:{parts})(?P<end>{d}|\r?\n|\r)"
+        self.cell = re.compile(cell.encode())
+        # As many cells as are written plainly, and one that is not: all there is in complete records.
+        no_space = r"(?! )" if self.skips_space else ""
+        kept = rf"(?:{no_space}(?:{as_written})(?:{d}|\r?\n))*+"
+        self.kept = re.compile(rf"(?P<kept>{kept})(?:{cell})?".encode())
 
     def first_end(self, data: bytes, start: int = 0) -> int:
         """Return where the record that begins at `start` ends, or -1 when it is not complete."""
-        found = self._any.match(data, start)
+        found = self.record.match(data, start)
         return found.end() if found else -1
 
     def bounds(self, data: bytes) -> Iterator[tuple[int, int]]:
@@ -107,33 +92,32 @@ class Grammar:
             ends.append(end)
         yield from pairwise(ends)
 
-    def open_quote(self, data: bytes) -> int:
-        """Return where the quote stands that the unfinished record `data` never closes, or -1."""
-        if not self.quote:
-            return -1
-        found = self._body.match(data)
-        at = found.end() if found else 0
-        return at if data[at : at + 1] == self.quote else -1
-
     def records(self, text: str) -> Iterator[Record]:
-        """Yield every record of `text`, which holds complete records only."""
+        r"""Yield every record of `text`: complete records, as a chunk holds them (no escapes, no lone `\r` at ends)."""
         cells: list[str | None] = []
-        lines, stray = 0, False
-        for found in self._cell.finditer(text):
+        lines = 0
+        for found in self._read.finditer(text):
             quoted, rest, bare, end = found.groups()
             if quoted is None or not self.quote:
                 cells.append(bare or None)
             else:
                 lines += _line_ends(quoted)
-                stray = stray or (bool(rest) and "\n" in quoted)
                 cells.append(self._unescape(quoted) + rest)
             if end != self.delimiter:
-                yield Record(cells, lines + 1, stray)
-                cells, lines, stray = [], 0, False
+                yield Record(cells, lines + 1)
+                cells, lines = [], 0
 
     def _unescape(self, quoted: str) -> str:
         quote = self.quote.decode()
         return quoted.replace(quote * 2, quote) if quote in quoted else quoted
+
+
+def _inside(q: str, e: str, without: str) -> str:
+    """Return the pattern of what stands between quotes."""
+    if e:
+        any_character = rf"[^{without}]" if without else r"[\s\S]"
+        return rf"(?:[^{q}{e}{without}]++|{q}{q}|{e}{any_character})*+"
+    return rf"[^{q}{without}]*+(?:{q}{q}[^{q}{without}]*+)*+"
 
 
 def count_lines(data: bytes) -> int:
@@ -146,17 +130,7 @@ def _line_ends(text: str) -> int:
     return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
-def _advance(pattern: re.Pattern[bytes], data: bytes, start: int) -> tuple[int, int]:
-    """Return where an unbroken run of matches from `start` ends, and how many there are."""
-    scanner = pattern.scanner(data, start)  # type: ignore[attr-defined]
-    count, end = 0, start
-    for found in iter(scanner.match, None):
-        count += 1
-        end = found.end()
-    return end, count
-
-
 @lru_cache(maxsize=64)
-def grammar_of(delimiter: str, quote: str) -> Grammar:
-    """Return the compiled grammar of a delimiter and a quote."""
-    return Grammar(delimiter, quote)
+def grammar_of(delimiter: str, quote: str, escape: str = "", *, skips_space: bool = False) -> Grammar:
+    """Return the compiled grammar of a delimiter and a quote; a chunk's records need no more than these."""
+    return Grammar(delimiter, quote, escape, skips_space=skips_space)
