@@ -13,6 +13,7 @@ DAY_MS = 86_400_000
 MAX_SERIAL = 2_958_466  # the day after 9999-12-31, counted from 1900
 EPOCH_1904 = 1_462  # days between the two ways to count
 EXACT_DIGITS = 15
+MAX_CELL_BYTES = 1 << 20  # as large as a record of any CSV may be
 
 BUILT_IN = (
     dict.fromkeys([14, 15, 16, 17, *range(27, 32), 36, 50, 51, 52, 53, 54, 57, 58], "date")
@@ -26,6 +27,10 @@ _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _SPECIAL = re.compile(r'[",\r\n]')
+_NEEDS_WORK = re.compile(rb'[",\r\n]|_x')
+_MOMENT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(?:Z|[+-]\d{2}:\d{2})?)?|\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
+)
 
 
 def format_kind(code: str) -> str:
@@ -37,7 +42,8 @@ def format_kind(code: str) -> str:
     bare = _LITERAL.sub("", code).split(";")[0]
     if _ELAPSED.search(bare):
         return "duration"
-    bare = _BRACKET.sub("", bare).lower().replace("general", "")
+    # "Standard" is what German programs call the general format; its letters are none of a date.
+    bare = _BRACKET.sub("", bare).lower().replace("general", "").replace("standard", "")
     bare = bare.replace("am/pm", "h").replace("a/p", "h")
     has_time = "h" in bare or "s" in bare
     has_date = "y" in bare or "d" in bare or ("m" in bare and not has_time)
@@ -116,3 +122,25 @@ def plain_text(raw: str) -> str | None:
 def quoted(text: str) -> str:
     """Return a text as one cell of canonical CSV."""
     return '"' + text.replace('"', '""') + '"' if _SPECIAL.search(text) else text
+
+
+def needs_work(text: bytes) -> bool:
+    """Return whether a text is anything but its own cell of CSV."""
+    return _NEEDS_WORK.search(text) is not None
+
+
+def cell_of(raw: str) -> bytes | None:
+    """Return a text of the workbook as one cell of canonical CSV, or None when no text can be made of it."""
+    text = plain_text(raw)
+    return None if text is None else quoted(text).encode()
+
+
+def iso_text(raw: str, kind: str) -> str | None:
+    """Return the day or time of a cell that holds it as ISO text, or None when it holds something else.
+
+    Where its format shows no time, midnight is the day.
+    """
+    found = _MOMENT.fullmatch(raw)
+    if found is None:
+        return None
+    return found[1] if found[2] and kind in ("", "date") and re.fullmatch(r"[0:.]+", found[2]) else raw

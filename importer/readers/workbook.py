@@ -1,4 +1,4 @@
-"""The parts of a workbook that stand beside its sheets: their list, the shared texts and the formats.
+"""The parts of a workbook that stand beside its cells: the list of sheets, the formats, merged cells, tables.
 
 Pure: no Django. Only parts of the archive are read; what points outside is never followed.
 """
@@ -6,24 +6,22 @@ Pure: no Django. Only parts of the archive are read; what points outside is neve
 from __future__ import annotations
 
 import posixpath
-import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 from xml.parsers import expat
 
 from importer.issues import WorkbookRefused
-from importer.readers.archive import READ_BYTES, damaged, open_part
-from importer.readers.celltext import BUILT_IN, format_kind, plain_text, quoted
+from importer.readers.archive import READ_BYTES, XML_ENDINGS, damaged, open_part, part_key
+from importer.readers.celltext import BUILT_IN, format_kind
 
-MAX_TEXT_BYTES = 256 * 1024 * 1024  # of shared texts in memory
 WORKSHEET = "/worksheet"
-_ROW = re.compile(rb"<(?:\w+:)?row[\s>/]")
-_VALUE = re.compile(rb"<(?:\w+:)?(?:v|is|f)[\s>]")
+MAX_FORMATS = 100_000
 
 Attributes = dict[str, str]
 type Start = Callable[[str, Attributes], None]
-type End = Callable[[str], None]
+type Links = dict[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +33,44 @@ class SheetPart:
     is_hidden: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TotalRows:
+    """The total rows of a table: `ref` is the table's area, its last `rows` rows are totals."""
+
+    table: str
+    ref: str
+    rows: int
+
+
 @dataclass(slots=True)
 class Workbook:
-    """What reading a sheet needs; `texts` are canonical CSV cells, None where a text is broken."""
+    """What reading a sheet needs. `kinds` says for each format whether it shows days, times or neither."""
 
+    main: str
     sheets: list[SheetPart] = field(default_factory=list)
     from_1904: bool = False
-    texts: list[str | None] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
 
 
-def parse(archive: zipfile.ZipFile, name: str, start: Start, end: End, text: Callable[[str], None]) -> None:
+def is_true(text: str | None) -> bool:
+    return text in ("1", "true")
+
+
+def parse(
+    archive: zipfile.ZipFile, name: str, start: Start, end: Callable[[str], None] | None = None
+) -> None:
     """Parse one part as a stream; names come without their prefix.
 
     :raises WorkbookRefused: it is missing, no XML, or declares a document type.
     """
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = lambda tag, attributes: start(tag.rpartition(":")[2], attributes)
-    parser.EndElementHandler = lambda tag: end(tag.rpartition(":")[2])
-    parser.CharacterDataHandler = text
-    feed(archive, name, parser)
-
-
-def feed(archive: zipfile.ZipFile, name: str, parser: expat.XMLParserType) -> None:
-    """Feed a part to a parser, piece by piece."""
 
     def refuse(*_: object) -> None:
         raise damaged(f"part {name!r} declares a document type")
 
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda tag, attributes: start(tag.rpartition(":")[2], attributes)
+    if end is not None:
+        parser.EndElementHandler = lambda tag: end(tag.rpartition(":")[2])
     parser.StartDoctypeDeclHandler = refuse
     with open_part(archive, name) as part:
         try:
@@ -76,100 +83,82 @@ def feed(archive: zipfile.ZipFile, name: str, parser: expat.XMLParserType) -> No
 
 def read_workbook(archive: zipfile.ZipFile) -> Workbook:
     """Return the list of worksheets and the way days are counted; charts and macro sheets are left out."""
-    book = Workbook()
-    main = next((part for kind, part in _links(archive, "").values() if kind.endswith("/officeDocument")), "")
-    links = _links(archive, main)
+    main = next((part for kind, part in links(archive, "").values() if kind.endswith("/officeDocument")), "")
+    if not main:
+        if any(part_key(name).endswith("xl/workbook.bin") for name in archive.namelist()):
+            raise WorkbookRefused(
+                "This is a binary workbook (.xlsb). Open it, save it as .xlsx and upload that."
+            )
+        raise damaged("no part is named as the workbook")
+    book = Workbook(main)
+    found = links(archive, main)
 
     def start(name: str, attributes: Attributes) -> None:
         if name == "workbookPr":
-            book.from_1904 = attributes.get("date1904", "0") in ("1", "true")
+            book.from_1904 = is_true(attributes.get("date1904"))
         elif name == "sheet":
             link = next((value for key, value in attributes.items() if key.rpartition(":")[2] == "id"), "")
-            kind, part = links.get(link, ("", ""))
+            kind, part = found.get(link, ("", ""))
             if kind.endswith(WORKSHEET):
                 hidden = attributes.get("state", "visible") != "visible"
                 book.sheets.append(SheetPart(attributes.get("name", ""), part, hidden))
 
-    parse(archive, main, start, _ignore, _ignore)
+    parse(archive, main, start)
     if not book.sheets:
         raise WorkbookRefused("The workbook has no worksheet. Upload a workbook with a table in it.")
     return book
 
 
-def read_texts_and_formats(archive: zipfile.ZipFile, book: Workbook) -> None:
-    """Read the shared texts and the kind of each cell format into `book`."""
-    main = next(part for kind, part in _links(archive, "").values() if kind.endswith("/officeDocument"))
-    for kind, part in _links(archive, main).values():
-        if kind.endswith("/sharedStrings"):
-            _read_texts(archive, part, book)
-        elif kind.endswith("/styles"):
+def shared_texts_part(archive: zipfile.ZipFile, book: Workbook) -> str | None:
+    """Return the part that holds the shared texts, if there is one."""
+    found = links(archive, book.main).values()
+    return next((part for kind, part in found if kind.endswith("/sharedStrings")), None)
+
+
+def read_formats(archive: zipfile.ZipFile, book: Workbook) -> None:
+    """Read the kind of each cell format into `book`."""
+    for kind, part in links(archive, book.main).values():
+        if kind.endswith("/styles"):
             _read_kinds(archive, part, book)
 
 
-def count_rows(archive: zipfile.ZipFile, part: str) -> int:
-    """Return about how many rows a sheet has, 0 when no cell holds anything, without parsing it."""
-    rows, has_value, tail = 0, False, b""
-    with open_part(archive, part) as file:
-        while piece := file.read(READ_BYTES):
-            piece = tail + piece
-            cut = piece.rfind(b"<")
-            tail, piece = piece[cut:], piece[:cut]
-            if len(tail) > READ_BYTES:
-                tail = b""
-            rows += len(_ROW.findall(piece))
-            has_value = has_value or _VALUE.search(piece) is not None
-    return rows if has_value else 0
+def read_total_rows(archive: zipfile.ZipFile, sheet: SheetPart) -> list[TotalRows]:
+    """Return the total rows of the sheet's tables."""
+    found: list[TotalRows] = []
+
+    def start(name: str, attributes: Attributes) -> None:
+        rows = _number(attributes.get("totalsRowCount")) if name == "table" else 0
+        if rows:
+            title = attributes.get("displayName") or attributes.get("name", "")
+            found.append(TotalRows(title, attributes.get("ref", ""), rows))
+
+    for kind, part in links(archive, sheet.part).values():
+        if kind.endswith("/table"):
+            parse(archive, part, start)
+    return found
 
 
-def _links(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]]:
+def links(archive: zipfile.ZipFile, part: str) -> Links:
     """Return id -> (kind, part of the archive) of what a part refers to; outside targets are left out."""
-    folder, name = posixpath.split(part)
-    found: dict[str, tuple[str, str]] = {}
-    names = set(archive.namelist())
+    folder, name = posixpath.split(part.replace("\\", "/"))
+    found: Links = {}
+    names = {part_key(name): name for name in archive.namelist()}
+    own = names.get(part_key(posixpath.join(folder, "_rels", name + ".rels")))
+    if own is None:
+        return found
 
     def start(tag: str, attributes: Attributes) -> None:
         if tag != "Relationship" or attributes.get("TargetMode") == "External":
             return
-        target = posixpath.normpath(posixpath.join("/" + folder, attributes.get("Target", ""))).lstrip("/")
-        if target in names:
-            found[attributes.get("Id", "")] = (attributes.get("Type", ""), target)
+        target = attributes.get("Target", "").replace("\\", "/")
+        for spelt in (target, unquote(target)):
+            key = part_key(posixpath.normpath(posixpath.join("/" + folder, spelt)))
+            if key in names and key.endswith(XML_ENDINGS):  # others were not checked
+                found[attributes.get("Id", "")] = (attributes.get("Type", ""), names[key])
+                return
 
-    parse(archive, posixpath.join(folder, "_rels", name + ".rels"), start, _ignore, _ignore)
+    parse(archive, own, start)
     return found
-
-
-def _read_texts(archive: zipfile.ZipFile, part: str, book: Workbook) -> None:
-    pieces: list[str] = []
-    taking = spoken = False  # within <t>; within <rPh>, how a text is read aloud
-    size = 0
-
-    def start(name: str, _: Attributes) -> None:
-        nonlocal taking, spoken
-        if name == "si":
-            pieces.clear()
-        elif name == "rPh":
-            spoken = True
-        taking = name == "t" and not spoken
-
-    def end(name: str) -> None:
-        nonlocal taking, spoken, size
-        taking = False
-        if name == "rPh":
-            spoken = False
-        elif name == "si":
-            text = plain_text("".join(pieces))
-            size += 0 if text is None else len(text) + 50
-            if size > MAX_TEXT_BYTES:
-                raise WorkbookRefused(
-                    "The workbook holds more than 256 MiB of text. Upload the sheet as CSV."
-                )
-            book.texts.append(None if text is None else quoted(text))
-
-    def text(data: str) -> None:
-        if taking:
-            pieces.append(data)
-
-    parse(archive, part, start, end, text)
 
 
 def _read_kinds(archive: zipfile.ZipFile, part: str, book: Workbook) -> None:
@@ -185,18 +174,16 @@ def _read_kinds(archive: zipfile.ZipFile, part: str, book: Workbook) -> None:
         elif name == "xf" and in_formats:
             number = _number(attributes.get("numFmtId"))
             book.kinds.append(codes.get(number, BUILT_IN.get(number, "")))
+        if len(book.kinds) + len(codes) > MAX_FORMATS:
+            raise damaged(f"it has more than {MAX_FORMATS:,} formats")
 
     def end(name: str) -> None:
         nonlocal in_formats
         if name == "cellXfs":
             in_formats = False
 
-    parse(archive, part, start, end, _ignore)
+    parse(archive, part, start, end)
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and len(text) < 10 else 0
-
-
-def _ignore(*_: object) -> None:
-    pass
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else 0

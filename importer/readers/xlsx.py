@@ -15,7 +15,7 @@ from typing import Any
 
 from importer.issues import WorkbookRefused
 
-WALL_SECONDS = 300
+WALL_SECONDS = 600
 CHILD = "importer.readers.xlsx_child"
 
 
@@ -58,15 +58,17 @@ def sheets(path: Path) -> tuple[Sheet, ...]:
     return tuple(Sheet(**sheet) for sheet in _ask({"do": "sheets", "path": str(path)})["sheets"])
 
 
-def to_csv(path: Path, sheet: str | None, out: Path) -> Converted:
+def to_csv(path: Path, sheet: str | None, out: Path, *, header_row: object = None) -> Converted:
     """Write a sheet (None: the first visible one that is not empty) as canonical UTF-8 CSV to `out`.
 
     Records correspond to the sheet's rows from row 1, so row numbers stay. Dates are ISO, booleans
-    true and false, numbers in full, percentages values. When refused, `out` holds nothing of use.
+    true and false, numbers in full, percentages values. When refused, `out` holds nothing of use. No row from
+    the header on is narrower than those between it and the header: `header_row` is a person's choice of it.
 
     :raises WorkbookRefused: it is damaged, hostile, or larger than the limits, or has no such sheet.
     """
-    answer = _ask({"do": "convert", "path": str(path), "sheet": sheet, "out": str(out)})
+    chosen = int(str(header_row)) if str(header_row).isdecimal() else None
+    answer = _ask({"do": "convert", "path": str(path), "sheet": sheet, "out": str(out), "header_row": chosen})
     hazards = {(row, position): word for row, position, word in answer["hazards"]}
     return Converted(answer["sheet"], answer["rows"], answer["width"], hazards, tuple(answer["notes"]))
 

@@ -65,8 +65,10 @@ def test_a_cell_beyond_the_last_label_widens_no_header(convert):
 
 
 def test_without_labels_every_row_is_as_wide_as_the_widest(convert):
-    data = rows(number("A1", "1"), number("A2", "2") + text("B2", "b"))
-    assert convert(data)[1] == [["1", ""], ["2", "b"]]
+    data = rows(
+        number("A1", "1") + number("B1", "7"), number("A2", "2") + number("B2", "8") + text("C2", "b")
+    )
+    assert convert(data)[1] == [["1", "7", ""], ["2", "8", "b"]]
 
 
 @pytest.mark.case("X24")
@@ -311,12 +313,18 @@ def test_paths_out_of_the_archive_and_macros_write_nothing(convert, tmp_path):
 
 @pytest.mark.case("X02")
 @pytest.mark.parametrize(
-    "content", [b"PK\x03\x04 truncated", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\xff" * 600, b"<html>", b""]
+    ("content", "message"),
+    [
+        (b"PK\x03\x04 truncated", "damaged"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\xff" * 600, "password or is an old .xls"),
+        (b"<html>", "damaged"),
+        (b"", "damaged"),
+    ],
 )
-def test_what_is_no_archive_is_refused(refuse, tmp_path, content):
+def test_what_is_no_archive_is_refused(refuse, tmp_path, content, message):
     path = tmp_path / "book.xlsx"
     path.write_bytes(content)
-    refuse(path, "damaged")
+    refuse(path, message)
 
 
 @pytest.mark.parametrize(

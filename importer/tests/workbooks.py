@@ -24,8 +24,9 @@ def number(ref: str, value: str, style: int = 0) -> str:
     return f'<c r="{ref}" s="{style}"><v>{value}</v></c>'
 
 
-def sheet(data: str, *, before: str = "", head: str = "") -> str:
-    return f'<?xml version="1.0"?>{head}<worksheet xmlns="{MAIN}">{before}<sheetData>{data}</sheetData></worksheet>'
+def sheet(data: str, *, before: str = "", head: str = "", after: str = "") -> str:
+    body = f"{before}<sheetData>{data}</sheetData>{after}"
+    return f'<?xml version="1.0"?>{head}<worksheet xmlns="{MAIN}">{body}</worksheet>'
 
 
 def links(*targets: tuple[str, str, str]) -> str:
@@ -48,8 +49,12 @@ def parts(
     texts: str = "",
     formats: tuple[str, ...] = (),
     from_1904: bool = False,
+    tables: tuple[str, ...] = (),
 ) -> dict[str, str]:
-    """Return the parts of a workbook: `data` in one sheet, or the sheets' data by name."""
+    """Return the parts of a workbook: `data` in one sheet, or the sheets' data by name.
+
+    `tables` are the attributes of the first sheet's tables.
+    """
     sheets = {"Data": data} if sheets is None else sheets
     listed = "".join(
         f'<sheet name="{name}" sheetId="{at}" state="{_state(name in hidden)}" r:id="s{at}"/>'
@@ -78,7 +83,18 @@ def parts(
             f"xl/worksheets/sheet{at}.xml": body if body.startswith("<?xml") else sheet(body)
             for at, body in enumerate(sheets.values(), start=1)
         },
+        **table_parts(tables),
     }
+
+
+def table_parts(tables: tuple[str, ...]) -> dict[str, str]:
+    """Return the parts of the tables that lie on the first sheet."""
+    bodies = {
+        f"xl/tables/table{at}.xml": f'<table xmlns="{MAIN}" {attributes}/>'
+        for at, attributes in enumerate(tables, start=1)
+    }
+    targets = ((f"t{at}", "table", f"../tables/table{at}.xml") for at in range(1, len(tables) + 1))
+    return bodies | ({"xl/worksheets/_rels/sheet1.xml.rels": links(*targets)} if tables else {})
 
 
 def write(path: Path, contents: Mapping[str, str | bytes]) -> Path:
