@@ -1,0 +1,217 @@
+"""The good values of one column: drawn at random, or the n-th of many different ones. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from random import Random
+from string import ascii_lowercase, digits
+
+from datasets.columntypes import type_of
+from datasets.columntypes.decimal import size_of
+from datasets.columntypes.integer import HIGHEST, LOWEST
+from datasets.spec import ColumnSpec
+from importer.generation_words import words_for
+
+ENDLESS = 10**12  # so many different values need no counting
+LONGEST_SUFFIX = 14  # of a numbered word
+DRAWN_DATES = 5_000
+CODE_LETTERS = digits + ascii_lowercase
+BEGIN = dt.datetime(1, 1, 1)  # noqa: DTZ001 -- counted from, in UTC throughout
+LAST_SECOND = 315_537_897_599  # 9999-12-31T23:59:59
+
+
+class Values(ABC):
+    """`plausible` of the different values look natural; there are `most` in all."""
+
+    plausible: int
+    most: int
+
+    @abstractmethod
+    def draw(self, rng: Random, count: int) -> list[str]:
+        """Return values at random, canonical ones, most of them more than once."""
+
+    @abstractmethod
+    def nth(self, index: int) -> str:
+        """Return a value that no other index below `most` has."""
+
+
+class Words(Values):
+    """One of a fixed list, and with `is_endless` the words with a number behind them."""
+
+    def __init__(self, pool: tuple[str, ...], *, is_endless: bool) -> None:
+        self._pool = pool
+        self.plausible = len(pool)
+        self.most = ENDLESS if is_endless else len(pool)
+
+    def draw(self, rng: Random, count: int) -> list[str]:
+        return rng.choices(self._pool, k=count)
+
+    def nth(self, index: int) -> str:
+        number, at = divmod(index, len(self._pool))
+        word = self._pool[at]
+        if not number:
+            return word
+        name, mark, domain = word.partition("@")
+        return f"{name}{number}@{domain}" if mark else f"{word} #{number}"
+
+
+class Codes(Values):
+    """Words where they fit, and where they must differ codes of letters and digits: for texts of few characters."""
+
+    def __init__(self, pool: tuple[str, ...], length: int) -> None:
+        self._pool = pool
+        self._length = min(length, 12)
+        self.plausible = self.most = len(CODE_LETTERS) ** self._length
+
+    def draw(self, rng: Random, count: int) -> list[str]:
+        return rng.choices(self._pool, k=count)
+
+    def nth(self, index: int) -> str:
+        signs = []
+        for _ in range(self._length):
+            index, at = divmod(index, len(CODE_LETTERS))
+            signs.append(CODE_LETTERS[at])
+        return "".join(reversed(signs))
+
+
+class Ordinals(Values):
+    """Values in a row: numbers, days, seconds. `begin` and `span` are the natural ones among them."""
+
+    def __init__(self, lowest: int, highest: int, begin: int, span: int) -> None:
+        self.lowest, self.highest = lowest, highest
+        self.most = max(highest - lowest + 1, 1)
+        self.plausible = max(min(span, self.most), 1)
+        self._begin = max(lowest, min(begin, highest - self.plausible + 1))
+
+    @abstractmethod
+    def text(self, ordinal: int) -> str:
+        """Return the canonical text of an ordinal."""
+
+    def draw(self, rng: Random, count: int) -> list[str]:
+        begin, span, text, at = self._begin, self.plausible, self.text, rng.random
+        if span > 1 << 53:
+            return [text(begin + rng.randrange(span)) for _ in range(count)]
+        return [text(begin + int(at() * span)) for _ in range(count)]
+
+    def nth(self, index: int) -> str:
+        return self.text(self.lowest + (self._begin - self.lowest + index) % self.most)
+
+    def outside(self) -> list[str]:
+        """Return what lies just below the lowest and just above the highest value."""
+        return [self.text(self.lowest - 1), self.text(self.highest + 1)]
+
+
+class Integers(Ordinals):
+    def text(self, ordinal: int) -> str:
+        return str(ordinal)
+
+
+class Decimals(Ordinals):
+    """Counted in units of the last decimal."""
+
+    def __init__(self, scale: int, lowest: int, highest: int, begin: int, span: int) -> None:
+        super().__init__(lowest, highest, begin, span)
+        self._scale, self._unit = scale, 10**scale
+
+    def text(self, ordinal: int) -> str:
+        if not self._scale:
+            return str(ordinal)
+        whole, fraction = divmod(abs(ordinal), self._unit)
+        return f"{'-' if ordinal < 0 else ''}{whole}.{fraction:0{self._scale}d}"
+
+
+class Dates(Ordinals):
+    def draw(self, rng: Random, count: int) -> list[str]:
+        if count > DRAWN_DATES:
+            return rng.choices(super().draw(rng, DRAWN_DATES), k=count)
+        return super().draw(rng, count)
+
+    def text(self, ordinal: int) -> str:
+        return dt.date.fromordinal(ordinal).isoformat()
+
+    def outside(self) -> list[str]:
+        first, last = dt.date.min.toordinal(), dt.date.max.toordinal()
+        around = (self.lowest - 1, self.highest + 1)
+        return [self.text(ordinal) for ordinal in around if first <= ordinal <= last]
+
+
+class Timestamps(Ordinals):
+    """Whole seconds."""
+
+    def text(self, ordinal: int) -> str:
+        return (BEGIN + dt.timedelta(seconds=ordinal)).isoformat() + "Z"
+
+    def outside(self) -> list[str]:
+        around = (self.lowest - 1, self.highest + 1)
+        return [self.text(ordinal) for ordinal in around if 0 <= ordinal <= LAST_SECOND]
+
+
+def values_of(column: ColumnSpec, seed: int) -> Values:
+    """Return what a column can hold."""
+    makers: dict[str, Callable[[], Values]] = {
+        "boolean": lambda: Words(("true", "false"), is_endless=False),
+        "choice": lambda: Words(column.options.choices, is_endless=False),
+        "integer": lambda: _integers(column),
+        "decimal": lambda: _decimals(column),
+        "date": lambda: _dates(column),
+        "timestamp": lambda: _timestamps(column),
+    }
+    return makers.get(column.type, lambda: _texts(column, seed))()
+
+
+def _texts(column: ColumnSpec, seed: int) -> Values:
+    assert type_of(column).holds_text
+    words = words_for(column.label, seed, is_long=column.type == "long_text")
+    limit = column.options.max_length
+    if limit is None or max(map(len, words)) + LONGEST_SUFFIX <= limit:
+        return Words(words, is_endless=True)
+    fitting = tuple(word for word in words if len(word) <= limit)
+    shortened = dict.fromkeys(word[:limit].strip() or "x" for word in words)
+    return Codes(fitting or tuple(shortened), limit)
+
+
+def _integers(column: ColumnSpec) -> Integers:
+    low, high = column.options.minimum, column.options.maximum
+    lowest = LOWEST if low is None else int(low)
+    highest = HIGHEST if high is None else int(high)
+    return Integers(lowest, highest, 1990 if "year" in column.label.lower() else 1, 40_000)
+
+
+def _decimals(column: ColumnSpec) -> Decimals:
+    precision, scale = size_of(column)
+    low, high = column.options.minimum, column.options.maximum
+    most = 10**precision - 1
+    lowest = -most if low is None else int(_units(low, scale).to_integral_value(ROUND_CEILING))
+    highest = most if high is None else int(_units(high, scale).to_integral_value(ROUND_FLOOR))
+    return Decimals(scale, max(lowest, -most), min(highest, most), 0, 1_000 * 10 ** min(scale, 4))
+
+
+def _units(text: str, scale: int) -> Decimal:
+    sign, numerals, exponent = Decimal(text).as_tuple()
+    assert isinstance(exponent, int)
+    return Decimal((sign, numerals, exponent + scale))  # exact, whatever the context's precision
+
+
+def _dates(column: ColumnSpec) -> Dates:
+    low, high = column.options.minimum, column.options.maximum
+    lowest = dt.date.min if low is None else dt.date.fromisoformat(low)
+    highest = dt.date.max if high is None else dt.date.fromisoformat(high)
+    begin = dt.date(1940 if "birth" in column.label.lower() else 2016, 1, 1)
+    return Dates(
+        lowest.toordinal(), highest.toordinal(), begin.toordinal(), 4_000 if begin.year > 2000 else 24_000
+    )
+
+
+def _timestamps(column: ColumnSpec) -> Timestamps:
+    low, high = column.options.minimum, column.options.maximum
+    lowest = 0 if low is None else -(_since_begin(low) // dt.timedelta(seconds=-1))
+    highest = LAST_SECOND if high is None else _since_begin(high) // dt.timedelta(seconds=1)
+    begin = _since_begin("2016-01-01T00:00:00Z") // dt.timedelta(seconds=1)
+    return Timestamps(lowest, highest, begin, 4_000 * 86_400)
+
+
+def _since_begin(text: str) -> dt.timedelta:
+    return dt.datetime.fromisoformat(text.removesuffix("Z")) - BEGIN
