@@ -43,7 +43,8 @@ format: setup ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 
 types: setup ## Check types (mypy --strict with the Django plugin)
-	@DATABASE_URL=postgresql://nobody@localhost/nothing $(BIN)/mypy # the plugin reads the settings, and needs no server
+	@# The plugin reads the settings, and needs no server; the examples are apps like any developer's own.
+	@DATABASE_URL=postgresql://nobody@localhost/nothing ROWHOUSE_EXTRA_APPS=importer.examples.stock $(BIN)/mypy
 
 arch: setup ## Check import direction and the project-wide guard tests
 	@PYTHONPATH="$(CURDIR)/platform" $(BIN)/lint-imports
@@ -62,7 +63,8 @@ faults: setup ## Kill, restart and cut connections, then check that nothing is l
 docs: setup ## Make the README's transcript and pictures anew
 	@mkdir -p docs/screenshots
 	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && \
-		ROWHOUSE_SCREENSHOTS="$(CURDIR)/docs/screenshots" $(BIN)/pytest -q tests/test_browser.py tests/test_browser_jobs.py
+		ROWHOUSE_SCREENSHOTS="$(CURDIR)/docs/screenshots" $(BIN)/pytest -q tests/test_browser.py tests/test_browser_jobs.py \
+		tests/test_browser_imports.py
 	@$(BIN)/python -m tests.transcript
 
 lock: setup ## Write requirements.lock anew from pyproject.toml

@@ -11,9 +11,10 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from audit.services import record
-from importer import staging
+from importer import staging, undo_plan
 from importer.merge import require_confirmer
 from importer.models import PREVIEWING, ImportJob, State
+from importer.specs import version_of
 from jobs.kinds import Again, Json
 from jobs.services import NotRetryable
 
@@ -27,8 +28,10 @@ def start_preview_again(job: ImportJob, work: Again) -> Json:
     """
     if job.preview_job_id != str(work.job_id):
         raise NotRetryable(f"{job} was previewed again since. Look at that preview; this one is out of date.")
+    if not (job.key or job.is_undo):
+        raise NotRetryable(f"The file of {job} was removed after its time. Upload it again.")
     again: dict[str, Any] = {"error_code": "", "error": "", "previewed_at": None, "ended_at": None}
-    if job.definition_version != job.dataset.definition_version:
+    if job.definition_version != version_of(job):
         again["mapping"] = []  # the columns it names may be gone; what was said with the file is kept apart
     if not job.move(
         old=(*PREVIEWING, State.PREVIEW_FAILED, State.CANCELLED),
@@ -79,13 +82,15 @@ def start_merge_again(job: ImportJob, work: Again) -> Json:
 def _why_not_again(job: ImportJob, work: Again) -> str | None:
     # IMPORT_IN_PROGRESS: its job ended, but the import could not be told so.
     if job.state not in (State.IMPORT_FAILED, State.IMPORT_IN_PROGRESS):
-        return (
-            f"{job} is not waiting for its merge: {job.get_state_display()}. Upload the file to do it again."
-        )
+        return f"{job} is not waiting for its merge: {job.get_state_display()}. {_from_the_start(job)}"
     if job.merge_job_id != str(work.job_id):
         return f"{job} was confirmed again since; only its last merge can be started again."
-    if job.dataset.definition_version != job.definition_version:
-        return "The dataset's definition changed since the preview. Upload the file again."
-    if not staging.is_whole(job):
-        return "The rows it had read are not there any more. Upload the file again."
+    if job.definition_version != version_of(job):
+        return f"The dataset's definition changed since the preview. {_from_the_start(job)}"
+    if not (undo_plan if job.is_undo else staging).is_whole(job):
+        return f"What it had prepared is not there any more. {_from_the_start(job)}"
     return None
+
+
+def _from_the_start(job: ImportJob) -> str:
+    return "Undo the import again." if job.is_undo else "Upload the file again."

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.apps import AppConfig
 
 from jobs.kinds import JobKind
@@ -29,7 +31,9 @@ class ImporterConfig(AppConfig):
             title="Import",
             is_long=True,
         ),
+        "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports"),
     }
+    hourly_jobs: ClassVar = ("importer.tidy",)
 
     def ready(self) -> None:
         from importer import signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded

@@ -1,24 +1,34 @@
-"""What an import changes, cell by cell: from the plan before the merge, from history after it."""
+"""What an import changes, cell by cell: from the plan before the merge, from history after it.
+
+Values come from the database cut to what a page shows: a cell may hold megabytes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
 from datasets.columntypes import type_of
-from datasets.display import readable
+from datasets.display import readable, shorten
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer.mapping import Match
-from importer.models import ImportJob, State
-from importer.preview import mapped_columns
+from importer.matching import matches_of
+from importer.models import Blank, ImportJob, State
+from importer.parts import mapped_columns, matches_in_use
+from importer.plan import planned
+from importer.specs import spec_of
 from importer.staging import plan_table, staging_table
+
+SHOWN = 300  # characters of a value
+MERGED = (State.IMPORT_SUCCEEDED, State.UNDONE)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell that changes; None is no value."""
+    """One cell that changes; None is no value. What is long is cut, and ends in "…"."""
 
     label: str
     old: str | None
@@ -27,86 +37,179 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One record: `op` is "+" (created) or "~" (changed). `at` orders the pages; `row` is the file's row, if known."""
+    """One record: `op` is "+" (created), "~" (changed) or "-" (deleted).
+
+    `at` orders the pages; `row` is the file's row, if known.
+    """
 
     at: int
     op: str
     key: str
     cells: tuple[Cell, ...]
-    record_id: int | None = None
+    record_id: int | str | None = None
     row: int | None = None
 
 
-def page_of_changes(job: ImportJob, *, op: str = "", after: int = 0, size: int = 50) -> list[Change]:
-    """Return the next changes after the one at `after`: of the plan, or of history once it is merged."""
-    spec = job.dataset.spec()
-    columns = mapped_columns(spec, tuple(Match.from_dict(match) for match in job.mapping))
-    if job.state == State.IMPORT_SUCCEEDED:
-        return _merged(job, spec, columns, op, after, size)
-    if job.state == State.PREVIEW_SUCCEEDED:
-        return _planned(job, spec, columns, op, after, size)
-    return []
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What was asked for, and the SQL that depends on it. `n` is a record's new version, `o` its old one."""
+
+    job: ImportJob
+    spec: DatasetSpec
+    op: str
+    after: int
+    size: int
+    column: str
+    matches: tuple[Match, ...]
+
+    def sides(self, column: ColumnSpec, op: str) -> tuple[str, str, str]:
+        """Return the SQL of: does it change, its old text, its new text. `op` is the SQL of the kind of change."""
+        name = connection.ops.quote_name(column.name)
+        matches = [match for match in self.matches if match.column == column.name]
+        is_whole = self.job.state in MERGED or self.job.is_undo
+        if not (matches or is_whole):  # the staged rows lack it: only what goes had it
+            return f"({op} = '-' AND o.{name} IS NOT NULL)", _cut(column, f"o.{name}"), "NULL"
+        is_kept = any(match.recipe.blank == Blank.KEEP for match in matches)
+        new = f"coalesce(n.{name}, o.{name})" if is_kept else f"n.{name}"
+        old = f"CASE {op} WHEN '-' THEN coalesce(o.{name}, n.{name}) WHEN '~' THEN o.{name} END"
+        changed = (
+            f"CASE {op} WHEN '+' THEN n.{name} IS NOT NULL WHEN '~' THEN {new} IS DISTINCT FROM o.{name}"
+            f" ELSE coalesce(o.{name}, n.{name}) IS NOT NULL END"
+        )
+        return changed, _cut(column, old), _cut(column, f"CASE WHEN {op} <> '-' THEN {new} END")
+
+    def only(self, op: str) -> str:
+        """Return the condition that the column asked for changes."""
+        asked = [column for column in self.spec.columns if column.name == self.column]
+        return f" AND {self.sides(asked[0], op)[0]}" if asked else ""
 
 
-def _planned(
-    job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec], op: str, after: int, size: int
+def page_of_changes(
+    job: ImportJob, *, op: str = "", after: int = 0, size: int = 50, column: str = ""
 ) -> list[Change]:
-    new, old, key = _texts(columns, "s"), _texts(columns, "t"), _texts(spec.key_columns, "s")
+    """Return the next changes after the one at `after`: of the plan, or of history once it is merged.
+
+    :param op: only this kind.
+    :param column: the physical name of a column: only records in which it changes, and only its cells.
+    """
+    if job.state not in (*MERGED, State.PREVIEW_SUCCEEDED):
+        return []
+    if job.target:
+        from importer.targets.changes import page_of_plan  # of few imports  # noqa: PLC0415
+
+        return page_of_plan(job, op=op, after=after, size=size, column=column)
+    page = _Page(job, job.dataset.spec(), op, after, size, column, matches_in_use(job))
+    if job.state in MERGED:
+        return _read(page, *_of_history(page))
+    # A plan may be made of columns that are not the dataset's any more: nothing of it can be shown.
+    if job.definition_version != job.dataset.definition_version or not _is_there(job):
+        return []
+    return _read(page, *(_of_undo(page) if job.is_undo else _of_plan(page)))
+
+
+def changing_columns(job: ImportJob) -> tuple[ColumnSpec, ...]:
+    """Return the columns in which an import may change records: those its file fills."""
+    spec = spec_of(job)
+    return spec.columns if job.is_undo else mapped_columns(spec, matches_of(job))
+
+
+def _is_there(job: ImportJob) -> bool:
+    # UNLOGGED: a crash of the database may have taken what the page would read.
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", [plan_table(job.pk), staging_table(job.pk)])
-        if None in cursor.fetchone():
-            return []
-        cursor.execute(
-            f"SELECT d.rn, d.op::text, d.id, ARRAY[{key}]::text[], ARRAY[{old}]::text[], ARRAY[{new}]::text[]"
-            f" FROM (SELECT * FROM {plan_table(job.pk)} WHERE rn > %s AND (%s = '' OR op::text = %s)"
-            f" ORDER BY rn LIMIT %s) d JOIN {staging_table(job.pk)} s USING (rn)"
-            f" LEFT JOIN {spec.table} t ON t.id = d.id ORDER BY d.rn",
-            [after, op, op, size],
-        )
-        return [
-            Change(at=rn, op=op, key=_key(keys), cells=_cells(columns, op, olds, news), record_id=id_, row=rn)
-            for rn, op, id_, keys, olds, news in cursor.fetchall()
-        ]
+        plan, staged = cursor.fetchone()
+        return plan is not None and (staged is not None or job.is_undo)
 
 
-def _merged(
-    job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec], op: str, after: int, size: int
-) -> list[Change]:
-    new, old, key = _texts(columns, "h"), _texts(columns, "p"), _texts(spec.key_columns, "h")
+def _of_plan(page: _Page) -> tuple[str, list[Any]]:
+    """Return where a page comes from: `d` (at, row, op, id), `n` with the values to come, `o` with those of now."""
+    pk = page.job.pk
+    joined = f" LEFT JOIN {staging_table(pk)} n ON n.rn = d.rn LEFT JOIN {page.spec.table} o ON o.id = d.id"
+    wanted = (
+        "SELECT d.rn AS at, d.rn, d.op::text AS op, d.id"
+        f" FROM {planned(page.job)} d{joined if page.column else ''}"
+        f" WHERE d.rn > %s AND (%s = '' OR d.op::text = %s){page.only('d.op::text')} ORDER BY d.rn LIMIT %s"
+    )
+    return f"({wanted}) d{joined}", [page.after, page.op, page.op, page.size]
+
+
+def _of_undo(page: _Page) -> tuple[str, list[Any]]:
+    """Return the same of an undo's plan: what is there now, and what comes back, are both versions of history."""
+    table = page.spec.history_table
+    joined = f" LEFT JOIN {table} o ON o.history_id = d.at LEFT JOIN {table} n ON n.history_id = d.former"
+    wanted = (
+        "SELECT d.entry AS at, NULL::bigint AS rn, d.op::text AS op, d.id, d.former"
+        f" FROM {plan_table(page.job.pk)} d{joined.replace('d.at', 'd.entry') if page.column else ''}"
+        " WHERE d.kept IS NULL AND d.entry > %s AND (%s = '' OR d.op::text = %s)"
+        f"{page.only('d.op::text')} ORDER BY d.entry LIMIT %s"
+    )
+    return f"({wanted}) d{joined}", [page.after, page.op, page.op, page.size]
+
+
+def _of_history(page: _Page) -> tuple[str, list[Any]]:
+    """Return the same of history; the version that a deletion leaves holds the record's last values."""
+    table = page.spec.history_table
+    # The sum keeps the planner from walking the primary key back through all of history, which it does as long
+    # as nobody has analysed what an import just wrote.
+    former = (
+        f" LEFT JOIN LATERAL (SELECT * FROM {table} b WHERE b.id = n.id AND b.history_id < n.history_id"
+        " ORDER BY b.history_id + 0 DESC LIMIT 1) o ON true"
+    )
+    wanted = (
+        "SELECT n.history_id AS at, NULL::bigint AS rn, n.history_type::text AS op, n.id"
+        f" FROM {table} n{former if page.column else ''}"
+        " WHERE n.history_change_reason = %s AND n.history_id > %s AND n.history_date >= %s"
+        f" AND (%s = '' OR n.history_type = %s){page.only('n.history_type')} ORDER BY n.history_id LIMIT %s"
+    )
+    source = f"({wanted}) d JOIN {table} n ON n.history_id = d.at{former}"
+    return source, [page.job.reason, page.after, page.job.confirmed_at, page.op, page.op, page.size]
+
+
+def _read(page: _Page, source: str, parameters: list[Any]) -> list[Change]:
+    columns = [one for one in page.spec.columns if page.column in ("", one.name)]
+    sides = [page.sides(one, "d.op") for one in columns]
+    keys = [f"coalesce({_text(one, 'n')}, {_text(one, 'o')})" for one in page.spec.key_columns]
+    changed, old, new = (", ".join(part) for part in zip(*sides, strict=True))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT h.history_id, h.history_type, h.id,"
-            f" ARRAY[{key}]::text[], ARRAY[{old}]::text[], ARRAY[{new}]::text[]"
-            f" FROM (SELECT * FROM {spec.history_table} WHERE history_change_reason = %s AND history_id > %s"
-            " AND history_date >= %s AND (%s = '' OR history_type = %s) ORDER BY history_id LIMIT %s) h"
-            f" LEFT JOIN LATERAL (SELECT * FROM {spec.history_table} b WHERE b.id = h.id"
-            " AND b.history_id < h.history_id ORDER BY b.history_id DESC LIMIT 1) p ON true ORDER BY h.history_id",
-            [job.reason, after, job.confirmed_at, op, op, size],
+            f"SELECT d.at, d.op, d.id, d.rn, ARRAY[{', '.join(keys)}]::text[], ARRAY[{changed}]::boolean[],"
+            f" ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM {source} ORDER BY d.at",
+            parameters,
         )
         return [
-            Change(at=at, op=op, key=_key(keys), cells=_cells(columns, op, olds, news), record_id=id_)
-            for at, op, id_, keys, olds, news in cursor.fetchall()
+            Change(
+                at=at,
+                op=op,
+                key=" · ".join(part or "" for part in key),
+                cells=_cells(columns, *values),
+                record_id=id_,
+                row=row if op != "-" else None,  # the number of what goes is no row's
+            )
+            for at, op, id_, row, key, *values in cursor.fetchall()
         ]
-
-
-def _shown(text: str | None, column: ColumnSpec) -> str | None:
-    return None if text is None else readable(text, column)
 
 
 def _cells(
-    columns: Sequence[ColumnSpec], op: str, olds: Sequence[str | None], news: Sequence[str | None]
+    columns: Sequence[ColumnSpec],
+    changed: Sequence[bool],
+    olds: Sequence[str | None],
+    news: Sequence[str | None],
 ) -> tuple[Cell, ...]:
-    cells = (
+    return tuple(
         Cell(column.label, _shown(old, column), _shown(new, column))
-        for column, old, new in zip(columns, olds, news, strict=True)
+        for column, is_changed, old, new in zip(columns, changed, olds, news, strict=True)
+        if is_changed
     )
-    return tuple(cell for cell in cells if (cell.new is not None if op == "+" else cell.old != cell.new))
 
 
-def _texts(columns: Sequence[ColumnSpec], table: str) -> str:
-    quote = connection.ops.quote_name
-    return ", ".join(type_of(column).text_sql(f"{table}.{quote(column.name)}") for column in columns)
+def _shown(text: str | None, column: ColumnSpec) -> str | None:
+    return None if text is None else shorten(readable(text, column), SHOWN)
 
 
-def _key(parts: Sequence[str | None]) -> str:
-    return " · ".join(part or "" for part in parts)
+def _text(column: ColumnSpec, table: str) -> str:
+    return _cut(column, f"{table}.{connection.ops.quote_name(column.name)}")
+
+
+def _cut(column: ColumnSpec, value: str) -> str:
+    # Floods of combining marks are cut on the page; four times its length holds enough other characters.
+    return f"left({type_of(column).text_sql(value)}, {SHOWN * 4 + 1})"

@@ -5,6 +5,7 @@ Pure: no Django, no storage, no clock. The codes of issues are those of Friction
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import RowhouseError
@@ -20,7 +21,9 @@ CODES = (
     "duplicate-label",
     "unterminated-quote",
     "cell-too-large",
+    "repeated-header",
 )
+WARNINGS = ("space-around", "replacement-character")
 SHOWN_CHARACTERS = 200
 
 
@@ -31,6 +34,7 @@ class Issue:
     `row` counts as a spreadsheet does: every record from 1, with the header, what stands above it and
     blank lines. `line` is the line of the file; a cell of several lines makes the two differ. Both are 0
     in an issue of the whole file. `column` is the label, `rule` a sentence: what is allowed, what to do.
+    `severity` is "error", which rejects the row, or "warning", which only tells.
     """
 
     code: str
@@ -39,11 +43,17 @@ class Issue:
     column: str
     value: str
     rule: str
+    severity: str = "error"  # or "warning", which rejects nothing
 
 
 def visible(text: str) -> str:
     r"""Return `text` as PostgreSQL can hold it: a NUL becomes the four characters `\x00`."""
     return text.replace("\x00", "\\x00") if "\x00" in text else text
+
+
+def visible_cells(cells: Sequence[str | None]) -> list[str | None]:
+    """Return the cells of a row as the database can keep them."""
+    return [visible(cell) if cell else cell for cell in cells]
 
 
 def shown(text: str | None) -> str:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection
 
-from audit.actor import actor
+from audit.actor import actor, only_changes
+from core.words import count
 from datasets import ddl
 from datasets.bulk import first_load
-from datasets.spec import ColumnSpec, DatasetSpec
-from importer import plan, rights, services, staging
-from importer.mapping import Match
+from datasets.spec import DatasetSpec
+from importer import plan, recognise, rights, services, staging
 from importer.models import ImportJob, State
-from importer.preview import DefinitionChanged, mapped_columns
+from importer.parts import staged_of
+from importer.preview import DefinitionChanged
+from importer.refusals import Staged
 from importer.rights import NoLongerPermitted
 from importer.staging import plan_table, quoted, staging_table
 from jobs.kinds import Slice, Step
 
 
 class PlanStale(Exception):
-    """The merge met records that are not as the plan saw them; `rows` of the plan are concerned."""
+    """The merge met records that are not as the plan saw them."""
 
-    def __init__(self, rows: int) -> None:
-        super().__init__(rows)
-        self.rows = rows
+    def __init__(self, drift: plan.Drift) -> None:
+        super().__init__(drift)
+        self.drift = drift
 
 
 def run(job: ImportJob, work: Slice) -> Step:
@@ -42,19 +42,23 @@ def run(job: ImportJob, work: Slice) -> Step:
     if job.state != State.IMPORT_IN_PROGRESS:
         return Step(done=True)
     with work.long_statement():
-        ddl.lock_dataset(job.dataset_id)
+        ddl.lock_dataset(job.dataset.pk)
         job.dataset.refresh_from_db()
         if job.dataset.definition_version != job.definition_version:
             raise DefinitionChanged("The dataset's definition changed since the preview. Preview it again.")
         require_confirmer(job, work.payload.get("by"))
-        if not staging.is_whole(job):
-            return _back(job, "The database restarted and lost the staged rows. The file was read again.")
+        if job.is_same and not recognise.is_still_so(job, job.dataset.spec()):
+            return back(job, "Records changed since the preview. It was made again; look at it and confirm.")
+        if job.deleted_rows and job.head.get("agreed") != job.deleted_rows:
+            return back(job, "Nobody has agreed to the deletions yet. Look at them, then confirm.")
+        if not staging.is_kept(job):
+            return back(job, "The database restarted and lost the staged rows. The file was read again.")
         try:
             _merge(job, work.payload.get("by"))
         except PlanStale as stale:
-            return _back(job, _stale_notice(stale.rows))
+            return back(job, stale_notice(stale.drift), drifted=stale.drift.words())
     services.finish_import(job)
-    return Step(done=False, cursor={"phase": "tidy"}, processed=job.created_rows + job.updated_rows)
+    return Step(done=False, cursor={"phase": "tidy"}, processed=job.changes_in_all)
 
 
 def require_confirmer(job: ImportJob, user_id: int | None) -> None:
@@ -73,24 +77,26 @@ def require_confirmer(job: ImportJob, user_id: int | None) -> None:
 
 
 def _merge(job: ImportJob, user_id: int | None) -> None:
-    spec = job.dataset.spec()
-    columns = mapped_columns(spec, tuple(Match.from_dict(match) for match in job.mapping))
+    staged = staged_of(job, job.dataset.spec())
     try:
         # A savepoint: when the plan is stale the job itself still has to be written.
         with actor(user_id, job.reason):
-            _hold_writers(spec)
-            if drifted := plan.drift(job, spec, columns):
-                raise PlanStale(drifted)
-            with first_load(spec, job.created_rows):
-                created = _insert(job, spec, columns)
-            updated = _update(job, spec, columns)
-            if (created, updated) != (job.created_rows, job.updated_rows):
-                raise PlanStale(abs(created - job.created_rows) + abs(updated - job.updated_rows))
+            hold_writers(staged.spec)
+            drift = plan.drift(staged)
+            if drift.entries:
+                raise PlanStale(drift)
+            # In this order: what goes frees the unique values that others take.
+            deleted = _delete(staged)
+            updated = _update(staged)
+            with first_load(staged.spec, job.created_rows) as is_first:
+                created = _insert(staged, is_first=is_first)
+            if (created, updated, deleted) != (job.created_rows, job.updated_rows, job.deleted_rows):
+                raise PlanStale(plan.Drift(1))
     except IntegrityError as error:
-        raise PlanStale(1) from error
+        raise PlanStale(plan.Drift(1)) from error
 
 
-def _hold_writers(spec: DatasetSpec) -> None:
+def hold_writers(spec: DatasetSpec) -> None:
     # Between the check of the plan and the last write nobody may change a record. Readers go on; whoever
     # edits waits for the merge, which touches only what changes.
     with connection.cursor() as cursor:
@@ -100,15 +106,28 @@ def _hold_writers(spec: DatasetSpec) -> None:
             cursor.execute(f"SET LOCAL {memory} = '{int(settings.ROWHOUSE_MERGE_MEMORY_MB)}MB'")
 
 
-def _insert(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> int:
+def _delete(staged: Staged) -> int:
+    job = staged.job
+    if not job.deleted_rows:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"DELETE FROM {staged.spec.table} t USING {plan_table(job.pk)} d WHERE d.op = '-' AND t.id = d.id"
+        )
+        return int(cursor.rowcount)
+
+
+def _insert(staged: Staged, *, is_first: bool) -> int:
+    job, spec = staged.job, staged.spec
     if not job.created_rows:
         return 0
-    names = [column.name for column in columns]
+    names = [column.name for column in staged.columns]
     source = f"{staging_table(job.pk)} s"
     if job.created_rows != job.staged_rows:
         source += f" JOIN {plan_table(job.pk)} d USING (rn) WHERE d.op = '+'"
-    # In the key's order: its index is then filled from left to right.
-    order = "" if plan.is_in_key_order(job, spec) else f" ORDER BY {quoted(spec.key or ['rn'], 's.')}"
+    # In the key's order: its index is then filled from left to right. A first load has none to fill.
+    is_ordered = is_first or plan.is_in_key_order(job, spec)
+    order = "" if is_ordered else f" ORDER BY {quoted(spec.key or ['rn'], 's.')}"
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {spec.table} ({quoted(names)}) SELECT {quoted(names, 's.')} FROM {source}{order}"
@@ -116,32 +135,39 @@ def _insert(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) ->
         return int(cursor.rowcount)
 
 
-def _update(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> int:
+def _update(staged: Staged) -> int:
+    job, spec = staged.job, staged.spec
     if not job.updated_rows:
         return 0
-    names = [column.name for column in columns if column.name not in spec.key]
-    changes = ", ".join(f"{quoted([name])} = {quoted([name], 's.')}" for name in names)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {spec.table} t SET {changes}"
-            f" FROM {staging_table(job.pk)} s JOIN {plan_table(job.pk)} d USING (rn)"
-            " WHERE d.op = '~' AND t.id = d.id"
-        )
+    names = [column.name for column in staged.columns if column.name not in spec.key]
+    changes = ", ".join(f"{quoted([name])} = {plan.new_value(staged, name)}" for name in names)
+    # In the records' own order, which halves it: pages and indexes, those of history too, are gone through once.
+    # OFFSET 0 keeps the planner from another order.
+    source = (
+        f"SELECT d.id AS record, {quoted(names, 's.')} FROM {staging_table(job.pk)} s"
+        f" JOIN {plan_table(job.pk)} d USING (rn) WHERE d.op = '~' ORDER BY d.id OFFSET 0"
+    )
+    with only_changes(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {spec.table} t SET {changes} FROM ({source}) s WHERE t.id = s.record")
         return int(cursor.rowcount)
 
 
-def _back(job: ImportJob, notice: str) -> Step:
-    services.preview_again(job, old=State.IMPORT_IN_PROGRESS, notice=notice)
+def back(job: ImportJob, notice: str, *, drifted: str = "") -> Step:
+    """Take an import back to its preview, with the reason."""
+    services.preview_again(job, old=State.IMPORT_IN_PROGRESS, notice=notice, drifted=drifted)
     return Step(done=True)
 
 
-def _stale_notice(rows: int) -> str:
-    what = "1 record changed" if rows == 1 else f"{rows} records changed"
-    return f"{what} since the preview. It was made again; look at it and confirm."
+def stale_notice(drift: plan.Drift) -> str:
+    """Return what to tell a person whose preview is out of date. Which records, only those may know who view them."""
+    changed = f"{count(drift.entries, 'record')} changed since the preview."
+    return f"{changed} It was made again; look at it and confirm."
 
 
 def _tidy(job: ImportJob) -> Step:
     services.forget_files(job)
+    if not job.changes_in_all:
+        return Step(done=True)
     with connection.cursor() as cursor:
         # The lists' estimated counts come from here; the other columns' statistics are autovacuum's.
         spec = job.dataset.spec()

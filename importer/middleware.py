@@ -9,9 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 
+from importer.addresses import names
+from importer.targets.proxies import PROXIES
+
 # What a form holds besides its file.
 AROUND_MB = 1
-UPLOAD_PAGE = "importer_importjob_upload"
+UPLOADS = ("upload", "corrections")
 
 
 class BodyLimit:
@@ -29,7 +32,8 @@ class BodyLimit:
         declared = request.META.get("CONTENT_LENGTH") or "0"
         length = int(declared) if declared.isascii() and declared.isdigit() else 0
         if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and length > _limit(request):
-            message = f"More than {_limit(request) // 1024**2} MiB cannot be sent here."
+            most = _limit(request) // 1024**2
+            message = f"More than {most} MiB cannot be sent here. Split the file, then send its parts."
             return render(request, "core/notice.html", {"title": "Too large", "message": message}, status=413)
         return self.get_response(request)
 
@@ -42,6 +46,7 @@ def _limit(request: HttpRequest) -> int:
 
 def _is_upload_page(request: HttpRequest) -> bool:
     try:
-        return resolve(request.path).url_name == UPLOAD_PAGE
+        name = resolve(request.path).url_name
     except Resolver404:
         return False
+    return name in {f"{names(target)}_{page}" for target in ("", *PROXIES) for page in UPLOADS}

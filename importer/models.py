@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from core import clock
+from importer.targets.proxies import ImportJobBase, title_of
+
+if TYPE_CHECKING:
+    from datasets.models import Dataset
 
 
 class State(models.TextChoices):
@@ -29,6 +34,7 @@ class Mode(models.TextChoices):
     UPSERT = "upsert", "add new records and change existing ones"
     INSERT = "insert", "add new records only"
     UPDATE = "update", "change existing records only"
+    SYNC = "sync", "make the dataset equal to the file: records it does not have are deleted"
 
 
 class Policy(models.TextChoices):
@@ -36,6 +42,13 @@ class Policy(models.TextChoices):
 
     GOOD_ROWS = "good_rows", "import the good rows, keep the others for correction"
     ALL_OR_NOTHING = "all_or_nothing", "import nothing unless every row is good"
+
+
+class Blank(models.TextChoices):
+    """What an empty cell of a file says of a record that has a value there."""
+
+    CLEAR = "clear", "an empty cell empties the record's value"
+    KEEP = "keep", "an empty cell leaves the record's value as it is"
 
 
 PREVIEWING = (State.CREATED, State.PREVIEW_IN_PROGRESS)
@@ -54,18 +67,32 @@ REACHED = {
     State.IMPORT_SUCCEEDED: "ended_at",
     State.IMPORT_FAILED: "ended_at",
     State.CANCELLED: "ended_at",
+    State.UNDONE: "undone_at",
 }
 
 
-class ImportJob(models.Model):
-    """One file on its way into one dataset.
+class ImportJob(models.Model, metaclass=ImportJobBase):
+    """One file on its way into one dataset; or, with `undoes`, the way back of an import that was merged.
+
+    An import into a plain Django model has no dataset but a `target`.
 
     A dataset may have several previews at a time, since they write nothing. The database allows one job per
     dataset in IMPORT_IN_PROGRESS; whoever confirms second is refused until the first has ended. Confirming
     one preview makes the others stale, and the check of their plan at the merge finds that out.
     """
 
-    dataset = models.ForeignKey("datasets.Dataset", on_delete=models.DB_CASCADE, related_name="import_jobs")
+    # Typed as if it were always there: only imports into a plain model have none, and those have a code of
+    # their own (`importer.targets`).
+    dataset: models.ForeignKey[Dataset, Dataset] = models.ForeignKey(  # type: ignore[misc]
+        "datasets.Dataset", null=True, blank=True, on_delete=models.DB_CASCADE, related_name="import_jobs"
+    )
+    target = models.CharField(
+        max_length=120, blank=True, db_default="", help_text="app.Model, of a plain model"
+    )
+    undoes = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.DB_CASCADE, related_name="undone_by",
+        help_text="the import whose changes this one takes back",
+    )  # fmt: skip
     state = models.CharField(max_length=19, choices=State, default=State.CREATED, db_index=True)
     mode = models.CharField(max_length=6, choices=Mode, default=Mode.UPSERT)
     policy = models.CharField("bad rows", max_length=14, choices=Policy, default=Policy.GOOD_ROWS)
@@ -85,6 +112,10 @@ class ImportJob(models.Model):
     # What the mapping page shows: {"labels": […], "samples": [[…]], "doubts": […], "sheets": […]}.
     head = models.JSONField(default=dict, blank=True)
     mapping = models.JSONField(default=list, blank=True, help_text="the matches this job uses")
+    mapping_version = models.ForeignKey(
+        "MappingVersion", null=True, blank=True, on_delete=models.DB_SET_NULL, related_name="+",
+        help_text="the version of a saved mapping that the matches came from or were kept as",
+    )  # fmt: skip
     definition_version = models.PositiveIntegerField(default=0)
     snapshot = models.CharField(max_length=200, blank=True, help_text="what the plan saw of the database")
 
@@ -95,7 +126,14 @@ class ImportJob(models.Model):
     unchanged_rows = models.BigIntegerField("unchanged", default=0)
     rejected_rows = models.BigIntegerField("rejected", default=0)
     blank_rows = models.BigIntegerField("blank", default=0)
-    issue_counts = models.JSONField(default=dict, blank=True, help_text="issues by code, all of them")
+    # Records, not rows: those the file does not have, those deleted, and those an undo leaves as they are.
+    missing_rows = models.BigIntegerField("missing", default=0, db_default=0)
+    deleted_rows = models.BigIntegerField("deleted", default=0, db_default=0)
+    kept_rows = models.BigIntegerField("kept", default=0, db_default=0)
+    issue_counts = models.JSONField(default=dict, blank=True, help_text="errors by code, all of them")
+    warning_counts = models.JSONField(
+        default=dict, blank=True, db_default=Value({}, models.JSONField()), help_text="warnings by code"
+    )
 
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
@@ -117,6 +155,7 @@ class ImportJob(models.Model):
     previewed_at = models.DateTimeField(null=True, blank=True)
     confirmed_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = "import"
@@ -126,14 +165,51 @@ class ImportJob(models.Model):
             models.UniqueConstraint(
                 fields=["dataset"], condition=Q(state="IMPORT_IN_PROGRESS"), name="one_open_job_per_target"
             ),
+            models.UniqueConstraint(
+                fields=["target"],
+                condition=Q(state="IMPORT_IN_PROGRESS") & ~Q(target=""),
+                name="one_open_job_per_model",
+            ),
             models.CheckConstraint(
                 condition=~Q(state__in=["PREVIEW_FAILED", "IMPORT_FAILED"]) | ~Q(error_code=""),
                 name="a_failed_import_says_why",
             ),
+            models.CheckConstraint(
+                condition=Q(dataset__isnull=False, target="") | Q(Q(dataset__isnull=True) & ~Q(target="")),
+                name="an_import_has_one_target",
+            ),
         ]
 
     def __str__(self) -> str:
+        if self.undoes_id is not None:
+            return f"Import {self.pk}, undoing import {self.undoes_id}"
         return f"Import {self.pk} of {self.file_name}"
+
+    @property
+    def target_title(self) -> str:
+        """What the file goes into, as people call it: the dataset, or the records of a plain model."""
+        if not self.target:
+            return str(self.dataset)
+        return title_of(self.target)
+
+    @property
+    def is_undo(self) -> bool:
+        return self.undoes_id is not None
+
+    @property
+    def drifted(self) -> str:
+        """The keys of the records that made a confirm come back as a new preview; for those who may view them."""
+        return str(self.head.get("drifted", "")) if self.notice else ""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the file was recognised as one that was merged before: none of its rows is staged."""
+        return "same_as" in self.head
+
+    @property
+    def changes_in_all(self) -> int:
+        """How many records its plan or its merge creates, changes and deletes."""
+        return self.created_rows + self.updated_rows + self.deleted_rows
 
     @property
     def reason(self) -> str:
@@ -147,7 +223,16 @@ class ImportJob(models.Model):
     @property
     def unmapped_labels(self) -> list[str]:
         """The labels of the file that go nowhere: their cells are not imported."""
-        return [match["label"] for match in self.mapping if match.get("column") is None]
+        used: set[int] = set()
+        for match in self.mapping:
+            used.update(match.get("recipe", {}).get("joined", ()))
+            if match.get("column") is not None:
+                used.add(match["position"])
+        return [
+            match["label"]
+            for match in self.mapping
+            if match["position"] >= 0 and match["position"] not in used
+        ]
 
     @property
     def current_job_id(self) -> str:
@@ -172,6 +257,13 @@ class ImportJob(models.Model):
 AFTER_CONFIRM = (State.IMPORT_IN_PROGRESS, State.IMPORT_SUCCEEDED, State.IMPORT_FAILED, State.UNDONE)
 
 
+class Severity(models.TextChoices):
+    """An error rejects its row; a warning only tells."""
+
+    ERROR = "error", "error"
+    WARNING = "warning", "warning"
+
+
 class ImportIssue(models.Model):
     """Something wrong with a row, as `importer.issues.Issue` says it."""
 
@@ -184,6 +276,7 @@ class ImportIssue(models.Model):
     column = models.TextField(blank=True)
     value = models.TextField(blank=True)
     rule = models.TextField()
+    severity = models.CharField(max_length=7, choices=Severity, default=Severity.ERROR, db_default="error")
 
     class Meta:
         ordering: ClassVar = ["row", "pk"]
@@ -202,6 +295,9 @@ class RejectedRow(models.Model):
     line = models.BigIntegerField()
     cells = models.JSONField(encoder=DjangoJSONEncoder)
     problem = models.TextField()
+    codes = models.JSONField(
+        default=list, db_default=Value([], models.JSONField()), help_text="the code of each of its issues"
+    )
 
     class Meta:
         ordering: ClassVar = ["row"]
@@ -212,8 +308,54 @@ class RejectedRow(models.Model):
         return f"row {self.row}"
 
 
+class RowFix(models.Model):
+    """A row of the file as a person corrected it: every later reading of the file takes these cells instead."""
+
+    job = models.ForeignKey(ImportJob, on_delete=models.DB_CASCADE, related_name="fixes")
+    row = models.BigIntegerField()
+    cells = models.JSONField(encoder=DjangoJSONEncoder)
+    before = models.JSONField(encoder=DjangoJSONEncoder, help_text="the cells as the file has them")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.DB_SET_NULL, related_name="+"
+    )
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["job", "row"], name="one_fix_per_row_of_an_import")
+        ]
+
+    def __str__(self) -> str:
+        return f"row {self.row}"
+
+
+class ImportRules(models.Model):
+    """What a dataset wants of every import: the defaults of the upload page, and the share of bad rows it bears."""
+
+    dataset = models.OneToOneField(
+        "datasets.Dataset", on_delete=models.DB_CASCADE, related_name="import_rules", primary_key=True
+    )
+    policy = models.CharField("bad rows", max_length=14, choices=Policy, default=Policy.GOOD_ROWS)
+    max_rejected_percent = models.DecimalField(
+        "most rejected rows, in percent", max_digits=5, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="An import with a larger share of rejected rows cannot be confirmed. Empty: any share can.",
+    )  # fmt: skip
+    blank = models.CharField("empty cells", max_length=5, choices=Blank, default=Blank.CLEAR)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"import rules of dataset {self.pk}"
+
+
 class SavedMapping(models.Model):
-    """Which label went to which column the last time a file with these labels was imported."""
+    """Which label went to which column the last time a file with these labels was imported.
+
+    With a name it is one that a person keeps, and has no fingerprint: it is chosen, not recognised.
+    """
 
     dataset = models.ForeignKey(
         "datasets.Dataset", on_delete=models.DB_CASCADE, related_name="saved_mappings"
@@ -222,12 +364,42 @@ class SavedMapping(models.Model):
     # {label: physical column name, or null for "skip"}.
     columns = models.JSONField()
     used_at = models.DateTimeField(default=clock.now)
+    name = models.CharField(max_length=100, blank=True, db_default="")
 
     class Meta:
         default_permissions = ()
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["dataset", "fingerprint"], name="one_saved_mapping_per_header")
+            models.UniqueConstraint(
+                fields=["dataset", "fingerprint"],
+                condition=Q(name=""),
+                name="one_remembered_mapping_per_header",
+            ),
+            models.UniqueConstraint(
+                fields=["dataset", "name"], condition=~Q(name=""), name="a_mappings_name_stands_once"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"mapping of {len(self.columns)} labels"
+        return self.name or f"mapping of {len(self.columns)} labels"
+
+
+class MappingVersion(models.Model):
+    """A saved mapping as it was at some time, whole: imports point at the one they used."""
+
+    saved = models.ForeignKey(SavedMapping, on_delete=models.DB_CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    matches = models.JSONField(help_text="as ImportJob.mapping")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.DB_SET_NULL, related_name="+"
+    )
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["saved", "number"], name="a_mappings_version_stands_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"

@@ -1,166 +1,139 @@
-"""What an import would do, worked out in SQL from the staging table: refusals first, then the plan itself."""
+"""What an import would do, worked out in SQL: staged rows compared with the records there are now.
+
+The plan is a table `diff_<job>` of (rn, id, op, seen): "+" a row that creates a record, "~" one that changes
+the record `id`, "-" a record that goes; `seen` is the record's version. What stays as it is has no entry.
+Entries of records that go are numbered from DELETIONS_FROM on, so that every entry has a number of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 
 from core import clock
 from datasets.columntypes import type_of
-from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.spec import DatasetSpec
 from importer.models import ImportJob, Mode
-from importer.staging import plan_table, quoted, refused_table, staging_table
+from importer.refusals import Staged
+from importer.staging import keys_table, plan_table, quoted, same_key, staging_table
 
 LONGEST_TRANSACTION = timedelta(days=1)
+DELETIONS_FROM = 1 << 59
+NAMED_KEYS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many records the plan creates and changes."""
+    """How many records the plan creates, changes and deletes, and how many the file does not have."""
 
     created: int
     updated: int
+    deleted: int
+    missing: int
 
 
-def find_refusals(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> int:
-    """Fill the table of refused rows; return how many rows it names.
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How many entries of a plan are not true any more, and the keys of the first of their records."""
 
-    Repeated keys: the first row wins. A unique value that another record holds is refused even if the file
-    takes it from that record, so that the merge never depends on the order of its rows.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL work_mem = '64MB'")
-        # The rows lie in the order of rn: a BRIN index costs next to nothing and serves the pages.
-        cursor.execute(
-            f"CREATE INDEX IF NOT EXISTS {staging_table(job.pk)}_rn ON {staging_table(job.pk)} USING brin (rn)"
+    entries: int = 0
+    keys: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        """Return the keys as people read them.
+
+        >>> Drift(7, ("1", "2")).words(), Drift(1, ("1",)).words()
+        ('1, 2 and 5 more', '1')
+        """
+        more = (
+            f" and {self.entries - len(self.keys):,} more"
+            if self.keys and self.entries > len(self.keys)
+            else ""
         )
-        cursor.execute(f"ANALYZE {staging_table(job.pk)} ({quoted(['rn', *spec.key])})")
-        cursor.execute(f"DROP TABLE IF EXISTS {refused_table(job.pk)}")
-        cursor.execute(
-            f"CREATE UNLOGGED TABLE {refused_table(job.pk)}"
-            " (rn bigint, code text, label text, value text, rule text) WITH (autovacuum_enabled = off)"
-        )
-        for sql, parameters in _refusals(job, spec, columns):
-            cursor.execute(sql, parameters)
-        cursor.execute(f"SELECT count(DISTINCT rn) FROM {refused_table(job.pk)}")
-        return int(cursor.fetchone()[0])
+        return f"{', '.join(self.keys)}{more}"
 
 
-def _refusals(
-    job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]
-) -> list[tuple[str, list[str]]]:
-    key, staged, refused, table = spec.key_columns, staging_table(job.pk), refused_table(job.pk), spec.table
-    into = f"INSERT INTO {refused} SELECT s.rn, %s, %s, left({_text(key)}, 200), "
-    label = ", ".join(column.label for column in key)
-    is_same_key = _same(spec.key, "t", "s")
-    statements = []
-    if key:
-        repeated = (
-            f"WITH r AS (SELECT {quoted(spec.key)}, min(rn) AS first FROM {staged}"
-            f" GROUP BY {quoted(spec.key)} HAVING count(*) > 1) "
-            + into
-            + f"'The key is that of row ' || r.first || ' already; the first row counts.'"
-            f" FROM {staged} s JOIN r ON {_same(spec.key, 'r', 's')} WHERE s.rn > r.first",
-            ["primary-key", label],
-        )
-        statements.append(repeated)
-    if job.mode == Mode.INSERT:
-        statements.append(
-            (
-                into + "'A record with this key exists, and this import only adds records.'"
-                f" FROM {staged} s JOIN {table} t ON {is_same_key}",
-                ["primary-key", label],
-            )
-        )
-    if job.mode == Mode.UPDATE:
-        statements.append(
-            (
-                into + "'No record has this key, and this import only changes records.'"
-                f" FROM {staged} s LEFT JOIN {table} t ON {is_same_key} WHERE t.id IS NULL",
-                ["primary-key", label],
-            )
-        )
-    for column in columns:
-        if column.is_unique and spec.key != (column.name,):
-            statements += _unique_refusals(column, spec, staged, refused)
-    return statements
-
-
-def _unique_refusals(
-    column: ColumnSpec, spec: DatasetSpec, staged: str, refused: str
-) -> list[tuple[str, list[str]]]:
-    name = connection.ops.quote_name(column.name)
-    into = f"INSERT INTO {refused} SELECT s.rn, %s, %s, left({_text([column])}, 200), "
-    is_left = f"NOT EXISTS (SELECT FROM {refused} b WHERE b.rn = s.rn)"
-    return [
-        (
-            f"WITH r AS (SELECT {name}, min(rn) AS first FROM {staged} s WHERE {is_left} AND {name} IS NOT NULL"
-            f" GROUP BY {name} HAVING count(*) > 1) "
-            + into
-            + f"'The value is that of row ' || r.first || ' already; it must be unique.'"
-            f" FROM {staged} s JOIN r ON r.{name} = s.{name} WHERE s.rn > r.first AND {is_left}",
-            ["constraint-error", column.label],
-        ),
-        (
-            into + "'Another record has this value; it must be unique.'"
-            f" FROM {staged} s JOIN {spec.table} t ON t.{name} = s.{name}"
-            f" WHERE NOT ({_same(spec.key, 't', 's')}) AND {is_left}",
-            ["constraint-error", column.label],
-        ),
-    ]
-
-
-def remove_refused(job: ImportJob) -> int:
-    """Take the refused rows out of the staging table, forget the list of them and return how many they were."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"DELETE FROM {staging_table(job.pk)} s WHERE EXISTS"
-            f" (SELECT FROM {refused_table(job.pk)} b WHERE b.rn = s.rn)"
-        )
-        removed = int(cursor.rowcount)
-        cursor.execute(f"DROP TABLE {refused_table(job.pk)}")
-    return removed
-
-
-def make(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> tuple[Counts, str]:
+def make(staged: Staged) -> tuple[Counts, str]:
     """Write the plan; return its counts and the snapshot it saw."""
-    table = plan_table(job.pk)
+    table = plan_table(staged.job.pk)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
         cursor.execute(f"DROP TABLE IF EXISTS {table}")
-        cursor.execute("SELECT pg_current_snapshot()::text")
-        snapshot = str(cursor.fetchone()[0])
-        cursor.execute(
-            f"CREATE UNLOGGED TABLE {table} WITH (autovacuum_enabled = off) AS {_plan_sql(job, spec, columns)}"
-        )
+        snapshot = snapshot_of(cursor, staged.job)
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {staged.spec.table})")
+        is_filled = cursor.fetchone()[0]
+        # Into an empty dataset every row creates a record: the staged rows themselves are the plan.
+        source = _plan_sql(staged) if is_filled else f"{_plan_sql(staged)} AND false"
+        cursor.execute(f"CREATE UNLOGGED TABLE {table} WITH (autovacuum_enabled = off) AS {source}")
+        if not is_filled:
+            return Counts(staged.job.staged_rows, 0, 0, 0), snapshot
+        deleted = 0
+        if staged.job.mode == Mode.SYNC:
+            cursor.execute(f"INSERT INTO {table} {_missing_sql(staged)}")
+            deleted = int(cursor.rowcount)
         cursor.execute(
             f"SELECT count(*) FILTER (WHERE op = '+'), count(*) FILTER (WHERE op = '~') FROM {table}"
         )
         created, updated = cursor.fetchone()
-    return Counts(created, updated), snapshot
+    missing = deleted if staged.job.mode == Mode.SYNC else _missing(staged, created)
+    return Counts(created, updated, deleted, missing), snapshot
 
 
-def drift(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> int:
-    """Return how many rows would be treated differently if the plan were made now.
+def snapshot_of(cursor: Any, job: ImportJob) -> str:
+    """Return what a plan made from here on sees, and keep on the job since when there may be entries it does not.
+
+    Whatever is not seen was written by a transaction that goes on now, or begins later. Where a session hides
+    its transaction's beginning from us, nothing is kept.
+    """
+    cursor.execute(
+        "SELECT pg_current_snapshot()::text, min(xact_start)::text, bool_or(state IS NULL) FROM pg_stat_activity"
+        # Background processes have no user; of a hidden session everything else is NULL.
+        " WHERE datname = current_database() AND usesysid IS NOT NULL"
+    )
+    snapshot, since, is_hidden = cursor.fetchone()
+    job.head = {**job.head, "unseen_since": None if is_hidden else since}
+    return str(snapshot)
+
+
+def planned(job: ImportJob) -> str:
+    """Return an SQL source of the plan's entries: its table, or the staged rows if each creates a record."""
+    if job.created_rows == job.staged_rows and not (job.mode == Mode.SYNC and job.missing_rows):
+        return f"(SELECT rn, NULL::bigint AS id, '+'::\"char\" AS op, NULL::xid AS seen FROM {staging_table(job.pk)})"
+    return plan_table(job.pk)
+
+
+def drift(staged: Staged) -> Drift:
+    """Return which entries would be different if the plan were made now.
 
     The version (xmin) of each record to change is part of the plan, so a record edited since counts even
     if the file would change it still.
     """
-    if not _is_touched(job, spec):
-        return 0
+    job, spec = staged.job, staged.spec
+    if not is_touched(job, spec):
+        return Drift()
+    now = _plan_sql(staged)
+    if job.mode == Mode.SYNC:
+        now = f"{now} UNION ALL {_missing_sql(staged)}"
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
         cursor.execute(
-            f"SELECT count(*) FROM ({_plan_sql(job, spec, columns)}) n FULL JOIN {plan_table(job.pk)} d USING (rn)"
-            " WHERE (n.id, n.op, n.seen::text) IS DISTINCT FROM (d.id, d.op, d.seen::text)"
+            f"WITH drifted AS MATERIALIZED (SELECT rn, coalesce(n.id, d.id) AS id FROM ({now}) n"
+            f" FULL JOIN {planned(job)} d USING (rn)"
+            " WHERE (n.id, n.op, n.seen::text) IS DISTINCT FROM (d.id, d.op, d.seen::text)),"
+            f" first AS (SELECT rn, id FROM drifted ORDER BY rn LIMIT {NAMED_KEYS})"
+            f" SELECT (SELECT count(*) FROM drifted), ARRAY(SELECT coalesce({_key_text(spec, 't')},"
+            f" {_key_text(spec, 's')}, 'record ' || d.id) FROM first d LEFT JOIN {spec.table} t ON t.id = d.id"
+            f" LEFT JOIN {staging_table(job.pk)} s ON s.rn = d.rn ORDER BY d.rn)"
         )
-        return int(cursor.fetchone()[0])
+        entries, keys = cursor.fetchone()
+    return Drift(int(entries), tuple(key for key in keys if key))
 
 
-def _is_touched(job: ImportJob, spec: DatasetSpec) -> bool:
+def is_touched(job: ImportJob, spec: DatasetSpec) -> bool:
     """Return whether history has an entry the plan may not have seen. Cheap, and never a wrong no.
 
     Every change leaves an entry with its transaction's number. Those below the snapshot's xmin were over when
@@ -172,9 +145,9 @@ def _is_touched(job: ImportJob, spec: DatasetSpec) -> bool:
         return True
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT EXISTS (SELECT FROM {spec.history_table} WHERE history_date > %s"
+            f"SELECT EXISTS (SELECT FROM {spec.history_table} WHERE history_date >= %s"
             " AND history_xid >= pg_snapshot_xmin(%s::pg_snapshot))",
-            [job.previewed_at - LONGEST_TRANSACTION, job.snapshot],
+            [job.head.get("unseen_since") or job.previewed_at - LONGEST_TRANSACTION, job.snapshot],
         )
         return bool(cursor.fetchone()[0])
 
@@ -191,27 +164,57 @@ def is_in_key_order(job: ImportJob, spec: DatasetSpec) -> bool:
         return bool(found and found[0] is not None and found[0] > 0.99)
 
 
-def _plan_sql(job: ImportJob, spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> str:
-    others = [column.name for column in columns if column.name not in spec.key]
+def new_value(staged: Staged, name: str) -> str:
+    """Return the SQL of what a column becomes in the record `t` by the staged row `s`."""
+    value = quoted([name], "s.")
+    return f"coalesce({value}, {quoted([name], 't.')})" if name in staged.kept else value
+
+
+def _plan_sql(staged: Staged) -> str:
+    others = [column.name for column in staged.columns if column.name not in staged.spec.key]
     # Columns the file does not have keep their values, so only those it has are compared.
-    is_changed = f"({quoted(others, 's.')}) IS DISTINCT FROM ({quoted(others, 't.')})"
+    new, old = [new_value(staged, name) for name in others], quoted(others, "t.")
+    is_changed = f"({', '.join(new)}) IS DISTINCT FROM ({old})"
     if not others:
         is_changed = "false"
     elif len(others) == 1:
-        is_changed = f"{quoted(others, 's.')} IS DISTINCT FROM {quoted(others, 't.')}"
+        is_changed = f"{new[0]} IS DISTINCT FROM {old}"
     return (
         "SELECT s.rn, t.id, (CASE WHEN t.id IS NULL THEN '+' ELSE '~' END)::\"char\" AS op, t.xmin AS seen"
-        f" FROM {staging_table(job.pk)} s LEFT JOIN {spec.table} t ON {_same(spec.key, 't', 's')}"
-        f" WHERE t.id IS NULL OR {is_changed}"
+        f" FROM {staging_table(staged.job.pk)} s LEFT JOIN {staged.spec.table} t"
+        f" ON {same_key(staged.spec.key, 't', 's')} WHERE (t.id IS NULL OR {is_changed})"
     )
 
 
-def _same(key: Sequence[str], left: str, right: str) -> str:
-    names = [connection.ops.quote_name(name) for name in key]
-    # Without a key no row is ever the same as another.
-    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names) or "false"
+def _missing_sql(staged: Staged) -> str:
+    pk, key = staged.job.pk, staged.spec.key
+    return (
+        f"SELECT {DELETIONS_FROM} + t.id, t.id, '-'::\"char\", t.xmin FROM {staged.spec.table} t"
+        f" WHERE NOT EXISTS (SELECT FROM {staging_table(pk)} s WHERE {same_key(key, 's', 't')})"
+        f" AND NOT EXISTS (SELECT FROM {keys_table(pk)} k WHERE {same_key(key, 'k', 't')})"
+    )
 
 
-def _text(columns: Sequence[ColumnSpec]) -> str:
-    texts = [type_of(column).text_sql(f"s.{connection.ops.quote_name(column.name)}") for column in columns]
-    return "concat_ws(', ', " + ", ".join(texts) + ")"
+def _missing(staged: Staged, created: int) -> int:
+    """Return how many records stand in no row of the file, refused or not, without comparing them all."""
+    pk, spec = staged.job.pk, staged.spec
+    if not spec.key:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {spec.table}")
+        records = int(cursor.fetchone()[0])
+        cursor.execute(
+            f"SELECT count(*) FROM {spec.table} t WHERE EXISTS"
+            f" (SELECT FROM {keys_table(pk)} k WHERE {same_key(spec.key, 'k', 't')}) AND NOT EXISTS"
+            f" (SELECT FROM {staging_table(pk)} s WHERE {same_key(spec.key, 's', 't')})"
+        )
+        only_refused = int(cursor.fetchone()[0])
+    return records - (staged.job.staged_rows - created) - only_refused
+
+
+def _key_text(spec: DatasetSpec, table: str) -> str:
+    if not spec.key:
+        return "NULL"
+    quote = connection.ops.quote_name
+    texts: Sequence[str] = [type_of(one).text_sql(f"{table}.{quote(one.name)}") for one in spec.key_columns]
+    return f"nullif(concat_ws(' · ', {', '.join(texts)}), '')"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importer.csvtext import csv_text
 from importer.mapping import normalise
 from importer.models import ImportJob, RejectedRow
+from importer.specs import spec_of
 
 AT_ONCE = 2_000
 
@@ -19,12 +20,10 @@ def rejected_file(job: ImportJob) -> Iterator[bytes]:
     dataset is called so, or they get another name; a mapping skips them when the file comes back. They stand
     in front because a row may have more cells than the header has labels.
     """
-    labels = list(job.head.get("labels", []))
-    skipped = _own_columns(job, labels)
+    skipped = own_columns(job)
     delimiter = str(job.dialect.get("delimiter") or ",")
-    names = _own_names(job, labels[skipped:])
     # The byte order mark makes spreadsheets read UTF-8.
-    yield codecs.BOM_UTF8 + csv_text([[*names, *labels[skipped:]]], delimiter)
+    yield codecs.BOM_UTF8 + csv_text([labels_of(job)], delimiter)
     last = -1
     while page := list(RejectedRow.objects.filter(job=job, row__gt=last).order_by("row")[:AT_ONCE]):
         yield csv_text(([one.row, one.problem, *one.cells[skipped:]] for one in page), delimiter)
@@ -44,7 +43,15 @@ def file_name(job: ImportJob) -> str:
     return f"{stem} rejected rows of import {job.pk}.csv"
 
 
-def _own_columns(job: ImportJob, labels: list[str]) -> int:
+def labels_of(job: ImportJob) -> list[str]:
+    """Return the first row of the file of rejected rows."""
+    labels = list(job.head.get("labels", []))[own_columns(job) :]
+    return [*_own_names(job, labels), *labels]
+
+
+def own_columns(job: ImportJob) -> int:
+    """Return how many columns in front of an import's file are our own: none, or two of a rejects file."""
+    labels = list(job.head.get("labels", []))
     # A corrected file that has rejected rows again: its two extra columns are not handed on.
     are_unused = all(match.get("column") is None for match in job.mapping[:2])
     return 2 if labels[:2] == _own_names(job, labels[2:]) and are_unused else 0
@@ -52,7 +59,7 @@ def _own_columns(job: ImportJob, labels: list[str]) -> int:
 
 def _own_names(job: ImportJob, labels: list[str]) -> list[str]:
     """Return the two labels in front: like none of the file's, and none that could go to a column."""
-    columns = [column.label for column in job.dataset.spec().columns]
+    columns = [column.label for column in spec_of(job).columns]
     taken = {normalise(label) for label in (*labels, *columns)}
     return [_free(name, taken) for name in OWN]
 

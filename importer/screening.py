@@ -1,18 +1,19 @@
-r"""The fast path: a chunk as columns, what is surely right passed at once, the rest named cell by cell.
+"""The fast path: a chunk as columns, what is surely right passed at once, the rest named cell by cell.
 
-polars pads short rows and drops what is too much in long ones without a word. So every line gets a sentinel
-cell at its end: a row is exactly as wide as the header when the sentinel is right behind its last column.
 Whatever does not add up is left to the slow path (None): the screen never decides alone that a row is wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datasets.columntypes import type_of
-from importer.judging import MAX_INDEXED_BYTES, ColumnJudge, Wrong
+from datasets.columntypes.base import ColumnType
+from datasets.columntypes.grammar import WHITE_SPACE
+from importer.framing import Framed, Framer, is_blank
+from importer.judging import MAX_INDEXED_BYTES, REPLACEMENT, ColumnJudge, Wrong
 from importer.readers.grammar import Grammar
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from importer.readers.csv import Chunk
 
-SENTINEL = "\x01"
+# Fewer cells than that the judge has looked at before polars has begun.
+WORTH_ANOTHER_LOOK = 30
 type Refusal = tuple[ColumnJudge, Wrong]
 
 
@@ -29,15 +31,14 @@ class Screened:
     """A chunk as far as the screen got. Rows are counted from 0 within the chunk.
 
     `values` holds a canonical column for each judge; `wrong` the judges that refuse a cell of a row, and why;
-    `ragged` the cells of each row that is not `width` wide; `blank` the rows that hold nothing.
+    `warned` the rows that may deserve a warning, refused ones among them; `blank` the rows that hold nothing.
     """
 
-    frame: pl.DataFrame
-    values: list[pl.Series]
-    wrong: dict[int, list[Refusal]]
-    ragged: dict[int, list[str | None]]
+    framed: Framed
     blank: list[int]
-    lines: pl.Series | None  # lines before each row; None: one line per row
+    values: list[pl.Series] = field(default_factory=list)
+    wrong: dict[int, list[Refusal]] = field(default_factory=dict)
+    warned: list[int] = field(default_factory=list)
 
 
 class Screen:
@@ -48,141 +49,112 @@ class Screen:
 
         self._judges = judges
         self._width = width
-        self._grammar = grammar
+        self._framer = Framer(width, grammar)
         self._names = [f"f{position}" for position in range(width)]
-        self._schema = dict.fromkeys([*self._names, "_s", "_x"], pl.String())
-        self._verdicts: list[pl.Expr] = []
-        for number, judge in enumerate(judges):
-            value, unsure = _expressions(judge)
-            self._verdicts += [value.alias(f"v{number}"), unsure.alias(f"u{number}")]
-        cells = [pl.col(name) for name in self._names]
-        fits = (pl.col("_s") == SENTINEL) & pl.col("_x").is_null()
-        ends_in_delimiter = (pl.col("_s").fill_null("") == "") & (pl.col("_x") == SENTINEL)
-        self._fits = fits.fill_null(value=False) | ends_in_delimiter.fill_null(value=False)
-        self._holds_nothing = pl.all_horizontal(cell.is_null() for cell in cells)
+        raws = [pl.col(_raw_name(number, judge)) for number, judge in enumerate(judges)]
+        self._first = [
+            expression.alias(f"{name}{number}")
+            for number, (judge, raw) in enumerate(zip(judges, raws, strict=True))
+            for name, expression in zip("vu", _first_look(judge, raw), strict=True)
+        ]
+        self._second = [_second_look(judge, raw) for judge, raw in zip(judges, raws, strict=True)]
+        self._holds_nothing = pl.all_horizontal(pl.col(name).is_null() for name in self._names)
 
-    def apply(self, chunk: Chunk) -> Screened | None:
-        """Return what can be said about a chunk, or None when only the slow path can read it."""
-        import polars as pl  # slow import  # noqa: PLC0415
+    def apply(self, chunk: Chunk, settled: Collection[int] = ()) -> Screened | None:
+        """Return what can be said about a chunk, or None when only the slow path can read it.
 
-        frame = self._read(chunk)
-        if frame is None:
+        The rows `settled` (from 0) are judged elsewhere: what the file has there is neither wrong nor blank.
+        """
+        framed = self._framer.read(chunk)
+        if framed is None:
             return None
-        checked = frame.select(
-            self._fits.alias("fits"), self._holds_nothing.alias("nothing"), *self._verdicts
-        )
-        fits = checked["fits"]
-        ragged = {} if fits.all() else self._ragged(chunk, frame, (~fits).arg_true().to_list())
-        if ragged is None:
-            return None
-        blank = [row for row in checked["nothing"].arg_true().to_list() if row not in ragged]
+        frame = self._with_prepared(framed.cells)
+        nothing = frame.select(self._holds_nothing.alias("nothing"))["nothing"]
+        ragged = framed.ragged
+        blank = [row for row in nothing.arg_true().to_list() if row not in ragged]
         blank += [row for row, cells in ragged.items() if is_blank(cells, self._width)]
-        lines = self._lines_before(chunk, frame)
-        if lines is None and chunk.rows != chunk.lines:
-            return None
-        screened = Screened(frame, [], {}, ragged, blank, lines)
-        skipped = set(blank) | set(ragged)
-        for number, judge in enumerate(self._judges):
-            values, unsure = checked[f"v{number}"], checked[f"u{number}"]
-            if unsure.any():
-                values = _settle(
-                    judge, frame[self._names[judge.position]], values, unsure, screened.wrong, skipped
-                )
-            screened.values.append(values.cast(pl.String))
+        screened = Screened(framed, [row for row in blank if row not in settled])
+        skipped = {*blank, *ragged, *settled}
+        for number, (values, unsure) in enumerate(self._look(frame)):
+            judge = self._judges[number]
+            raws = frame[_raw_name(number, judge)].gather(unsure)
+            screened.values.append(_settle(judge, raws, values, unsure, screened.wrong, skipped))
+        screened.warned = self._warned(chunk, screened.values)
         return screened
 
-    def _read(self, chunk: Chunk) -> pl.DataFrame | None:
-        import polars as pl  # slow import  # noqa: PLC0415
+    def look(self, frame: pl.DataFrame) -> list[tuple[pl.Series, pl.Series]]:
+        """Return for each judge the canonical texts of its cells, and the rows of which only it can say.
 
-        data = chunk.data
-        has_return = b"\r" in data
-        if not chunk.is_plain or b"\x00" in data or b"\x01" in data:
-            return None
-        if has_return and data.count(b"\r") != data.count(b"\r\n"):
-            return None
-        end = b"\r\n" if has_return else b"\n"
-        mark = (self._grammar.delimiter + SENTINEL).encode()
-        try:
-            frame = pl.read_csv(
-                data.replace(end, mark + b"\n"),
-                has_header=False,
-                schema=self._schema,
-                separator=self._grammar.delimiter,
-                quote_char=self._grammar.quote.decode() or None,
-                truncate_ragged_lines=True,
-                missing_columns="insert",
-                extra_columns="ignore",
-            )
-        except pl.exceptions.PolarsError:
-            return None
-        if frame.height != chunk.rows:
-            return None
-        if chunk.rows != chunk.lines:  # cells of several lines: the sentinels inside them go
-            undone = pl.all().str.replace_all(mark.decode() + "\n", end.decode(), literal=True)
-            frame = frame.with_columns(undone)
-        return frame
-
-    def _ragged(
-        self, chunk: Chunk, frame: pl.DataFrame, rows: list[int]
-    ) -> dict[int, list[str | None]] | None:
-        """Return the cells of the rows that are not as wide as the header; None when they cannot be told.
-
-        Rows that are too wide by empty cells only are none of them: the frame holds all that is theirs.
+        `frame` holds the cells of a file as columns `f0` and so on.
         """
-        found: dict[int, list[str | None]] = {}
-        texts: list[bytes] = []
-        for row, cells in zip(rows, frame[rows].rows(), strict=True):
-            if SENTINEL in cells[: self._width]:
-                found[row] = list(cells[: cells.index(SENTINEL)])
-                continue
-            if chunk.rows != chunk.lines:
-                return None
-            texts = texts or chunk.data.split(b"\n")
-            read = next(self._grammar.records(texts[row].decode() + "\n")).cells
-            if len(read) == self._width:
-                return None
-            kept = without_surplus(read, self._width)
-            if len(kept) != self._width:
-                found[row] = kept
-            elif kept != list(cells[: self._width]):
-                return None
-        return found
+        return list(self._look(self._with_prepared(frame)))
 
-    def _lines_before(self, chunk: Chunk, frame: pl.DataFrame) -> pl.Series | None:
-        """Return how many lines stand before each row; None when every row is one line, or nobody can tell."""
+    def _look(self, frame: pl.DataFrame) -> Iterator[tuple[pl.Series, pl.Series]]:
         import polars as pl  # slow import  # noqa: PLC0415
 
-        if chunk.rows == chunk.lines:
-            return None
-        per_row = 1 + pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0))
-        counted = frame.select(per_row.cast(pl.Int64).alias("n"))["n"]
-        return (counted.cum_sum() - counted) if counted.sum() == chunk.lines else None
+        said = frame.select(self._first)
+        for number, judge in enumerate(self._judges):
+            values, unsure = said[f"v{number}"].cast(pl.String), said[f"u{number}"].arg_true()
+            second = self._second[number]
+            if second is not None and len(unsure) >= WORTH_ANOTHER_LOOK:
+                raws = frame[_raw_name(number, judge)].gather(unsure)
+                found = raws.to_frame().select(second).to_series()
+                sure = found.is_not_null()
+                values = values.scatter(unsure.filter(sure), found.filter(sure))
+                unsure = unsure.filter(~sure)
+            yield values, unsure
+
+    def _with_prepared(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the frame with a column more for each judge whose cells are made by a recipe."""
+        prepared = [
+            _prepared(judge, frame, [self._names[at] for at in judge.sources]).alias(_raw_name(number, judge))
+            for number, judge in enumerate(self._judges)
+            if judge.recipe.changes_text
+        ]
+        return frame.with_columns(prepared) if prepared else frame
+
+    def _warned(self, chunk: Chunk, columns: Sequence[pl.Series]) -> list[int]:
+        """Return the rows with a value to warn of, or more: what is said of them the judges decide."""
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        found = []
+        mark = REPLACEMENT.encode()
+        has_replacement = mark[:1] in chunk.data and mark in chunk.data  # one byte is found much faster
+        for judge, values in zip(self._judges, columns, strict=True):
+            if judge.is_text_key:
+                found.append(values.str.len_bytes() != values.str.strip_chars(WHITE_SPACE).str.len_bytes())
+            if has_replacement or judge.recipe.changes_text:
+                found.append(values.str.contains(REPLACEMENT, literal=True))
+        return pl.select(pl.any_horizontal(found)).to_series().arg_true().to_list() if found else []
 
 
-def without_surplus(cells: list[str | None], width: int) -> list[str | None]:
-    """Return the cells without those beyond the header, if all of them are empty.
-
-    >>> without_surplus(["1", None, None, ""], 2), without_surplus(["1", None, None, "x"], 2)
-    (['1', None], ['1', None, None, 'x'])
-    """
-    return cells if any(cells[width:]) else cells[:width]
+def _raw_name(number: int, judge: ColumnJudge) -> str:
+    """Return the column of the frame that holds what a judge judges."""
+    return f"p{number}" if judge.recipe.changes_text else f"f{judge.position}"
 
 
-def is_blank(cells: Sequence[str | None], width: int) -> bool:
-    """Return whether a row holds nothing: no cell does, or it is one cell of blanks where there are several columns."""
-    if all(cell is None for cell in cells):
-        return True
-    return len(cells) == 1 and width > 1 and not (cells[0] or "").strip()
-
-
-def _expressions(judge: ColumnJudge) -> tuple[pl.Expr, pl.Expr]:
-    """Return (canonical text or null, whether only the judge can say) of a judge's column."""
+def _prepared(judge: ColumnJudge, frame: pl.DataFrame, sources: list[str]) -> pl.Series:
+    """Return the cells that a recipe makes: the scalar truth's for each different cell, or row of cells."""
     import polars as pl  # slow import  # noqa: PLC0415
 
-    raw = pl.col(f"f{judge.position}")
-    value = type_of(judge.column).convert(raw, judge.column, judge.reading)
-    if value is None:
-        value = pl.lit(None, dtype=pl.String)
+    if not sources:
+        return pl.repeat(judge.prepare(()), frame.height, dtype=pl.String, eager=True)
+    raws = frame.select(pl.col(name).alias(f"s{number}") for number, name in enumerate(sources))
+    different = raws.unique()
+    made = pl.Series("made", [judge.prepare(cells) for cells in different.rows()], dtype=pl.String)
+    joined = raws.join(
+        different.with_columns(made),
+        on=different.columns, how="left", nulls_equal=True, maintain_order="left",
+    )  # fmt: skip
+    return joined["made"]
+
+
+def _first_look(judge: ColumnJudge, raw: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Return (canonical text or null, whether more must be said) of a column: what is canonical as it stands."""
+    import polars as pl  # slow import  # noqa: PLC0415
+
+    sure = type_of(judge.column).screen(raw, judge.column, judge.reading)
+    value = pl.lit(None, dtype=pl.String) if sure is None else pl.when(sure).then(raw)
     if judge.limits_bytes:
         value = pl.when(raw.str.len_bytes() <= MAX_INDEXED_BYTES // 2).then(value)
     unsure = value.is_null()
@@ -197,6 +169,14 @@ def _expressions(judge: ColumnJudge) -> tuple[pl.Expr, pl.Expr]:
     return value, unsure
 
 
+def _second_look(judge: ColumnJudge, raw: pl.Expr) -> pl.Expr | None:
+    """Return the canonical text of what is written in other plain ways, or null; None when there are none."""
+    kind = type_of(judge.column)
+    if type(kind).convert is ColumnType.convert:
+        return None
+    return kind.convert(raw, judge.column, judge.reading)
+
+
 def _settle(
     judge: ColumnJudge,
     raws: pl.Series,
@@ -205,12 +185,14 @@ def _settle(
     wrong: dict[int, list[Refusal]],
     skipped: set[int],
 ) -> pl.Series:
-    """Return the column with the judge's word for every unsure cell; the rows it refuses go into `wrong`."""
+    """Return the column with the judge's word for the cells of the unsure rows; who is refused goes into `wrong`."""
     import polars as pl  # slow import  # noqa: PLC0415
 
-    rows = unsure.arg_true().to_list()
+    if unsure.is_empty():
+        return values
+    rows = unsure.to_list()
     settled: list[str | None] = []
-    for row, raw in zip(rows, raws.filter(unsure).to_list(), strict=True):
+    for row, raw in zip(rows, raws.to_list(), strict=True):
         verdict = None if row in skipped else judge.judge(raw)
         if isinstance(verdict, Wrong):
             wrong.setdefault(row, []).append((judge, verdict))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -13,12 +12,15 @@ from django.utils.text import get_valid_filename
 
 import jobs.services
 from audit.services import record
-from core import clock, storage
+from core import storage
 from core.errors import RowhouseError
 from core.tenancy import current_tenant
+from core.words import count
 from datasets.models import Dataset
-from importer import gate, mapping, rights, staging
-from importer.models import REMAPPABLE, RUNNING, UNCONFIRMED, ImportJob, Mode, Policy, SavedMapping, State
+from importer import gate, matching, rights, saved_mappings, staging, submissions
+from importer.confirming import rows_that_need_deletions, why_not_confirmable
+from importer.models import REMAPPABLE, RUNNING, UNCONFIRMED, ImportJob, Mode, Policy, State
+from importer.plan import Counts
 
 # A merge that failed like this would fail again, however often it is started.
 HOPELESS = frozenset({"definition-changed"})
@@ -31,10 +33,10 @@ class FileTooLarge(RowhouseError):
     status = 422
 
 
-class UnknownColumn(RowhouseError):
-    """A mapping names a column the dataset does not have."""
+class NoKey(RowhouseError):
+    """A mode that matches records was chosen for a dataset without a key."""
 
-    code = "unknown-column"
+    code = "no-key"
     status = 422
 
 
@@ -65,7 +67,7 @@ def create_import(
     mode: str = Mode.UPSERT,
     policy: str = Policy.GOOD_ROWS,
     overrides: Mapping[str, Any] | None = None,
-    columns: Mapping[str, str | None] | None = None,
+    columns: Mapping[str, Any] | str | None = None,
     replace: bool = False,
     request_key: str | None = None,
 ) -> ImportJob:
@@ -73,44 +75,53 @@ def create_import(
 
     :param by: the person, or None for an operator at the command line.
     :param overrides: what a person knows of the file: encoding, delimiter, header_row, sheet.
-    :param columns: a mapping by words, label of the file to label of the column (None: skip).
+    :param columns: a mapping as people write it, label of the file to label of the column (None: skip) or to
+        more (see `importer.mapping.written`); or the name of a saved one.
     :param replace: cancel the dataset's other imports that nobody confirmed yet.
     :param request_key: the submission's own key; repeating it returns the import made the first time.
     :raises PermissionDenied: the person may not import into the dataset.
     :raises Unreadable: the file is empty or neither CSV nor XLSX.
     :raises FileTooLarge: it is beyond the limit.
     :raises UnknownColumn: `columns` names a column that does not exist.
+    :raises BadMapping: `columns` cannot be read.
+    :raises NoSuchMapping: `columns` names a saved mapping that does not exist.
+    :raises NoKey: a sync into a dataset without a key.
     """
     rights.require_import(by, dataset)
-    if request_key and (made := ImportJob.objects.filter(request_key=request_key, dataset=dataset).first()):
-        return made
-    kind = _gate(file, name)
+    kind = gate_file(file, name)
+    if mode == Mode.SYNC and not dataset.key:
+        raise NoKey(
+            "Records can only be matched with a file's rows by a key, and this dataset has none. Add its rows instead."
+        )
     wish = {key: value for key, value in (overrides or {}).items() if value not in (None, "")}
-    if columns is not None:
-        wish["columns"] = _physical(dataset, columns)
-    pk = _next_pk()
+    wish |= matching.wanted(dataset, columns)
+    pk = next_pk()
     stored = storage.save(f"uploads/{pk}/{safe_name(name)}", file)
     with transaction.atomic():
+        if made := submissions.made_before(request_key, stored, dataset=dataset):
+            return made
         if replace:
-            for other in ImportJob.objects.filter(dataset=dataset, state__in=UNCONFIRMED):
+            # Held before they are looked at: one that is confirmed meanwhile is not replaced.
+            open_ones = ImportJob.objects.select_for_update().filter(dataset=dataset, undoes=None)
+            for other in open_ones.filter(state__in=UNCONFIRMED):
                 cancel_import(job=other, by=by)
         job = ImportJob.objects.create(
             pk=pk, dataset=dataset, mode=mode, policy=policy, file_name=name[-255:], key=stored.key,
             bytes=stored.bytes, sha256=stored.sha256, kind=kind, overrides=wish, created_by=by,
-            request_key=request_key or None,
+            request_key=submissions.free_key(request_key), head={"mark": storage.mark(stored.key)},
         )  # fmt: skip
         record("importer.job.created", actor=by, target=job, dataset=dataset.slug, sha256=job.sha256)
         submit_preview(job)
     return job
 
 
-def submit_preview(job: ImportJob) -> None:
-    """Ask for a preview of a job in CREATED, in the caller's transaction."""
+def submit_preview(job: ImportJob, *, phase: str = "open") -> None:
+    """Ask for a preview of a job in CREATED from one of its phases on, in the caller's transaction."""
     job.previews += 1
     submitted = jobs.services.submit(
         "importer.preview",
         target=f"import:{job.pk}",
-        payload={"import": job.pk},
+        payload={"import": job.pk, "phase": phase},
         idem_key=f"{current_tenant().schema}:importer.preview:{job.pk}:{job.previews}",
     )
     job.preview_job_id = str(submitted.pk)
@@ -124,59 +135,82 @@ def set_mapping(
     by: Any,
     chosen: Mapping[int, str | None] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    matches: Sequence[Mapping[str, Any]] | None = None,
+    name: str | None = None,
+    seen: int | None = None,
 ) -> None:
     """Change where the file's labels go, or how the file is read, and preview again.
 
     :param chosen: position of the label in the file to physical column name (None: skip).
-    :param overrides: encoding, delimiter, header_row, sheet. When they change, labels may too: the choice
-        of columns is then made anew.
-    :raises NotRemappable: its preview is running, or it was confirmed or cancelled.
+    :param overrides: encoding, delimiter, header_row, sheet. When they change, labels may too: then columns
+        are matched anew, with what a person chose for the labels that stay.
+    :param matches: the whole mapping, as `ImportJob.mapping` has it.
+    :param name: the saved mapping to use.
+    :param seen: the number of the preview the person looked at (`job.previews`), if known.
+    :raises NotRemappable: its preview is running, it was confirmed or cancelled, or somebody else changed it.
     :raises UnknownColumn: a column is not one of the dataset.
+    :raises BadMapping: the matches are not those of the file, clash, or have a faulty recipe.
+    :raises NoSuchMapping: no saved mapping has that name.
     """
-    rights.require_import(by, job.dataset)
+    rights.require_import_of(by, job)
     job = ImportJob.objects.select_for_update().get(pk=job.pk)
-    if job.state not in (State.PREVIEW_SUCCEEDED, State.PREVIEW_FAILED):
-        raise NotRemappable(_why_not_remappable(job))
+    if reason := _why_not_remappable(job, seen):
+        raise NotRemappable(reason)
     wish = {key: value for key, value in (overrides or {}).items() if value not in (None, "")}
-    is_read_anew = {key: value for key, value in job.overrides.items() if key != "columns"} != wish
-    if overrides is not None and is_read_anew:
-        job.overrides, job.mapping, job.sheet = wish, [], job.sheet if _same_sheet(job, wish) else {}
+    notices: list[str] = []
+    if overrides is not None and matching.is_read_anew(job, wish):
+        job.sheet = job.sheet if _same_sheet(job, wish) else {}
+        notices = matching.read_anew(job, wish)
+    elif name is not None:
+        notices = matching.use_named(job, name)
+    elif matches is not None:
+        matching.use(job, matching.checked(job, matches))
     elif chosen is not None:
-        spec = job.dataset.spec()
-        if unknown := {name for name in chosen.values() if name} - {column.name for column in spec.columns}:
-            raise UnknownColumn(f"The dataset has no column {sorted(unknown)[0]!r}; choose one of the list.")
-        matches = [mapping.Match.from_dict(match) for match in job.mapping]
-        job.mapping = [
-            match.to_dict()
-            for match in mapping.choose(matches, chosen, job.head.get("samples", []), spec.columns)
-        ]
-    job.save(update_fields=["overrides", "mapping", "sheet"])
-    job.move(old=REMAPPABLE, new=State.CREATED, error_code="", error="", notice="")
+        matching.use(job, matching.chosen_matches(job, chosen))
+    job.save(update_fields=["overrides", "mapping", "mapping_version", "sheet"])
+    job.move(old=REMAPPABLE, new=State.CREATED, error_code="", error="", notice=" ".join(notices))
     record("importer.job.remapped", actor=by, target=job)
     submit_preview(job)
 
 
-def confirm_import(*, job: ImportJob, by: Any, policy: str | None = None, seen: int | None = None) -> None:
+def confirm_import(
+    *, job: ImportJob, by: Any, policy: str | None = None, seen: int | None = None, deletes: int | None = None
+) -> None:
     """Start the merge of what a person has previewed.
 
     :param policy: what to do with a file that has bad rows; None keeps the job's choice.
     :param seen: the number of the preview the person looked at (`job.previews`), if known.
-    :raises PermissionDenied: the person may not import, add or change, as the plan needs.
+    :param deletes: how many records the person agrees to delete, if the plan deletes any; 0: none is deleted.
+    :raises PermissionDenied: the person may not import, add, change or delete, as the plan needs.
     :raises NotConfirmable: the preview is missing, failed, stale, or was confirmed already; bad rows under
-        all-or-nothing; the definition or the stored file changed; another import of the dataset is running.
+        all-or-nothing or more than the dataset bears; deletions that were not agreed to; the definition or
+        the stored file changed; another import of the dataset is running.
     """
     _check_stored(job)
     with transaction.atomic():
-        job = ImportJob.objects.select_for_update().get(pk=job.pk)
+        # Before the job's own row: whoever deletes or changes the dataset holds it first, too.
+        Dataset.objects.select_for_update(no_key=True).filter(pk=job.dataset_id or 0).first()
+        found = ImportJob.objects.select_for_update().filter(pk=job.pk).first()
+        if found is None:
+            raise NotConfirmable("This import was removed with its dataset. There is nothing to confirm.")
+        job = found
+        if deletes == 0 and not job.is_undo:
+            job.deleted_rows = 0
         rights.require_merge(by, job)
         policy = policy or job.policy
-        if reason := _why_not_confirmable(job, policy, seen):
+        if reason := why_not_confirmable(job, policy=policy, seen=seen, deletes=deletes):
             raise NotConfirmable(reason)
+        if deletes == 0 and (rows := rows_that_need_deletions(job)):
+            raise NotConfirmable(
+                f"{count(rows, 'row')} of the file would take a unique value from a record that would stay."
+                " Agree to the deletions, or correct those rows."
+            )
         try:
             with transaction.atomic():
                 job.move(
                     old=State.PREVIEW_SUCCEEDED, new=State.IMPORT_IN_PROGRESS, confirmed_by=by, policy=policy,
                     merges=job.merges + 1, notice="",
+                    deleted_rows=job.deleted_rows, head={**job.head, "agreed": job.deleted_rows},
                 )  # fmt: skip
         except IntegrityError as error:
             raise NotConfirmable(
@@ -184,11 +218,12 @@ def confirm_import(*, job: ImportJob, by: Any, policy: str | None = None, seen: 
             ) from error
         record(
             "importer.job.confirmed", actor=by, target=job,
-            created=job.created_rows, updated=job.updated_rows, rejected=job.rejected_rows,
+            created=job.created_rows, updated=job.updated_rows, deleted=job.deleted_rows,
+            rejected=job.rejected_rows,
         )  # fmt: skip
         submitted = jobs.services.submit(
             "importer.merge",
-            target=f"dataset:{job.dataset_id}",
+            target=f"model:{job.target}" if job.target else f"dataset:{job.dataset_id}",
             payload={"import": job.pk, "by": by.pk if by is not None else None},
             idem_key=f"{current_tenant().schema}:importer.merge:{job.pk}:{job.merges}",
         )
@@ -203,7 +238,7 @@ def cancel_import(*, job: ImportJob, by: Any) -> None:
 
     :raises NotCancellable: it is over already.
     """
-    rights.require_import(by, job.dataset)
+    rights.require_import_of(by, job)
     job = ImportJob.objects.select_for_update().get(pk=job.pk)
     if job.state not in (*REMAPPABLE, State.IMPORT_IN_PROGRESS):
         raise NotCancellable(f"This import is over: {job.get_state_display()}. There is nothing to cancel.")
@@ -222,32 +257,38 @@ def _is_stopping(job: ImportJob) -> bool:
         return False
 
 
-def finish_preview(job: ImportJob, *, created: int, updated: int, snapshot: str) -> None:
+def finish_preview(job: ImportJob, *, counts: Counts, snapshot: str) -> None:
     """Show a finished plan to the person who decides."""
     job.move(
-        old=State.PREVIEW_IN_PROGRESS, new=State.PREVIEW_SUCCEEDED, created_rows=created, updated_rows=updated,
-        unchanged_rows=job.staged_rows - created - updated, snapshot=snapshot,
+        old=State.PREVIEW_IN_PROGRESS, new=State.PREVIEW_SUCCEEDED, created_rows=counts.created,
+        updated_rows=counts.updated, deleted_rows=counts.deleted, missing_rows=counts.missing,
+        unchanged_rows=job.staged_rows - counts.created - counts.updated, snapshot=snapshot, head=job.head,
     )  # fmt: skip
     record(
-        "importer.job.previewed", target=job, created=created, updated=updated,
-        unchanged=job.unchanged_rows, rejected=job.rejected_rows,
+        "importer.job.previewed", target=job, created=counts.created, updated=counts.updated,
+        unchanged=job.unchanged_rows, rejected=job.rejected_rows, deleted=counts.deleted,
     )  # fmt: skip
 
 
 def finish_import(job: ImportJob) -> None:
     """Say that a merge is done, in its own transaction."""
     job.move(old=State.IMPORT_IN_PROGRESS, new=State.IMPORT_SUCCEEDED)
-    remember_mapping(job)
+    if not job.target:
+        saved_mappings.remember(job)
     record(
         "importer.job.imported", actor=job.confirmed_by, target=job,
-        created=job.created_rows, updated=job.updated_rows, rejected=job.rejected_rows,
+        created=job.created_rows, updated=job.updated_rows, deleted=job.deleted_rows,
+            rejected=job.rejected_rows,
     )  # fmt: skip
 
 
 @transaction.atomic
-def preview_again(job: ImportJob, *, old: State, notice: str) -> None:
-    """Take a job back to its preview, because what the plan was made of is not there any more."""
-    if job.move(old=old, new=State.CREATED, notice=notice):
+def preview_again(job: ImportJob, *, old: State, notice: str, drifted: str = "") -> None:
+    """Take a job back to its preview, because what the plan was made of is not there any more.
+
+    :param drifted: the records that are to blame, for those who may view them.
+    """
+    if job.move(old=old, new=State.CREATED, notice=notice, head={**job.head, "drifted": drifted}):
         record("importer.job.previewed_again", target=job, notice=notice)
         submit_preview(job)
 
@@ -275,27 +316,11 @@ def forget_copies(job: ImportJob) -> None:
         storage.forget_local_copy(sha256)
 
 
-@transaction.atomic
-def remember_mapping(job: ImportJob) -> None:
-    """Keep the job's mapping for the next file with the same labels."""
-    SavedMapping.objects.update_or_create(
-        dataset_id=job.dataset_id,
-        fingerprint=fingerprint(job.head.get("labels", [])),
-        defaults={
-            "columns": mapping.saved_from([mapping.Match.from_dict(match) for match in job.mapping]),
-            "used_at": clock.now(),
-        },
-    )
-
-
-def fingerprint(labels: list[str]) -> str:
-    """Return what names a header: the sha256 of its labels in order."""
-    return hashlib.sha256("\x1f".join(labels).encode()).hexdigest()
-
-
 def earlier_import(job: ImportJob) -> ImportJob | None:
     """Return the last import of this very file into the dataset, if there was one."""
-    same = ImportJob.objects.filter(dataset=job.dataset_id, sha256=job.sha256, state=State.IMPORT_SUCCEEDED)
+    same = ImportJob.objects.filter(
+        dataset=job.dataset_id, target=job.target, sha256=job.sha256, state=State.IMPORT_SUCCEEDED
+    )
     return same.exclude(pk=job.pk).order_by("-pk").first()
 
 
@@ -310,7 +335,12 @@ def safe_name(name: str) -> str:
     return ascii_only[-100:] or "file"
 
 
-def _gate(file: BinaryIO, name: str) -> str:
+def gate_file(file: BinaryIO, name: str) -> str:
+    """Return the kind of an upload.
+
+    :raises Unreadable: it is empty or neither CSV nor XLSX.
+    :raises FileTooLarge: it is beyond the limit.
+    """
     limit = settings.ROWHOUSE_UPLOAD_MAX_BYTES
     file.seek(0, 2)
     if file.tell() > limit:
@@ -323,16 +353,8 @@ def _gate(file: BinaryIO, name: str) -> str:
     return gate.file_kind(head, name)
 
 
-def _physical(dataset: Dataset, columns: Mapping[str, str | None]) -> dict[str, str | None]:
-    names = {column.label: column.name for column in dataset.spec().columns}
-    if unknown := {label for label in columns.values() if label is not None} - names.keys():
-        raise UnknownColumn(
-            f"The dataset has no column {sorted(unknown)[0]!r}; it has {', '.join(map(repr, names))}."
-        )
-    return {label: names[column] if column is not None else None for label, column in columns.items()}
-
-
-def _next_pk() -> int:
+def next_pk() -> int:
+    """Return the number of the next import."""
     # The upload's path carries the job's number, and is written before the row that speaks of it.
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence('importer_importjob', 'id'))")
@@ -340,39 +362,31 @@ def _next_pk() -> int:
 
 
 def _same_sheet(job: ImportJob, wish: Mapping[str, Any]) -> bool:
-    return bool(job.sheet) and wish.get("sheet") in (None, job.sheet.get("sheet"))
+    # How wide the sheet's rows are written depends on where its header is.
+    same_header = wish.get("header_row") == job.overrides.get("header_row")
+    return bool(job.sheet) and same_header and wish.get("sheet") in (None, job.sheet.get("sheet"))
 
 
-def _why_not_remappable(job: ImportJob) -> str:
+def _why_not_remappable(job: ImportJob, seen: int | None) -> str | None:
+    if job.is_undo:
+        return "An undo reads no file, so there is nothing to match. Confirm it or cancel it."
+    if not job.key:
+        return "Its file was removed after its time. Upload it again to map it anew."
     if job.state in (State.CREATED, State.PREVIEW_IN_PROGRESS):
         return "Its preview is running. Wait until it has finished, or cancel the import."
-    return (
-        f"This import is past its preview: {job.get_state_display()}. Upload the file again to map it anew."
-    )
-
-
-def _why_not_confirmable(job: ImportJob, policy: str, seen: int | None) -> str | None:
-    if job.state != State.PREVIEW_SUCCEEDED:
-        return f"Its preview did not finish, or it was confirmed already: {job.get_state_display()}."
+    if job.state not in (State.PREVIEW_SUCCEEDED, State.PREVIEW_FAILED):
+        state = job.get_state_display()
+        return f"This import is past its preview: {state}. Upload the file again to map it anew."
     if seen is not None and seen != job.previews:
-        return "The preview was made again since this page was opened. Look at it, then confirm."
-    if policy == Policy.ALL_OR_NOTHING and job.rejected_rows:
-        return (
-            f"{job.rejected_rows} of its rows are rejected, and all or nothing was chosen."
-            " Correct the file and upload it again, or import the good rows."
-        )
-    if job.dataset.definition_version != job.definition_version:
-        return "The dataset's definition changed since the preview. Preview it again, then confirm."
+        return "Somebody changed this mapping since the page was opened. Open it again, then change it."
     return None
 
 
 def _check_stored(job: ImportJob) -> None:
-    digest = hashlib.sha256()
+    if job.is_undo:
+        return
     try:
-        with storage.open_read(job.key) as file:
-            while data := file.read(storage.COPY_BYTES):
-                digest.update(data)
+        if storage.mark(job.key) != job.head.get("mark") and storage.sha256_of(job.key) != job.sha256:
+            raise NotConfirmable("The stored file is not the one that was uploaded. Upload it again.")
     except storage.StorageChanged as error:
         raise NotConfirmable(error.message) from error
-    if digest.hexdigest() != job.sha256:
-        raise NotConfirmable("The stored file is not the one that was uploaded. Upload it again.")

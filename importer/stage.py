@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from django.db import connection
 from importer import staging
 from importer.csvtext import csv_text
 from importer.issues import Issue
+from importer.keys import KeyReader
 from importer.models import ImportJob
 from importer.readers.csv import Chunk, Position
 from importer.validation import Checked, Rejected, Validator
@@ -21,10 +22,13 @@ from importer.validation import Checked, Rejected, Validator
 # Issues are counted without end; beyond this many per job they are not kept one by one. The rejected rows
 # themselves, with their problems, always are.
 KEPT_ISSUES = 100_000
+AT_ONCE = 2  # chunks that are validated at the same time
+MANY_ROWS = 10_000  # of a chunk
 ISSUES_SQL = (
-    'COPY importer_importissue (job_id, code, row, line, "column", value, rule) FROM STDIN (FORMAT csv)'
+    'COPY importer_importissue (job_id, code, row, line, "column", value, rule, severity)'
+    " FROM STDIN (FORMAT csv)"
 )
-REJECTS_SQL = "COPY importer_rejectedrow (job_id, row, line, cells, problem) FROM STDIN (FORMAT csv)"
+REJECTS_SQL = "COPY importer_rejectedrow (job_id, row, line, cells, problem, codes) FROM STDIN (FORMAT csv)"
 
 
 @dataclass(slots=True)
@@ -37,44 +41,75 @@ class Staged:
 
 
 def stage(
-    job: ImportJob, validator: Validator, chunks: Iterator[Chunk], time_left: Callable[[], float]
+    job: ImportJob,
+    validator: Validator,
+    keys: KeyReader,
+    chunks: Iterator[Chunk],
+    time_left: Callable[[], float],
 ) -> Staged:
     """Validate chunks and copy their rows until the time is up; the job's counts are brought up to date.
 
-    A thread sends one chunk to the database while the next is validated; memory holds two at a time. No
-    other statement may use the connection meanwhile.
+    A thread sends one chunk to the database while the next ones are validated, in the file's order. No other
+    statement may use the connection meanwhile.
     """
-    staged, sql = Staged(), staging.copy_sql(job.pk, validator.columns)
+    staged, sql = Staged(), staging.copy_sql(staging.staging_table(job.pk), validator.columns)
     with connection.cursor() as cursor, ThreadPoolExecutor(1, "copy") as copier:
         cursor.execute("SELECT 1")  # the tenant's search path is set before the thread takes over
         raw = cursor.cursor
         sent: Future[None] | None = None
-        for chunk in chunks:
-            checked = validator.check(chunk)
-            tables = [(sql, checked.staged), *_beside(job, checked)]
+        for chunk, checked in _validated(validator, chunks, staged, time_left):
+            tables = [
+                (sql, checked.staged),
+                *_beside(job, checked),
+                *_keys(job, keys, checked.rejected, checked.issues),
+            ]
             if sent is not None:
                 sent.result()
             sent = copier.submit(_send, raw, tables)
             _count(job, checked)
             staged.rows += checked.rows
             staged.end = chunk.end
-            if time_left() <= 0:
-                break
-        else:
-            staged.is_finished = True
         if sent is not None:
             sent.result()
     return staged
 
 
-def write_rejected(job: ImportJob, issues: Sequence[Issue], rejected: Sequence[Rejected]) -> None:
-    """Keep issues and the raw rows they are about, and count both on the job (not saved)."""
+def _validated(
+    validator: Validator, chunks: Iterator[Chunk], staged: Staged, time_left: Callable[[], float]
+) -> Iterator[tuple[Chunk, Checked]]:
+    """Yield chunks with what became of them, in their order, two at work at a time where their rows are not many.
+
+    The screen lets other threads run while it works. Memory holds one chunk more for it, and what becomes of a
+    row takes far more than its bytes.
+    """
+    waiting: deque[tuple[Chunk, Future[Checked]]] = deque()
+    with ThreadPoolExecutor(AT_ONCE, "validate") as pool:
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(validator.check, chunk)))
+            while len(waiting) >= (AT_ONCE if chunk.rows <= MANY_ROWS else 1):
+                first, checked = waiting.popleft()
+                yield first, checked.result()
+            if time_left() <= 0:
+                break
+        else:
+            staged.is_finished = True
+        for first, checked in waiting:
+            yield first, checked.result()
+
+
+def write_rejected(
+    job: ImportJob, issues: Sequence[Issue], rejected: Sequence[Rejected], keys: KeyReader | None = None
+) -> None:
+    """Keep issues and the raw rows they are about, and count both on the job (not saved).
+
+    `keys` reads the keys of rows that were never staged.
+    """
     checked = Checked(
         staged=b"", staged_rows=0, issues=list(issues), rejected=list(rejected), rows=0, blank=0
     )
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
-        _send(cursor.cursor, _beside(job, checked))
+        _send(cursor.cursor, [*_beside(job, checked), *(_keys(job, keys, rejected, issues) if keys else ())])
     _count(job, checked)
 
 
@@ -88,23 +123,55 @@ def _count(job: ImportJob, checked: Checked) -> None:
     job.staged_rows += checked.staged_rows
     job.rejected_rows += len(checked.rejected)
     job.blank_rows += checked.blank
-    if checked.issues:
-        job.issue_counts = dict(Counter(job.issue_counts) + Counter(issue.code for issue in checked.issues))
+    for issue in (*checked.issues, *checked.warnings):
+        counts = job.issue_counts if issue.severity == "error" else job.warning_counts
+        counts[issue.code] = counts.get(issue.code, 0) + 1
 
 
 def _beside(job: ImportJob, checked: Checked) -> list[tuple[str, bytes]]:
-    if not checked.issues and not checked.rejected:
+    if not (checked.issues or checked.warnings or checked.rejected):
         return []
-    room = max(0, KEPT_ISSUES - job.issues_in_all)
+    room = max(0, KEPT_ISSUES - job.issues_in_all - sum(job.warning_counts.values()))
     kept = [
-        (job.pk, issue.code, issue.row, issue.line, issue.column, issue.value, issue.rule)
-        for issue in checked.issues[:room]
+        (
+            job.pk,
+            issue.code,
+            issue.row,
+            issue.line,
+            issue.column,
+            issue.value,
+            issue.rule,
+            issue.severity,
+        )
+        for issue in (*checked.issues, *checked.warnings)[:room]
     ]
-    problems = defaultdict(list)
+    wrong: dict[int, list[Issue]] = defaultdict(list)
     for issue in checked.issues:
-        problems[issue.row].append(f"{issue.column}: {issue.rule}" if issue.column else issue.rule)
+        if issue.severity == "error":
+            wrong[issue.row].append(issue)
     rejected = [
-        (job.pk, row.row, row.line, json.dumps(row.cells, ensure_ascii=False), "; ".join(problems[row.row]))
+        (
+            job.pk,
+            row.row,
+            row.line,
+            json.dumps(row.cells, ensure_ascii=False),
+            "; ".join(_problem(issue) for issue in wrong[row.row]),
+            json.dumps([issue.code for issue in wrong[row.row]]),
+        )
         for row in checked.rejected
     ]
     return [(ISSUES_SQL, csv_text(kept)), (REJECTS_SQL, csv_text(rejected))]
+
+
+def _problem(issue: Issue) -> str:
+    return f"{issue.column}: {issue.rule}" if issue.column else issue.rule
+
+
+def _keys(
+    job: ImportJob, keys: KeyReader, rejected: Sequence[Rejected], issues: Sequence[Issue]
+) -> list[tuple[str, bytes]]:
+    if not keys.columns:
+        return []
+    known, unreadable = keys.split(rejected, issues)
+    job.head["keyless"] = job.head.get("keyless", 0) + unreadable
+    return [(staging.copy_sql(staging.keys_table(job.pk), keys.columns), csv_text(known))] if known else []

@@ -1,6 +1,7 @@
-"""The tables of one import job: what was read (`stg_`), what was refused in SQL (`bad_`), what will change (`diff_`).
+"""The tables of one import job: what was read (`stg_`), the keys of rejected rows (`keys_`), what was refused in
+SQL (`bad_`), what will change (`diff_`).
 
-All three are UNLOGGED: a crash of the database empties them, which the row counts kept on the job show.
+All are UNLOGGED: a crash of the database empties them, which the row counts kept on the job show.
 They lie in the tenant's schema and are dropped when the job has ended.
 """
 
@@ -20,12 +21,16 @@ from datasets.columntypes import type_of
 from datasets.spec import ColumnSpec
 from importer.models import STAGED, ImportJob, State
 
-PREFIXES = ("stg", "bad", "diff")
+PREFIXES = ("stg", "keys", "bad", "diff")
 FAILED_KEPT = timedelta(days=7)
 
 
 def staging_table(job_id: int) -> str:
     return f"stg_{job_id}"
+
+
+def keys_table(job_id: int) -> str:
+    return f"keys_{job_id}"
 
 
 def refused_table(job_id: int) -> str:
@@ -41,18 +46,27 @@ def quoted(names: Iterable[str], prefix: str = "") -> str:
     return ", ".join(f"{prefix}{connection.ops.quote_name(name)}" for name in names)
 
 
-def create(job_id: int, columns: Sequence[ColumnSpec]) -> None:
-    """Create the empty staging table with these columns of the dataset and forget a former one."""
+def same_key(key: Sequence[str], left: str, right: str) -> str:
+    """Return the condition that two tables' rows have one key; without a key no row is the same as another."""
+    names = [connection.ops.quote_name(name) for name in key]
+    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names) or "false"
+
+
+def create(job_id: int, columns: Sequence[ColumnSpec], key: Sequence[ColumnSpec]) -> None:
+    """Create the empty tables for staged rows and for the keys of rejected ones, and forget former ones."""
     drop(job_id)
-    fields = "".join(
-        f", {connection.ops.quote_name(column.name)} {type_of(column).sql_type(column)}" for column in columns
-    )
     with connection.cursor() as cursor:
-        # It is written once, in row order, and read whole: autovacuum has nothing to do here.
-        cursor.execute(
-            f"CREATE UNLOGGED TABLE {staging_table(job_id)} (rn bigint NOT NULL{fields})"
-            " WITH (autovacuum_enabled = off)"
-        )
+        # They are written once, in row order, and read whole: autovacuum has nothing to do here.
+        for table, fields in ((staging_table(job_id), columns), (keys_table(job_id), key)):
+            cursor.execute(
+                f"CREATE UNLOGGED TABLE {table} (rn bigint NOT NULL{_fields(fields)})"
+                " WITH (autovacuum_enabled = off)"
+            )
+
+
+def _fields(columns: Sequence[ColumnSpec]) -> str:
+    quote = connection.ops.quote_name
+    return "".join(f", {quote(column.name)} {type_of(column).sql_type(column)}" for column in columns)
 
 
 def drop(job_id: int) -> None:
@@ -61,10 +75,10 @@ def drop(job_id: int) -> None:
         cursor.execute("DROP TABLE IF EXISTS " + ", ".join(f"{prefix}_{job_id}" for prefix in PREFIXES))
 
 
-def copy_sql(job_id: int, columns: Sequence[ColumnSpec]) -> str:
-    """Return the COPY statement that takes what `Validator.check` stages."""
+def copy_sql(table: str, columns: Sequence[ColumnSpec]) -> str:
+    """Return the COPY statement that takes row numbers and the values of columns as CSV."""
     names = quoted(["rn", *(column.name for column in columns)])
-    return f"COPY {staging_table(job_id)} ({names}) FROM STDIN (FORMAT csv)"
+    return f"COPY {table} ({names}) FROM STDIN (FORMAT csv)"
 
 
 def copy(cursor: Any, sql: str, data: bytes) -> None:
@@ -74,13 +88,45 @@ def copy(cursor: Any, sql: str, data: bytes) -> None:
 
 
 def is_whole(job: ImportJob) -> bool:
-    """Return whether the staging table still holds every row the job counted into it."""
+    """Return whether the staging table holds every row the job counted into it. It reads the table."""
+    if job.is_same:
+        return True
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s)", [staging_table(job.pk)])
-        if cursor.fetchone()[0] is None:
+        if not _is_there(cursor, job):
             return False
-        cursor.execute(f"SELECT count(*) FROM {staging_table(job.pk)}")
-        return bool(cursor.fetchone()[0] == job.staged_rows)
+        cursor.execute(
+            f"SELECT (SELECT count(*) FROM {staging_table(job.pk)}), (SELECT count(*) FROM {keys_table(job.pk)})"
+        )
+        return bool(cursor.fetchone() == (job.staged_rows, _kept_keys(job)))
+
+
+def is_kept(job: ImportJob) -> bool:
+    """Return whether a staging table that was whole is so still: a crash empties it, and loses no single row."""
+    if job.is_same:
+        return True
+    with connection.cursor() as cursor:
+        if not _is_there(cursor, job):
+            return False
+        cursor.execute(
+            f"SELECT EXISTS (SELECT FROM {staging_table(job.pk)}), EXISTS (SELECT FROM {keys_table(job.pk)})"
+        )
+        return bool(cursor.fetchone() == (job.staged_rows > 0, _kept_keys(job) > 0))
+
+
+def _kept_keys(job: ImportJob) -> int:
+    """Return of how many rejected rows the key is kept. Without a key there is none to keep."""
+    return int(job.rejected_rows - job.head["keyless"]) if "keyless" in job.head else 0
+
+
+def is_there(job: ImportJob) -> bool:
+    """Return whether the job has its tables, as this release makes them."""
+    with connection.cursor() as cursor:
+        return _is_there(cursor, job)
+
+
+def _is_there(cursor: Any, job: ImportJob) -> bool:
+    cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", [staging_table(job.pk), keys_table(job.pk)])
+    return None not in cursor.fetchone()
 
 
 def sweep() -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importer import expiry, services, undo_work
 from importer import merge as merging
 from importer import preview as previewing
-from importer import services
 from importer.again import start_merge_again, start_preview_again
 from importer.models import PREVIEWING, ImportJob, State
 from jobs.kinds import Again, Ended, Json, Slice, Step
@@ -14,7 +14,13 @@ from jobs.services import NotRetryable
 def preview(work: Slice) -> Step:
     """Do one slice of a preview; the payload is {"import": pk}."""
     job = _job(work.payload)
-    return previewing.run(job, work) if job is not None else Step(done=True)
+    if job is None:
+        return Step(done=True)
+    if job.target:
+        from importer.targets.work import run_preview  # slow import, of few imports  # noqa: PLC0415
+
+        return run_preview(job, work)
+    return undo_work.preview(job, work) if job.is_undo else previewing.run(job, work)
 
 
 def preview_ended(work: Ended) -> None:
@@ -32,7 +38,13 @@ def preview_retried(work: Again) -> Json:
 def merge(work: Slice) -> Step:
     """Merge a confirmed import; the payload is {"import": pk, "by": user pk or null}."""
     job = _job(work.payload)
-    return merging.run(job, work) if job is not None else Step(done=True)
+    if job is None:
+        return Step(done=True)
+    if job.target:
+        from importer.targets.work import run_merge  # slow import, of few imports  # noqa: PLC0415
+
+        return run_merge(job, work)
+    return undo_work.merge(job, work) if job.is_undo else merging.run(job, work)
 
 
 def merge_ended(work: Ended) -> None:
@@ -47,6 +59,11 @@ def merge_ended(work: Ended) -> None:
 def merge_retried(work: Again) -> Json:
     """Put a failed merge back to where it can begin."""
     return start_merge_again(_job_again(work), work)
+
+
+def tidy(work: Slice) -> Step:
+    """Remove what imports left behind that nobody needs any more."""
+    return Step(done=expiry.tidy(work.time_left))
 
 
 def _job(payload: dict[str, int]) -> ImportJob | None:

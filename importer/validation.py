@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer.dialect import Dialect
-from importer.issues import Issue, shown, visible
+from importer.framing import is_blank, without_surplus
+from importer.issues import Issue, shown, visible_cells
 from importer.judging import ColumnJudge, Wrong, hazard, make_judges
 from importer.mapping import Match
 from importer.readers.csv import Chunk
+from importer.readers.footer import NOTE_RULE, looks_like_note
 from importer.readers.grammar import Record, grammar_of
 from importer.readers.text import BadBytes
-from importer.screening import Screen, Screened, is_blank, without_surplus
+from importer.screening import Screen, Screened
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Cells = Sequence[str | None]
 
@@ -37,27 +44,29 @@ class Rejected:
 class Checked:
     """What became of a chunk. `rows` counts staged and rejected rows; blank ones are counted apart.
 
-    `staged` is CSV for COPY: the row number, then the mapped columns; no value is empty, "" is quoted.
+    `issues` are errors, each of a rejected row; `warnings` are about staged rows. `staged` is CSV for COPY: the
+    row number, then the mapped columns; no value is empty, "" is quoted.
     """
 
     staged: bytes = b""
     staged_rows: int = 0
     issues: list[Issue] = field(default_factory=list)
+    warnings: list[Issue] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     rows: int = 0
     blank: int = 0
 
     def reject(self, row: int, line: int, cells: Cells, issues: Sequence[Issue]) -> None:
         self.issues.extend(issues)
-        if any("\x00" in cell for cell in cells if cell):
-            cells = [cell and visible(cell) for cell in cells]
-        self.rejected.append(Rejected(row, line, tuple(cells)))
+        self.rejected.append(Rejected(row, line, tuple(visible_cells(cells))))
 
 
 class Validator:
     """Checks the chunks of one file for one dataset.
 
-    `hazards` names the cells of a workbook, by (row, position), that show a word but hold no value.
+    `labels` are those of the file, which is as wide as they are many; several matches may read one position,
+    a constant reads none. `hazards` names the cells of a workbook, by (row, position), that show a word but
+    hold no value. `fixes` are the cells that stand for a row of the file, whatever the file has there.
     """
 
     def __init__(
@@ -66,24 +75,29 @@ class Validator:
         matches: Sequence[Match],
         dialect: Dialect,
         hazards: Mapping[tuple[int, int], str] | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+        fixes: Mapping[int, Cells] | None = None,
     ) -> None:
-        self.labels = tuple(match.label for match in matches)
-        self.width = len(matches)
-        mapped = {
-            match.column: (match.position, match.label, match.reading) for match in matches if match.column
-        }
-        self._judges = make_judges(spec, mapped)
+        self.labels = _labels_of(matches) if labels is None else tuple(labels)
+        self.width = len(self.labels)
+        self._judges = make_judges(spec, matches)
         self.columns: tuple[ColumnSpec, ...] = tuple(judge.column for judge in self._judges)
         self._grammar = grammar_of(dialect.delimiter, dialect.quote)
         self._screen = Screen(self._judges, self.width, self._grammar)
+        self._fixes = fixes or {}
         self._hazards: dict[int, dict[int, str]] = {}
         for (row, position), word in (hazards or {}).items():
-            self._hazards.setdefault(row, {})[position] = word
+            if row not in self._fixes:
+                self._hazards.setdefault(row, {})[position] = word
+        self._marked = sorted({*self._hazards, *self._fixes})
 
     def check(self, chunk: Chunk) -> Checked:
         """Return the chunk's rows, staged or rejected, each rejected one with every issue it has."""
-        screened = self._screen.apply(chunk)
-        return self.check_slowly(chunk) if screened is None else self._finish(chunk, screened)
+        marked = self._marked_in(chunk)
+        fixed = {row - chunk.first_row for row in marked if row in self._fixes}
+        screened = self._screen.apply(chunk, fixed)
+        return self.check_slowly(chunk) if screened is None else self._finish(chunk, screened, marked)
 
     def check_slowly(self, chunk: Chunk) -> Checked:
         """Return the same as `check`, every cell by the scalar truth."""
@@ -91,14 +105,16 @@ class Validator:
         staged: list[list[str | None]] = []
         line = chunk.first_line
         for row, record in enumerate(self._grammar.records(chunk.data.decode()), start=chunk.first_row):
-            cells = without_surplus(record.cells, self.width)
-            if is_blank(cells, self.width) and row not in chunk.bad_rows:
+            bad = None if row in self._fixes else chunk.bad_rows.get(row)
+            cells = without_surplus(list(self._fixes.get(row, record.cells)), self.width)
+            if is_blank(cells, self.width) and bad is None:
                 checked.blank += 1
             else:
-                values, issues = self._check_record(record, row, line, chunk.bad_rows.get(row))
+                values, issues = self._check_record(record, row, line, bad)
                 if values is None:
                     checked.reject(row, line, cells, issues)
                 else:
+                    checked.warnings += issues
                     staged.append([str(row), *values])
             line += record.lines
         checked.staged, checked.staged_rows = _to_copy(staged), len(staged)
@@ -106,7 +122,7 @@ class Validator:
         return checked
 
     def check_row(self, cells: Cells, *, row: int, line: int) -> tuple[list[str | None] | None, list[Issue]]:
-        """Return (canonical values in the order of `columns`, or None; every issue) of one row."""
+        """Return (canonical values in the order of `columns`, warnings) of one row, or (None, every error)."""
         cells = without_surplus(list(cells), self.width)
         if len(cells) != self.width:
             return None, [self._ragged(cells, row, line)]
@@ -114,61 +130,100 @@ class Validator:
         values: list[str | None] = []
         issues: list[Issue] = []
         for judge in self._judges:
-            word = hazards.get(judge.position)
-            verdict = judge.judge(cells[judge.position]) if word is None else hazard(word)
+            word = next((hazards[at] for at in judge.sources if at in hazards), None) if hazards else None
+            verdict = judge.judge(judge.raw_of(cells)) if word is None else hazard(word)
             if isinstance(verdict, Wrong):
-                issues.append(_issue(judge, verdict, row, line, word or cells[judge.position]))
+                issues.append(_issue(judge, verdict, row, line, word or judge.shown_of(cells)))
             else:
                 values.append(verdict)
-        return (None if issues else values), issues
+        return (None, issues) if issues else (values, self._warnings(values, row, line))
+
+    def standing(self, row: int, cells: Cells) -> Cells:
+        """Return the cells that stand for a row of the file: its own, or those it was corrected to."""
+        return self._fixes.get(row, cells)
+
+    def _warnings(self, values: Cells, row: int, line: int) -> list[Issue]:
+        return [
+            Issue(warned.code, row, line, judge.label, shown(value), warned.rule, "warning")
+            for judge, value in zip(self._judges, values, strict=True)
+            if (warned := judge.warn(value))
+        ]
 
     def _check_record(
         self, record: Record, row: int, line: int, bad: BadBytes | None
     ) -> tuple[list[str | None] | None, list[Issue]]:
+        if row in self._fixes:
+            return self.check_row(self._fixes[row], row=row, line=line)
         if bad is not None:
-            return None, [self._not_text(record.cells, row, line, bad)]
-        if record.stray_quote:
-            return None, [_stray_quote(record, row, line)]
+            return None, [self._unreadable(record.cells, row, line, bad)]
         return self.check_row(record.cells, row=row, line=line)
 
-    def _finish(self, chunk: Chunk, screened: Screened) -> Checked:
-        """Return what the screen found, with the scalar truth's words for every row that is not simply right."""
-        import polars as pl  # slow import  # noqa: PLC0415
+    def _marked_in(self, chunk: Chunk) -> list[int]:
+        """Return the rows of a chunk that have a hazard or a fix."""
+        first = bisect_left(self._marked, chunk.first_row)
+        return self._marked[first : bisect_left(self._marked, chunk.first_row + chunk.rows)]
 
-        checked = Checked(blank=len(screened.blank))
-        last = chunk.first_row + chunk.rows
-        marked = (
-            row - chunk.first_row
-            for row in (*self._hazards, *chunk.bad_rows)
-            if chunk.first_row <= row < last
-        )
-        suspects = sorted({*marked, *screened.wrong, *screened.ragged}.difference(screened.blank))
-        frame = screened.frame
-        for at, fields in zip(suspects, frame[suspects].rows() if suspects else (), strict=True):
-            row = chunk.first_row + at
-            line = chunk.first_line + (at if screened.lines is None else screened.lines[at])
-            cells = screened.ragged.get(at, fields[: self.width])
-            if issues := self._explain(chunk, screened, at, cells, row, line):
+    def _finish(self, chunk: Chunk, screened: Screened, marked: Sequence[int]) -> Checked:
+        """Return what the screen found, with the scalar truth's words for every row that is not simply right."""
+        checked = Checked()
+        blank = set(screened.blank)
+        doubtful = {*screened.wrong, *screened.framed.ragged, *(row - chunk.first_row for row in marked)}
+        doubtful.update(row - chunk.first_row for row in chunk.bad_rows)
+        suspects = sorted(doubtful - blank)
+        fixed: dict[int, list[str | None]] = {}
+        for at, fields in zip(
+            suspects, screened.framed.cells[suspects].rows() if suspects else (), strict=True
+        ):
+            row, line = chunk.first_row + at, screened.framed.line_of(at)
+            fix = self._fixes.get(row)
+            cells = screened.framed.ragged.get(at, fields[: self.width])
+            if fix is not None:
+                cells = without_surplus(list(fix), self.width)
+            if is_blank(cells, self.width) and row not in chunk.bad_rows:
+                blank.add(at)
+                continue
+            values, issues = self._judge_again(chunk, screened, at, cells)
+            if values is None:
                 checked.reject(row, line, cells, issues)
-        left_out = [*screened.blank, *(rejected.row - chunk.first_row for rejected in checked.rejected)]
-        rows = pl.int_range(chunk.first_row, last, eager=True).alias("rn")
-        out = pl.DataFrame([rows, *(series.alias(f"v{n}") for n, series in enumerate(screened.values))])
-        if left_out:
-            keep = pl.repeat(True, chunk.rows, dtype=pl.Boolean, eager=True)
-            out = out.filter(keep.scatter(left_out, False))
-        checked.staged, checked.staged_rows = out.write_csv(include_header=False).encode(), out.height
+            elif fix is not None:
+                fixed[at] = values
+        left_out = blank.union(rejected.row - chunk.first_row for rejected in checked.rejected)
+        columns = _with_fixed(screened.values, fixed)
+        checked.blank = len(blank)
+        checked.warnings = self._warned(chunk, screened, columns, left_out, fixed)
+        checked.staged, checked.staged_rows = _to_csv(chunk, columns, left_out)
         checked.rows = checked.staged_rows + len(checked.rejected)
         return checked
 
-    def _explain(
-        self, chunk: Chunk, screened: Screened, at: int, cells: Cells, row: int, line: int
+    def _judge_again(
+        self, chunk: Chunk, screened: Screened, at: int, cells: Cells
+    ) -> tuple[list[str | None] | None, list[Issue]]:
+        """Return as `check_row` does what is to be said of a row the screen could not pass."""
+        row, line = chunk.first_row + at, screened.framed.line_of(at)
+        if row in chunk.bad_rows and row not in self._fixes:
+            return None, [self._unreadable(cells, row, line, chunk.bad_rows[row])]
+        if at in screened.framed.ragged or row in self._hazards or row in self._fixes:
+            return self.check_row(cells, row=row, line=line)
+        return None, [
+            _issue(judge, wrong, row, line, judge.shown_of(cells)) for judge, wrong in screened.wrong[at]
+        ]
+
+    def _warned(
+        self,
+        chunk: Chunk,
+        screened: Screened,
+        columns: Sequence[pl.Series],
+        left_out: Collection[int],
+        fixed: Collection[int],
     ) -> list[Issue]:
-        """Return every issue of a row the screen could not pass."""
-        if row in chunk.bad_rows:
-            return [self._not_text(cells, row, line, chunk.bad_rows[row])]
-        if at in screened.ragged or row in self._hazards:
-            return self.check_row(cells, row=row, line=line)[1]
-        return [_issue(judge, wrong, row, line, cells[judge.position]) for judge, wrong in screened.wrong[at]]
+        """Return the warnings of the staged rows."""
+        rows = sorted({*screened.warned, *fixed}.difference(left_out))
+        found = zip(*(column.gather(rows).to_list() for column in columns), strict=True) if rows else ()
+        return [
+            issue
+            for at, values in zip(rows, found, strict=True)
+            for issue in self._warnings(values, chunk.first_row + at, screened.framed.line_of(at))
+        ]
 
     def _ragged(self, cells: Cells, row: int, line: int) -> Issue:
         has = f"The row has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, the header {self.width}."
@@ -176,35 +231,61 @@ class Validator:
             rule = f"{has} Quote cells that hold the delimiter, or give the further column a label."
             extra = next((cell for cell in cells[self.width :] if cell), "")
             return Issue("extra-cell", row, line, "", shown(extra), rule)
-        rule = f"{has} Add the missing cells, even empty ones."
+        rule = f"{has} {NOTE_RULE if looks_like_note(cells) else 'Add the missing cells, even empty ones.'}"
         return Issue("missing-cell", row, line, self.labels[len(cells)], "", rule)
 
-    def _not_text(self, cells: Cells, row: int, line: int, bad: BadBytes) -> Issue:
-        found = next((at for at, cell in enumerate(cells) if cell and bad.word in cell), None)
-        label = self.labels[found] if found is not None and found < self.width else ""
-        value = shown(cells[found]) if found is not None else bad.word
-        rule = f"At byte {bad.offset:,} of the file stands {bad.word}, no text in its encoding. Correct the cell."
-        return Issue("encoding-error", row, line, label, value, rule)
+    def _unreadable(self, cells: Cells, row: int, line: int, bad: BadBytes) -> Issue:
+        """Return the issue of a row that its reader could not read as it stands."""
+        at = bad.position
+        if at < 0 and bad.word:
+            at = next((at for at, cell in enumerate(cells) if cell and bad.word in cell), -1)
+        label = self.labels[at] if 0 <= at < self.width else ""
+        value = shown(cells[at]) if 0 <= at < len(cells) else bad.word
+        rule = bad.rule or (
+            f"At byte {bad.offset:,} of the file stands {bad.word}, no text in its encoding. Correct the cell."
+        )
+        return Issue(bad.code, row, line, label, value, rule)
 
 
 def _issue(judge: ColumnJudge, wrong: Wrong, row: int, line: int, raw: str | None) -> Issue:
     return Issue(wrong.code, row, line, judge.label, shown(raw), wrong.rule)
 
 
-def _stray_quote(record: Record, row: int, line: int) -> Issue:
-    last = line + record.lines - 1
-    return Issue(
-        "unterminated-quote",
-        row,
-        line,
-        "",
-        shown(next((cell for cell in record.cells if cell and "\n" in cell), "")),
-        f"A quote opens on or after line {line} and closes within a cell on or before line {last}, so the lines "
-        "between became one row. Close or double that quote.",
-    )
-
-
 def _to_copy(rows: list[list[str | None]]) -> bytes:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NOTNULL).writerows(rows)
     return out.getvalue().encode()
+
+
+def _with_fixed(
+    columns: Sequence[pl.Series], fixed: Mapping[int, Sequence[str | None]]
+) -> Sequence[pl.Series]:
+    """Return the columns with the values of the corrected rows."""
+    import polars as pl  # slow import  # noqa: PLC0415
+
+    if not fixed:
+        return columns
+    return [
+        column.scatter(list(fixed), pl.Series([values[number] for values in fixed.values()], dtype=pl.String))
+        for number, column in enumerate(columns)
+    ]
+
+
+def _to_csv(chunk: Chunk, columns: Sequence[pl.Series], left_out: Collection[int]) -> tuple[bytes, int]:
+    """Return the rows of the columns that are not left out, as CSV for COPY, and how many they are."""
+    import polars as pl  # slow import  # noqa: PLC0415
+
+    rows = pl.int_range(chunk.first_row, chunk.first_row + chunk.rows, eager=True).alias("rn")
+    out = pl.DataFrame([rows, *(column.alias(f"v{number}") for number, column in enumerate(columns))])
+    if left_out:
+        keep = pl.repeat(True, chunk.rows, dtype=pl.Boolean, eager=True)
+        out = out.filter(keep.scatter(list(left_out), False))
+    buffer = io.BytesIO()
+    out.write_csv(buffer, include_header=False)
+    return buffer.getvalue(), out.height
+
+
+def _labels_of(matches: Sequence[Match]) -> tuple[str, ...]:
+    """Return the labels of a file by its matches alone: each position that is matched, in order."""
+    labels = {match.position: match.label for match in reversed(matches) if match.position >= 0}
+    return tuple(labels.get(at, "") for at in range(max(labels, default=-1) + 1))

@@ -10,7 +10,7 @@ from django.core.management import get_commands
 
 from datasets.columntypes import TYPES
 from exporter.models import State as ExportState
-from importer.issues import CODES, Unreadable
+from importer.issues import CODES, WARNINGS, Unreadable
 from importer.models import State as ImportState
 from jobs.models import State as JobState
 from tenants.models import Tenant
@@ -84,7 +84,7 @@ def test_a_column_type_is_in_the_reference(name: str):
     assert name in named_in("column-types.md")
 
 
-@pytest.mark.parametrize("code", sorted({*CODES, *subclasses(Unreadable)}))
+@pytest.mark.parametrize("code", sorted({*CODES, *WARNINGS, *subclasses(Unreadable)}))
 def test_an_issue_code_is_in_the_reference(code: str):
     assert code in named_in("issues.md")
 

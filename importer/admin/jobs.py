@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -19,9 +19,14 @@ from core.filters import DayFilter
 from core.lookups import ListedLookups
 from core.readonly import ReadOnly
 from datasets import access
-from importer.admin import pages
-from importer.models import ImportJob, State
+from importer.addresses import address, names
+from importer.admin import files, fix_page, mapping_page, pages
+from importer.admin.tabs import UNDO_WORDS, number
+from importer.models import PREVIEWING, ImportJob, State
 from importer.rights import jobs_for
+from importer.targets.proxies import PROXIES, title_of
+from importer.targets.rights import targets_for
+from importer.words import name_of
 
 LABELS = {
     State.CREATED: "info",
@@ -31,63 +36,109 @@ LABELS = {
     State.IMPORT_IN_PROGRESS: "info",
     State.IMPORT_SUCCEEDED: "success",
     State.IMPORT_FAILED: "danger",
+    State.CANCELLED: "default",
+    State.UNDONE: "default",
 }
 
 
 class DatasetFilter(DropdownFilter):
-    """Offers the datasets a person may see, and no other title."""
+    """Offers the datasets and plain models a person may see, and no other title."""
 
     title = "dataset"
     parameter_name = "dataset"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[int, str]]:
-        return list(access.datasets_for(request.user).order_by("title").values_list("pk", "title"))
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[int | str, str]]:
+        datasets = access.datasets_for(request.user).order_by("title").values_list("pk", "title")
+        targets = [(one, title_of(one)) for one in targets_for(request.user)]
+        return [*datasets, *targets]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> QuerySet[ImportJob]:
-        value = self.value()
-        return (
-            queryset.filter(dataset=value)
-            if value and str(value).isdecimal() and str(value).isascii()
-            else queryset
-        )
+        if self.value() in PROXIES:
+            return queryset.filter(target=self.value())
+        value = number(self.value())
+        return queryset.filter(dataset=value) if value else queryset
+
+
+class WhoFilter(DropdownFilter):
+    """Offers those who asked for an import that the person may see."""
+
+    title = "who"
+    parameter_name = "who"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[int, str]]:
+        seen = jobs_for(request.user).order_by("created_by__email").exclude(created_by=None)
+        return list(seen.values_list("created_by", "created_by__email").distinct())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ImportJob]) -> QuerySet[ImportJob]:
+        value = number(self.value())
+        return queryset.filter(created_by=value) if value else queryset
 
 
 @admin.register(ImportJob, site=tenant_site)
 class ImportJobAdmin(ReadOnly, ListedLookups, ModelAdmin):
     """Lists imports; everything that is done with one is done on its own pages."""
 
-    list_display = (
-        "file", "dataset", "state_label", "who", "read", "created", "updated", "unchanged", "rejected", "uploaded",
-    )  # fmt: skip
+    list_display: tuple[str, ...] = (
+        "file",
+        "into",
+        "state_label",
+        "records",
+        "rows",
+        "rejected",
+        "who",
+        "uploaded",
+    )
     list_display_links = None
-    list_filter = (("state", ChoicesDropdownFilter), DatasetFilter, ("created_at", DayFilter))
+    list_filter: ClassVar[tuple[Any, ...]] = (
+        ("state", ChoicesDropdownFilter),
+        DatasetFilter,
+        WhoFilter,
+        ("created_at", DayFilter),
+    )
     list_filter_submit = True
     list_before_template = "importer/list_head.html"
-    search_fields = ("file_name", "dataset__title", "sha256", "created_by__email")
+    search_fields: tuple[str, ...] = ("file_name", "dataset__title", "sha256", "created_by__email")
+    search_help_text = "File name, dataset, who, or the file’s sha256"
     list_per_page = 50
     actions = None
     show_full_result_count = False
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        def at(route: str, view: Any, name: str) -> URLPattern:
-            page = self.admin_site.admin_view(view)
-            url: URLPattern = path(route, page, {"site": self.admin_site}, name=f"importer_importjob_{name}")
-            return url
-
+        at = self.at
         return [
             at("upload/", pages.upload, "upload"),
-            at("<int:pk>/mapping/", pages.mapping, "mapping"),
+            *self.urls_of_one(),
+            at("<int:pk>/undo/", pages.undo, "undo"),
+            at("rules/<int:pk>/", pages.rules, "rules"),
+            *super().get_urls(),
+        ]
+
+    def at(self, route: str, view: Any, name: str) -> URLPattern:
+        """Return one address of a page, under the names of this admin's model."""
+        page = self.admin_site.admin_view(view)
+        name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+        url: URLPattern = path(route, page, {"site": self.admin_site}, name=name)
+        return url
+
+    def urls_of_one(self) -> list[URLPattern]:
+        """Return the addresses of the pages of one import, besides its own."""
+        at = self.at
+        return [
+            at("<int:pk>/mapping/", mapping_page.mapping, "mapping"),
             at("<int:pk>/progress/", pages.progress, "progress"),
             at("<int:pk>/confirm/", pages.confirm, "confirm"),
             at("<int:pk>/cancel/", pages.cancel, "cancel"),
-            at("<int:pk>/rejected-rows/", pages.rejected_rows, "rejected_rows"),
-            *super().get_urls(),
+            at("<int:pk>/again/", pages.again, "again"),
+            at("<int:pk>/fix/", fix_page.fix, "fix"),
+            at("<int:pk>/corrections/", fix_page.corrections, "corrections"),
+            at("<int:pk>/rejected-rows/", files.rejected_rows, "rejected_rows"),
+            at("<int:pk>/file/", files.upload, "file"),
         ]
 
     # ---- who: every page looks at the rights on the import's dataset
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportJob]:
-        return jobs_for(request.user)
+        return jobs_for(request.user).select_related("undoes")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -105,6 +156,7 @@ class ImportJobAdmin(ReadOnly, ListedLookups, ModelAdmin):
         context = {
             "title": "Imports",
             "may_upload": access.datasets_for(request.user, "import").exists(),
+            "upload_url": reverse(f"admin:{names('')}_upload"),
             "is_empty": not self.get_queryset(request).exists(),
             **(extra_context or {}),
         }
@@ -117,8 +169,15 @@ class ImportJobAdmin(ReadOnly, ListedLookups, ModelAdmin):
 
     @admin.display(description="file", ordering="file_name")
     def file(self, job: ImportJob) -> str:
-        url = reverse("admin:importer_importjob_change", args=[job.pk])
-        return format_html('<a href="{}" class="font-semibold text-important">{}</a>', url, job.file_name)
+        return format_html(
+            '<a href="{}" class="font-semibold text-important">{}</a> <span class="text-font-subtle-light'
+            ' dark:text-font-subtle-dark">{}</span>',
+            address(job), name_of(job), job.pk,
+        )  # fmt: skip
+
+    @admin.display(description="into", ordering="dataset__title")
+    def into(self, job: ImportJob) -> str:
+        return job.target_title
 
     @display(description="state", ordering="state", label=LABELS)
     def state_label(self, job: ImportJob) -> tuple[str, str]:
@@ -128,26 +187,23 @@ class ImportJobAdmin(ReadOnly, ListedLookups, ModelAdmin):
     def who(self, job: ImportJob) -> str:
         return str(job.created_by or "an operator")
 
+    @admin.display(description="records")
+    def records(self, job: ImportJob) -> str:
+        """Say what it does to records, or did."""
+        if job.state in (*PREVIEWING, State.PREVIEW_FAILED):
+            return ""
+        words = UNDO_WORDS if job.is_undo else {"+": "new", "~": "changed", "-": "deleted"}
+        counts = {"+": job.created_rows, "~": job.updated_rows, "-": job.deleted_rows}
+        return ", ".join(f"{number:,} {words[op]}" for op, number in counts.items() if number) or "none"
+
     @admin.display(description="rows", ordering="read_rows")
-    def read(self, job: ImportJob) -> str:
-        return f"{job.read_rows:,}"
-
-    @admin.display(description="created", ordering="created_rows")
-    def created(self, job: ImportJob) -> str:
-        return f"{job.created_rows:,}"
-
-    @admin.display(description="changed", ordering="updated_rows")
-    def updated(self, job: ImportJob) -> str:
-        return f"{job.updated_rows:,}"
-
-    @admin.display(description="unchanged", ordering="unchanged_rows")
-    def unchanged(self, job: ImportJob) -> str:
-        return f"{job.unchanged_rows:,}"
+    def rows(self, job: ImportJob) -> str:
+        return "" if job.is_undo else f"{job.read_rows:,}"
 
     @admin.display(description="rejected", ordering="rejected_rows")
     def rejected(self, job: ImportJob) -> str:
-        return f"{job.rejected_rows:,}"
+        return "" if job.is_undo else f"{job.rejected_rows:,}"
 
-    @admin.display(description="uploaded (UTC)", ordering="created_at")
+    @admin.display(description="asked for (UTC)", ordering="created_at")
     def uploaded(self, job: ImportJob) -> str:
         return f"{job.created_at:%Y-%m-%d %H:%M}"

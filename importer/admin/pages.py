@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import Any
-
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from audit.services import record
 from core.errors import RowhouseError
 from datasets import access
+from datasets.models import Dataset
 from importer import services
+from importer.addresses import address, names
 from importer.admin import show as shown
-from importer.forms import ConfirmForm, DialectForm, MatchForm, UploadForm
-from importer.models import ImportJob
-from importer.rejects import file_name, rejected_file
-from importer.rights import jobs_for
+from importer.admin.places import job_or_404, page, to
+from importer.again_file import import_again
+from importer.forms import ConfirmForm, RulesForm, UploadForm
+from importer.models import UNCONFIRMED, ImportJob
+from importer.rights import may_import
+from importer.rules import rules_of, set_rules
+from importer.undo import undo_import
 
 MOST_DIGITS = 18  # of a bigint
+SHOWN_PREVIEWS = 10
 
 
 @require_http_methods(["GET", "POST"])
@@ -37,8 +40,21 @@ def upload(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if request.method == "POST":
         status = 422
         if form.is_valid() and (job := _create(request, form)):
-            return _to(job)
-    return _page(request, site, "upload", "Import a file", {"form": form}, status=status)
+            return to(job)
+    context = {
+        "form": form,
+        "dataset": form.asked,
+        "into": form.asked,
+        "list_url": reverse(f"admin:{names('')}_changelist"),
+        "waiting": _waiting(form.asked) if form.asked else (),
+        "may_set_rules": request.user.has_perm("datasets.change_dataset"),
+    }
+    return page(request, site, "upload", "Import a file", context, status=status)
+
+
+def _waiting(dataset: Dataset) -> QuerySet[ImportJob]:
+    previews = ImportJob.objects.filter(dataset=dataset, undoes=None, state__in=UNCONFIRMED)
+    return previews.select_related("created_by")[:SHOWN_PREVIEWS]
 
 
 def _create(request: HttpRequest, form: UploadForm) -> ImportJob | None:
@@ -48,9 +64,11 @@ def _create(request: HttpRequest, form: UploadForm) -> ImportJob | None:
             dataset=data["dataset"], file=data["file"], name=data["file"].name, by=request.user, mode=data["mode"],
             policy=data["policy"], replace=data["replace"], request_key=data["request_key"],
         )  # fmt: skip
+    except services.NoKey as error:
+        form.add_error("mode", error.message)
     except RowhouseError as error:
         form.add_error("file", error.message)
-        return None
+    return None
 
 
 @require_GET
@@ -58,14 +76,16 @@ def show(request: HttpRequest, object_id: str, site: AdminSite) -> HttpResponse:
     """Everything about one import: how it stands, what it changes, what is wrong, and the decision."""
     if not (object_id.isascii() and object_id.isdigit() and len(object_id) < MOST_DIGITS):
         raise Http404
-    job = _job(request, int(object_id))
-    return _page(request, site, "job", str(job), shown.job_context(request, job))
+    job = job_or_404(request, int(object_id))
+    if job.target and request.path != address(job):  # its target has pages of its own
+        return redirect(f"{address(job)}?{request.GET.urlencode()}".rstrip("?"))
+    return page(request, site, "job", str(job), shown.job_context(request, job))
 
 
 @require_GET
 def progress(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     """The part of the page that refreshes itself while work goes on; when it has ended, the whole page reloads."""
-    job = _job(request, pk)
+    job = job_or_404(request, pk)
     context = {"job": job, **shown.progress_context(job)}
     response = render(request, "importer/progress.html", context)
     if not context["is_running"]:
@@ -73,85 +93,66 @@ def progress(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     return response
 
 
-@require_http_methods(["GET", "POST"])
-def mapping(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
-    """Where each label of the file goes, and how the file is read."""
-    job = _job(request, pk)
-    access.require(request.user, "import", job.dataset)
-    dialect = DialectForm(request.POST or None, job=job, initial=job.overrides)
-    match = MatchForm(request.POST or None, job=job)
-    status = 200
-    if request.method == "POST":
-        status = 422
-        # The labels on the page are those of the old reading: a new reading is previewed before they count.
-        if dialect.is_valid() and (dialect.has_changed() or match.is_valid()):
-            chosen = None if dialect.has_changed() else match.chosen()
-            overrides = dialect.cleaned_data if dialect.has_changed() else None
-            services.set_mapping(job=job, by=request.user, chosen=chosen, overrides=overrides)
-            return _to(job)
-    context = {"job": job, "dialect_form": dialect, "match_form": match, **shown.mapping_context(job, match)}
-    return _page(request, site, "mapping", f"Match columns of {job.file_name}", context, status=status)
-
-
 @require_POST
 def confirm(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     """Start the merge of the preview the person looked at."""
-    job = _job(request, pk)
-    form = ConfirmForm(request.POST)
+    job = job_or_404(request, pk)
+    form = ConfirmForm(request.POST, job=job)
     if not form.is_valid():
+        if "deletes" in form.errors and may_import(request.user, job):
+            return page(request, site, "job", str(job), shown.job_context(request, job, form), status=422)
         raise services.NotConfirmable("The form is not complete. Open the import again, then confirm.")
     data = form.cleaned_data
-    services.confirm_import(job=job, by=request.user, policy=data["policy"] or None, seen=data["seen"])
-    return _to(job)
+    services.confirm_import(
+        job=job, by=request.user, policy=data["policy"] or None, seen=data["seen"], deletes=data["deletes"]
+    )
+    return to(job)
 
 
 @require_POST
 def cancel(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     """Give the import up."""
-    job = _job(request, pk)
+    job = job_or_404(request, pk)
     services.cancel_import(job=job, by=request.user)
     messages.info(
         request, "The import is being cancelled." if job.current_job_id else "The import is cancelled."
     )
-    return _to(job)
+    return to(job)
 
 
-@require_GET
-def rejected_rows(request: HttpRequest, pk: int, site: AdminSite) -> FileResponse:
-    """The rejected rows as a file to correct."""
-    job = _job(request, pk)
-    # The file holds all it was uploaded with, also what never entered the dataset.
-    if not job.rejected_rows or not access.may(request.user, "import", job.dataset):
-        raise Http404
-    record("importer.rejects.downloaded", actor=request.user, target=job, rows=job.rejected_rows)
-    # Written out before it is sent: the answer may be streamed after the tenant has been left.
-    file = tempfile.TemporaryFile()  # noqa: SIM115 -- FileResponse closes it
-    file.writelines(rejected_file(job))
-    file.seek(0)
-    return FileResponse(
-        file, as_attachment=True, filename=file_name(job), content_type="text/csv; charset=utf-8"
+@require_POST
+def undo(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
+    """Ask for the preview of an undo, and show that import."""
+    return to(undo_import(job=job_or_404(request, pk), by=request.user))
+
+
+@require_POST
+def again(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
+    """Import the same file once more, with the same settings: a new import, and a preview first."""
+    return to(import_again(job=job_or_404(request, pk), by=request.user))
+
+
+@require_http_methods(["GET", "POST"])
+def rules(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
+    """What a dataset wants of every import."""
+    dataset = get_object_or_404(access.datasets_for(request.user, "import"), pk=pk)
+    if not request.user.has_perm("datasets.change_dataset"):
+        raise PermissionDenied(f"You may not change the import rules of {dataset.title}.")
+    kept = rules_of(dataset)
+    initial = {name: getattr(kept, name) for name in ("policy", "max_rejected_percent", "blank")}
+    form = RulesForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        set_rules(dataset=dataset, by=request.user, **form.cleaned_data)
+        messages.info(
+            request, f"The import rules of {dataset.title} are set. They hold for previews that wait, too."
+        )
+        return redirect(reverse("admin:importer_importjob_upload") + f"?dataset={dataset.pk}")
+    status = 422 if request.method == "POST" else 200
+    return page(
+        request,
+        site,
+        "rules",
+        f"Import rules of {dataset.title}",
+        {"form": form, "dataset": dataset},
+        status=status,
     )
-
-
-def _job(request: HttpRequest, pk: int) -> ImportJob:
-    job = jobs_for(request.user).filter(pk=pk).first()
-    if job is None:
-        raise Http404
-    return job
-
-
-def _to(job: ImportJob) -> HttpResponseRedirect:
-    return redirect(reverse("admin:importer_importjob_change", args=[job.pk]))
-
-
-def _page(
-    request: HttpRequest,
-    site: AdminSite,
-    template: str,
-    title: str,
-    context: dict[str, Any],
-    status: int = 200,
-) -> HttpResponse:
-    request.current_app = site.name  # as Django's own admin does
-    context = {**site.each_context(request), "title": title, **context}
-    return render(request, f"importer/{template}.html", context, status=status)

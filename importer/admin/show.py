@@ -4,61 +4,150 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.http import urlencode
 
 import jobs.services
 from datasets import access
-from importer import rights, services
-from importer.changes import page_of_changes
-from importer.dialect import DELIMITERS
-from importer.forms import ConfirmForm, MatchForm
-from importer.models import REMAPPABLE, RUNNING, ImportIssue, ImportJob, State
-from importer.words import NEXT_AFTER_REJECTS, outcome
+from importer import rights, services, undo
+from importer.addresses import records_address
+from importer.admin import rejects, tabs
+from importer.again_file import why_not_repeatable
+from importer.confirming import why_not_confirmable, why_not_deletable
+from importer.forms import ConfirmForm, CorrectionsForm
+from importer.models import REMAPPABLE, RUNNING, UNCONFIRMED, ImportJob, Policy, State
+from importer.words import NEXT_AFTER_REJECTS, outcome, plan_button
 
-PAGE = 50
 TONES = {
     State.PREVIEW_FAILED: "danger",
     State.IMPORT_FAILED: "danger",
     State.IMPORT_SUCCEEDED: "success",
     State.PREVIEW_SUCCEEDED: "warning",
+    State.CANCELLED: "quiet",
+    State.UNDONE: "quiet",
 }
 MOMENTS = (
-    ("uploaded", "created_at"),
-    ("preview began", "preview_started_at"),
-    ("preview ended", "previewed_at"),
-    ("confirmed", "confirmed_at"),
-    ("ended", "ended_at"),
+    ("asked for", "created_at", "created_by"),
+    ("preview began", "preview_started_at", ""),
+    ("preview ended", "previewed_at", ""),
+    ("confirmed", "confirmed_at", "confirmed_by"),
+    ("ended", "ended_at", ""),
+    ("undone", "undone_at", ""),
 )
 
 
-def job_context(request: HttpRequest, job: ImportJob) -> dict[str, Any]:
-    """Return what the page of an import shows, with one page of changes or of issues."""
-    may = access.rights_of(request.user, job.dataset)
-    tab = request.GET.get("tab") or ("issues" if job.issue_counts and not _has_changes(job) else "changes")
-    context = {
+def job_context(
+    request: HttpRequest, job: ImportJob, confirm_form: ConfirmForm | None = None, *, tab: str = ""
+) -> dict[str, Any]:
+    """Return what the page of an import shows, with one page of one of its tabs.
+
+    :param confirm_form: one that was sent and refused; else a fresh one.
+    """
+    may = rights.rights_of(request.user, job)
+    is_waiting = job.state == State.PREVIEW_SUCCEEDED
+    offered = _tabs(job, may)
+    tab = tab or request.GET.get("tab", "")
+    tab = tab if tab in dict(offered) else _first_tab(job, may)
+    return {
         "job": job,
         "sentence": outcome(job),
         "tone": TONES.get(State(job.state), "info"),
-        "moments": [(word, at) for word, name in MOMENTS if (at := getattr(job, name))],
+        "moments": _moments(job),
         "figures": _figures(job),
-        "plan": _plan_words(job),
-        "tab": tab,
-        "may_import": "import" in may,
-        "may_view": "view" in may,
-        "may_remap": "import" in may and job.state in (State.PREVIEW_SUCCEEDED, State.PREVIEW_FAILED),
+        "may": {right: right in may for right in access.RIGHTS},
+        "may_remap": "import" in may
+        and not job.is_undo
+        and job.state in (State.PREVIEW_SUCCEEDED, State.PREVIEW_FAILED),
         "may_cancel": "import" in may and job.state in (*REMAPPABLE, State.IMPORT_IN_PROGRESS),
-        "lacks": rights.missing_right(request.user, job) if job.state == State.PREVIEW_SUCCEEDED else None,
-        "earlier": services.earlier_import(job) if job.state == State.PREVIEW_SUCCEEDED else None,
+        "may_undo": _may_undo(request.user, job),
+        "may_repeat": "import" in may and why_not_repeatable(job) is None,
+        "earlier": services.earlier_import(job) if is_waiting and not job.is_undo else None,
         "next_after_rejects": NEXT_AFTER_REJECTS,
-        "confirm_form": ConfirmForm(initial={"seen": job.previews, "policy": job.policy}),
-        "records_url": reverse(f"admin:datasets_ds{job.dataset_id}_changelist") if "view" in may else "",
+        "records_url": _records_url(job) if "view" in may else "",
+        "tabs": offered,
+        "tab": tab,
+        **_undoing(job),
+        **(_decision(request, job, confirm_form) if is_waiting and "import" in may else {}),
         **progress_context(job),
+        **_tab(request, job, tab, may),
     }
-    if tab == "issues":
-        return context | _issues(request, job)
-    return context | (_changes(request, job) if "view" in may else {})
+
+
+def _tab(request: HttpRequest, job: ImportJob, tab: str, may: frozenset[str]) -> dict[str, Any]:
+    match tab:
+        case "changes" if "view" in may:
+            return tabs.changes(request, job)
+        case "issues":
+            # The value of an undo's issue is a record's key, that of any other a cell of the file.
+            return tabs.issues(request, job) | {"shows_values": ("view" if job.is_undo else "import") in may}
+        case "rejects":
+            return rejects.context(request, job) | {"corrections_form": CorrectionsForm()}
+        case "log":
+            return tabs.log(request, job)
+    return {}
+
+
+def _tabs(job: ImportJob, may: frozenset[str]) -> list[tuple[str, str]]:
+    issues = job.issues_in_all + sum(job.warning_counts.values())
+    found = [("changes", "Changes"), ("issues", f"Issues ({issues:,})")]
+    # The rejected rows hold all that was uploaded, also what never entered the dataset.
+    if job.rejected_rows and "import" in may:
+        found.append(("rejects", f"Rejected rows ({job.rejected_rows:,})"))
+    return [*found, ("log", "Log"), *([] if job.is_undo else [("files", "Files")])]
+
+
+def _first_tab(job: ImportJob, may: frozenset[str]) -> str:
+    return "issues" if job.issue_counts and not (job.changes_in_all and "view" in may) else "changes"
+
+
+def _moments(job: ImportJob) -> list[tuple[str, Any, str]]:
+    people = {person: str(getattr(job, person) or "an operator") for person in ("created_by", "confirmed_by")}
+    return [
+        (word, at, people.get(person, "")) for word, moment, person in MOMENTS if (at := getattr(job, moment))
+    ]
+
+
+def _records_url(job: ImportJob) -> str:
+    return (
+        records_address(job.target)
+        if job.target
+        else reverse(f"admin:datasets_ds{job.dataset_id}_changelist")
+    )
+
+
+def _may_undo(user: Any, job: ImportJob) -> bool:
+    if job.target:
+        return False  # nobody keeps what a plain model's records were before
+    try:
+        undo.require_undo(user, job)
+        undo.require_undoable(job)
+    except (PermissionDenied, undo.NotUndoable):
+        return False
+    return True
+
+
+def _undoing(job: ImportJob) -> dict[str, Any]:
+    """Return the undo that took this import back, or waits for its confirmation."""
+    undos = ImportJob.objects.filter(undoes=job).order_by("-pk")
+    return {
+        "undone_by": undos.filter(state=State.IMPORT_SUCCEEDED).first()
+        if job.state == State.UNDONE
+        else None,
+        "open_undo": undos.filter(state__in=(*UNCONFIRMED, State.IMPORT_IN_PROGRESS)).first(),
+    }
+
+
+def _decision(request: HttpRequest, job: ImportJob, form: ConfirmForm | None) -> dict[str, Any]:
+    """Return what a person confirms, or what stands against it."""
+    lacks = rights.missing_right(request.user, job)
+    return {
+        "lacks": lacks,
+        "blocked": why_not_confirmable(job, policy=Policy.GOOD_ROWS, deletes=0),
+        "undeletable": why_not_deletable(job),
+        "button": plan_button(job),
+        "confirm_form": form or ConfirmForm(initial={"seen": job.previews, "policy": job.policy}, job=job),
+    }
 
 
 def progress_context(job: ImportJob) -> dict[str, Any]:
@@ -83,86 +172,32 @@ def progress_context(job: ImportJob) -> dict[str, Any]:
     }
 
 
-def mapping_context(job: ImportJob, form: MatchForm) -> dict[str, Any]:
-    """Return the labels with their samples, guesses and selects; unmapped required columns first."""
-    spec = job.dataset.spec()
-    titles = {column.name: column.label for column in spec.columns}
-    used = {match["column"] for match in job.mapping if match["column"]}
-    samples = job.head.get("samples", [])
-    labels = [
-        {
-            "label": match["label"],
-            "samples": [row[match["position"]] for row in samples[:3] if match["position"] < len(row)],
-            "field": form[f"column_{match['position']}"],
-            "reason": match["reason"],
-            "score": match["score"],
-            "guesses": [titles[name] for name in match.get("candidates", ()) if name in titles],
-            "is_skipped": not match["column"],
-        }
-        for match in job.mapping
-    ]
-    missing = [column.label for column in spec.columns if column.is_required and column.name not in used]
-    return {
-        "labels": labels,
-        "missing": missing,
-        "free": [
-            column.label for column in spec.columns if column.name not in used and not column.is_required
-        ],
-        "doubts": job.head.get("doubts", []),
-        "notes": job.sheet.get("notes", []),
-        "dialect": job.dialect,
-        "delimiter": DELIMITERS.get(str(job.dialect.get("delimiter")), job.dialect.get("delimiter")),
-        "head_rows": samples,
-        "head_labels": job.head.get("labels", []),
-        "is_locked": job.state not in (State.PREVIEW_SUCCEEDED, State.PREVIEW_FAILED),
-    }
-
-
-def _has_changes(job: ImportJob) -> bool:
-    return bool(job.created_rows or job.updated_rows)
-
-
 def _figures(job: ImportJob) -> list[tuple[str, str, str]]:
-    verb = "records {}" if job.state == State.IMPORT_SUCCEEDED else "would be {}"
-    return [
-        ("new", f"{job.created_rows:,}", verb.format("created")),
-        ("changed", f"{job.updated_rows:,}", verb.format("changed")),
-        ("unchanged", f"{job.unchanged_rows:,}", "say what the records say"),
-        ("rejected", f"{job.rejected_rows:,}", "rows with issues"),
+    """Return (word, number, what it counts): always the chief ones, others where there are any."""
+    is_over = job.state in (State.IMPORT_SUCCEEDED, State.UNDONE)
+    verb = "records {}" if is_over else "would be {}"
+    if job.is_undo:
+        always = [
+            ("removed", job.deleted_rows, "had been created"),
+            ("restored", job.updated_rows, "get their former values"),
+            ("brought back", job.created_rows, "had been deleted"),
+            ("kept", job.kept_rows, "stay as they are"),
+        ]
+        return [(word, f"{number:,}", note) for word, number, note in always]
+    stays = job.missing_rows - job.deleted_rows
+    figures = [
+        ("new", job.created_rows, verb.format("created")),
+        ("changed", job.updated_rows, verb.format("changed")),
+        ("unchanged", job.unchanged_rows, "say what the records say"),
+        ("rejected", job.rejected_rows, "rows with issues"),
     ]
-
-
-def _plan_words(job: ImportJob) -> str:
-    if not _has_changes(job):
-        return "Finish: nothing to change"
-    return f"Import: create {job.created_rows:,}, change {job.updated_rows:,}"
-
-
-def _changes(request: HttpRequest, job: ImportJob) -> dict[str, Any]:
-    op = {"new": "+", "changed": "~"}.get(request.GET.get("kind", ""), "")
-    changes = page_of_changes(job, op=op, after=_number(request.GET.get("after")), size=PAGE + 1)
-    entries = [(change, _history_url(job, change.record_id)) for change in changes[:PAGE]]
-    more = _query(request, after=changes[PAGE - 1].at) if len(changes) > PAGE else ""
-    return {"changes": entries, "more": more, "kind": request.GET.get("kind", "")}
-
-
-def _history_url(job: ImportJob, record_id: int | None) -> str:
-    return reverse(f"admin:datasets_ds{job.dataset_id}_history", args=[record_id]) if record_id else ""
-
-
-def _issues(request: HttpRequest, job: ImportJob) -> dict[str, Any]:
-    code = request.GET.get("code", "")
-    found = ImportIssue.objects.filter(job=job, pk__gt=_number(request.GET.get("after"))).order_by("pk")
-    if code:
-        found = found.filter(code=code)
-    issues = list(found[: PAGE + 1])
-    more = _query(request, after=issues[PAGE - 1].pk) if len(issues) > PAGE else ""
-    return {"issues": issues[:PAGE], "more": more, "code": code, "codes": sorted(job.issue_counts.items())}
-
-
-def _query(request: HttpRequest, **changes: Any) -> str:
-    return "?" + urlencode({**request.GET.dict(), **changes})
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0
+    perhaps = [
+        ("deleted", job.deleted_rows, f"not in the file; {verb.format('deleted')}"),
+        ("missing", stays, "records that the file does not have; they stay"),
+        ("blank", job.blank_rows, "blank rows, left out"),
+        ("warnings", sum(job.warning_counts.values()), "rows taken as they are"),
+    ]
+    return [
+        (word, f"{number:,}", note)
+        for word, number, note in (*figures, *(one for one in perhaps if one[1] > 0))
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.tenancy import TenantRef
+from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
 from importer.tests.tools import make_orders
 
@@ -13,3 +13,10 @@ from importer.tests.tools import make_orders
 def orders(as_acme: TenantRef) -> Dataset:
     """A dataset of acme; its key is the id."""
     return make_orders()
+
+
+@pytest.fixture
+def acme_orders(acme: TenantRef, globex: TenantRef) -> Dataset:
+    """The same for tests that come through the site, outside of every tenant; globex is beside it."""
+    with in_tenant(acme):
+        return make_orders()

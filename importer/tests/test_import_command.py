@@ -11,11 +11,13 @@ import pytest
 from django.core.management import call_command
 
 from core.tenancy import TenantRef, in_tenant
+from importer import saved_mappings
 from importer.models import ImportJob
 from importer.tests.tools import GOOD, make_orders, records
 
 KEYS = [
-    "job", "state", "created", "updated", "unchanged", "rejected", "missing", "deleted", "issues", "seconds",
+    "job", "state", "created", "updated", "unchanged", "rejected", "missing", "deleted", "issues",
+    "warnings", "doubts", "unmapped", "seconds",
 ]  # fmt: skip
 FAULTY = "id,status,amount\n1,new,ten\n2,paid,1.00\n2,paid,1.00\n"
 
@@ -65,7 +67,7 @@ def test_rejected_rows_give_exit_code_3_and_a_file(tenant: TenantRef, tmp_path: 
 def test_all_or_nothing_refuses_with_exit_code_2(tenant: TenantRef, tmp_path: Path) -> None:
     code, done, said = run(tenant, write(tmp_path, FAULTY), "--all-or-nothing")
     assert (code, done["state"]) == (2, "PREVIEW_SUCCEEDED")
-    assert said.startswith("error[not-confirmable]: 2 of its rows are rejected")
+    assert said.startswith("error[not-confirmable]: The file has 2 rejected rows")
     with in_tenant(tenant):
         assert records(ImportJob.objects.get().dataset) == []
 
@@ -82,6 +84,75 @@ def test_a_mapping_is_given_by_words(tenant: TenantRef, tmp_path: Path) -> None:
     code, _, said = run(tenant, file, "--mapping", '{"zzz": "nothing"}')
     assert code == 2
     assert said.startswith("error[unknown-column]")
+
+
+def test_a_mapping_says_more_than_columns(tenant: TenantRef, tmp_path: Path) -> None:
+    mapping = {
+        "zzz": {"column": "id", "trim": True},
+        "what": [
+            {"column": "status", "split": "/", "case": "lower", "values": {"neu": "new"}},
+            {"column": "note", "split": "/", "part": 2, "join": ["zzz"], "separator": " of "},
+        ],
+        "": [{"column": "amount", "constant": "1,5", "decimal_mark": ","}],
+    }
+    file = write(tmp_path, "zzz,what\n 1 ,Neu/x\n")
+    code, done, said = run(tenant, file, "--mapping", json.dumps(mapping))
+    assert (code, done.get("created")) == (0, 1), said
+    with in_tenant(tenant):
+        job = ImportJob.objects.get()
+        assert [str(value) for value in records(job.dataset)[0]] == ["1", "new", "1.50", "x of  1 "]
+    # What the import used is shown as it was written, and can be used again.
+    shown = describe(tenant, "--job", str(job.pk))
+    assert shown == mapping | {"zzz": {"column": "id", "trim": True}}
+    code, done, said = run(tenant, file, "--mapping", json.dumps(shown))
+    assert (code, done.get("unchanged")) == (0, 1), said
+
+
+def test_a_mapping_is_given_by_name(tenant: TenantRef, tmp_path: Path) -> None:
+    file = write(tmp_path, "zzz,yyy\n1,new\n")
+    run(tenant, file, "--mapping", '{"zzz": "id", "yyy": "status"}', "--preview")
+    with in_tenant(tenant):
+        saved_mappings.save_as(job=ImportJob.objects.get(), name="Shop", by=None)
+    code, done, said = run(tenant, write(tmp_path, "yyy,zzz\nnew,1\n", "other.csv"), "--mapping", "Shop")
+    assert (code, done.get("created")) == (0, 1), said
+    code, _, said = run(tenant, file, "--mapping", "Shopp")
+    assert (code, said) == (2, "error[no-such-mapping]: This dataset has no mapping 'Shopp'. It has 'Shop'.\n")
+    assert describe(tenant, "--dataset", "orders", "--name", "Shop") == {"zzz": "id", "yyy": "status"}
+    out = io.StringIO()
+    call_command("list_mappings", "--tenant", tenant.slug, "--dataset", "orders", "--json", stdout=out)
+    assert [entry["name"] for entry in json.loads(out.getvalue())["mappings"]] == ["Shop"]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ('{"id": ', "error[usage]: --mapping is no JSON"),
+        ('{"id": "id", "id": null}', "error[usage]: --mapping says “id” twice."),
+        ('{"id": 1}', "error[bad-mapping]"),
+        ('{"id": {"column": "id", "colour": "red"}}', "error[bad-mapping]: “id”: there is no option 'colour'"),
+    ],
+)
+def test_a_mapping_that_cannot_be_read_is_refused(
+    tenant: TenantRef, tmp_path: Path, mapping: str, said: str
+) -> None:
+    code, _, words = run(tenant, write(tmp_path, GOOD), "--mapping", mapping)
+    assert code == 2
+    assert words.startswith(said)
+    with in_tenant(tenant):
+        assert not ImportJob.objects.exists()
+
+
+def test_a_recipe_that_cannot_work_fails_before_a_row_is_read(tenant: TenantRef, tmp_path: Path) -> None:
+    mapping = json.dumps({"": [{"column": "note", "constant": "x"}], "amount": {"column": "amount", "default": "much"}})
+    code, done, said = run(tenant, write(tmp_path, "id,status,amount\n1,new,\n"), "--mapping", mapping)
+    assert (code, done["state"]) == (1, "PREVIEW_FAILED")
+    assert said.startswith("error[type-error]: “much” for amount: ")
+
+
+def describe(tenant: TenantRef, *options: str) -> Any:
+    out = io.StringIO()
+    call_command("describe_mapping", "--tenant", tenant.slug, "--json", *options, stdout=out)
+    return json.loads(out.getvalue())
 
 
 def test_a_mapping_of_a_file_without_labels_is_honoured(tenant: TenantRef, tmp_path: Path) -> None:

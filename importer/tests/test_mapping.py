@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datasets.columntypes.base import Reading
 from datasets.spec import ColumnSpec, DatasetSpec
-from importer.mapping import Match, absent, choose, normalise, problems, saved_from, suggest
+from importer.mapping import (
+    BadMapping,
+    Match,
+    UnknownColumn,
+    Wish,
+    absent,
+    changes,
+    choose,
+    faults,
+    normalise,
+    problems,
+    read_mapping,
+    saved_from,
+    suggest,
+    wishes_of,
+    write_mapping,
+)
 from importer.reading import guess_reading
+from importer.recipe_texts import read_values, read_words, write_values, write_words
+from importer.recipes import Recipe
 
 
 def columns(*labels: str, kind: str = "text", required: tuple[str, ...] = ()) -> tuple[ColumnSpec, ...]:
@@ -232,3 +254,220 @@ def test_marks_of_numbers_are_proved_and_never_guessed(values, marks):
 )
 def test_the_order_of_a_date_is_proved_and_never_guessed(values, order):
     assert guess_reading("date", values).date_order == order
+
+
+# ---- what is remembered, recipes, and mappings as people write them
+
+
+def spec_of(*specs, key=()):
+    return DatasetSpec(1, "d", "D", tuple(specs), key)
+
+
+def test_what_was_left_out_by_a_persons_choice_stays_out_even_when_a_column_has_its_name():
+    specs = columns("Note")
+    before = choose(suggest(["Note"], [], specs), {0: None}, [], specs)
+    assert found(suggest(["Note"], [], specs, wishes_of(before))) == [("Note", None, "saved")]
+
+
+def test_a_choice_that_changes_nothing_is_none():
+    specs = columns("Name", "Note")
+    matches = suggest(["name", "unheard"], [], specs)
+    assert choose(matches, {0: "c1", 1: None}, [], specs) == matches
+
+
+def test_leaving_a_doubt_as_it_is_decides_it():
+    specs = columns("Name")
+    matches = choose(suggest(["name", "Name"], [], specs), {0: None, 1: "c1"}, [], specs)
+    assert matches[0].reason == "chosen"
+    assert problems(matches, spec_of(*specs)) == []
+
+
+def test_a_mapping_follows_its_labels_to_other_places():
+    specs = columns("First", "Last", "Town", "Source")
+    written = {
+        "Name": [{"column": "First", "split": " "}, {"column": "Last", "split": " ", "part": -1}],
+        "Place": {"column": "Town", "join": ["Zip"], "separator": ", "},
+        "": [{"column": "Source", "constant": "web"}],
+    }
+    wishes = read_mapping(written, specs)
+    for labels in (["Name", "Place", "Zip"], ["Zip", "x", "Place", "Name"]):
+        matches = suggest(labels, [], specs, wishes, is_explicit=True)
+        assert [match.label for match in matches[: len(labels)]] == labels
+        by_column = {match.column: match for match in matches if match.column}
+        assert by_column["c1"].position == by_column["c2"].position == labels.index("Name")
+        assert by_column["c3"].recipe.joined == (labels.index("Zip"),)
+        assert (by_column["c4"].position, by_column["c4"].recipe.constant) == (-1, "web")
+        assert problems(matches, spec_of(*specs), labels) == []
+
+
+def test_a_remembered_column_that_is_gone_or_of_another_type_is_matched_anew():
+    before = suggest(["zzz", "Day"], [], columns("Amount", "Day"), {"zzz": "c1", "Day": "c2"})
+    wishes = wishes_of(before, columns("Amount", "Day"))
+    after = (ColumnSpec(2, "Day", "date"), ColumnSpec(3, "New", "text"))
+    matches = suggest(["zzz", "Day"], [], after, wishes)
+    assert found(matches) == [("zzz", None, "none"), ("Day", "c2", "exact")]
+    assert [sentence.split(";")[0] for sentence in changes(wishes, matches, after)] == [
+        "The column that “zzz” went to last time is gone",
+        "Day is date now, no longer text",
+    ]
+
+
+def test_a_remembered_reading_holds_unless_the_values_prove_another():
+    specs = (ColumnSpec(1, "Price", "decimal"),)
+    kept = (Wish("Price", "c1", reading=Reading(decimal_mark=",", null_words=("-",)), type="decimal"),)
+
+    def reading_of(value):
+        matches = suggest(["Price"], [[value]], specs, kept)
+        return matches[0].reading, changes(kept, matches, specs)
+
+    assert reading_of("7") == (kept[0].reading, [])
+    changed, notices = reading_of("1,234.56")
+    assert changed == Reading(decimal_mark=".", group_mark=",", null_words=("-",))
+    assert len(notices) == 1
+
+
+def test_a_reading_that_was_written_holds_whatever_the_values_look_like():
+    specs = (ColumnSpec(1, "Price", "decimal"),)
+    wishes = read_mapping({"Price": {"column": "Price", "decimal_mark": ","}}, specs)
+    (match,) = suggest(["Price"], [["1,234.56"]], specs, wishes, is_explicit=True)
+    assert match.reading == Reading(decimal_mark=",")
+
+
+def test_the_reading_is_guessed_from_what_the_recipe_makes():
+    specs = (ColumnSpec(1, "Price", "decimal"),)
+    wishes = read_mapping({"Price": {"column": "Price", "split": " "}}, specs)
+    (match,) = suggest(["Price"], [["2,50 EUR"]], specs, wishes, is_explicit=True)
+    assert match.reading.decimal_mark == ","
+
+
+def test_a_constant_and_a_split_count_as_labels_do():
+    specs = columns("id", "kind", required=("id", "kind"))
+    matches = [
+        Match(0, "zzz", None, "none", 0),
+        Match(0, "zzz", "c1", "chosen", 100, recipe=Recipe(split=" ", part=2)),
+        Match(-1, "", "c2", "chosen", 100, recipe=Recipe(constant="x")),
+    ]
+    assert problems(matches, spec_of(*specs, key=("c1",)), ["zzz"]) == []
+
+
+def test_a_constant_for_a_column_that_a_label_fills_clashes():
+    matches = [
+        Match(0, "name", "c1", "exact", 100),
+        Match(-1, "", "c1", "chosen", 100, recipe=Recipe(constant="x")),
+    ]
+    issues = problems(matches, spec_of(*columns("name")), ["name"])
+    assert [(issue.code, issue.column) for issue in issues] == [
+        ("duplicate-label", "name"),
+        ("duplicate-label", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "field"),
+    [
+        (Recipe(part=2), "split"), (Recipe(split=" ", part=0), "part"), (Recipe(joined=(7,)), "joined"),
+        (Recipe(case="Upper"), "case"), (Recipe(blank="drop"), "blank"), (Recipe(blank="keep"), "blank"),
+        (Recipe(constant="7"), "constant"), (Recipe(default="seven"), "default"),
+        (Recipe(values=(("a", "seven"),)), "values"), (Recipe(values=(("a", "1"), ("a", "2"))), "values"),
+    ],
+)  # fmt: skip
+def test_a_recipe_that_cannot_work_is_a_fault_of_its_field(recipe, field):
+    spec = spec_of(ColumnSpec(1, "id", "integer", is_required=True), key=("c1",))
+    wrong = faults([Match(0, "id", "c1", "exact", 100, recipe=recipe)], spec, ["id"])
+    assert [fault.field for fault in wrong] == [field]
+
+
+@pytest.mark.parametrize(("constant", "is_wrong"), [("7", False), ("seven", True), ("", True)])
+def test_a_constant_is_judged_as_its_column_judges_a_cell(constant, is_wrong):
+    spec = spec_of(ColumnSpec(1, "id", "integer", is_required=True), key=("c1",))
+    match = Match(-1, "", "c1", "chosen", 100, recipe=Recipe(constant=constant))
+    assert bool(faults([match], spec, ["id"])) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("reading", "field"),
+    [
+        (Reading(decimal_mark=";"), "decimal_mark"), (Reading(group_mark="x"), "group_mark"),
+        (Reading(decimal_mark=",", group_mark=","), "group_mark"), (Reading(date_order="YDM"), "date_order"),
+        (Reading(true_words=("x",), false_words=("x",)), "false_words"),
+    ],
+)  # fmt: skip
+def test_a_reading_that_cannot_be_is_a_fault_of_its_field(reading, field):
+    wrong = faults([Match(0, "id", "c1", "exact", 100, reading)], spec_of(*columns("id")), ["id"])
+    assert [fault.field for fault in wrong] == [field]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [], "x", {"a": 1}, {"a": []}, {"a": {"colum": "a"}}, {"a": {"column": "a", "trim": "yes"}},
+        {"a": {"column": "a", "part": True}}, {"a": {"column": "a", "values": {"x": 1}}},
+        {"a": {"column": "a", "join": [1]}}, {"a": {"column": "a", "constant": "x"}}, {"": "a"},
+        {"": [{"column": "a"}]},
+        {"a": [{"column": "a"}, {"column": None}]}, {"a": {"column": "a", "case": None}},
+    ],
+)  # fmt: skip
+def test_a_mapping_that_is_not_written_right_is_refused(written):
+    with pytest.raises(BadMapping):
+        read_mapping(written, columns("a"))
+
+
+def test_a_mapping_that_names_an_unknown_column_is_refused():
+    with pytest.raises(UnknownColumn):
+        read_mapping({"a": {"column": "b"}}, columns("a"))
+
+
+TEXTS = st.sampled_from(
+    ["id", "Id", "ID ", "name", "Name", "phone", "tel", "price", "price %", "pric", "column 1"]
+)
+RECIPES = st.builds(
+    Recipe, separator=st.sampled_from([" ", ", "]), split=st.sampled_from(["", ";"]), trim=st.booleans(),
+    case=st.sampled_from(["", "upper"]), values=st.sampled_from([(), (("a", "b"), ("c", None))]),
+    default=st.sampled_from([None, "z"]), blank=st.sampled_from(["", "clear", "keep"]),
+)  # fmt: skip
+
+
+@given(
+    st.lists(TEXTS, max_size=8),
+    st.lists(TEXTS, max_size=6, unique=True),
+    st.dictionaries(TEXTS, st.sampled_from([None, "c1", "c2", "c9"]), max_size=3),
+)
+def test_the_guess_is_the_same_every_time_and_no_column_is_taken_twice(labels, titles, saved):
+    specs = columns(*titles)
+    matches = suggest(labels, [], specs, saved)
+    assert matches == suggest(labels, [], specs, saved)
+    assert [(match.position, match.label) for match in matches] == list(enumerate(labels))
+    mapped = [match.column for match in matches if match.column]
+    assert len(mapped) == len(set(mapped))
+    assert set(mapped) <= {column.name for column in specs}
+
+
+@given(st.data(), st.lists(TEXTS, min_size=1, max_size=6, unique=True))
+def test_a_mapping_that_is_written_out_and_read_again_is_the_same(data, labels):
+    specs = columns(*(f"to {n}" for n in range(9)))
+    names = data.draw(st.permutations([column.name for column in specs]))
+    matches = [
+        Match(at, label, names[at], "saved", 100, recipe=data.draw(RECIPES))
+        for at, label in enumerate(labels)
+    ]
+    if data.draw(st.booleans()):
+        matches[0] = Match(0, labels[0], None, "saved", 100)
+    joined = Recipe(joined=(len(labels) - 1,), part=1)
+    matches.append(Match(-1, "", names[7], "saved", 100, recipe=Recipe(constant="x")))
+    if matches[-2].column:
+        matches.insert(len(labels), Match(len(labels) - 1, labels[-1], names[8], "saved", 100, recipe=joined))
+    again = read_mapping(json.loads(json.dumps(write_mapping(matches, specs))), specs)
+    assert list(suggest(labels, [], specs, again, is_explicit=True)) == matches
+
+
+WORD = st.text(st.sampled_from("ab \"\\=>,\n'ä"), max_size=6)
+
+
+@given(st.lists(st.tuples(WORD, st.none() | WORD), max_size=4))
+def test_a_value_map_survives_the_form(values):
+    assert read_values(write_values(values)) == tuple(values)
+
+
+@given(st.lists(WORD.map(str.strip).filter(bool), max_size=4, unique=True))
+def test_words_survive_the_form(words):
+    assert read_words(write_words(words)) == tuple(words)

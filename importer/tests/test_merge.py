@@ -108,7 +108,7 @@ def test_an_empty_key_is_a_row_error(orders: Dataset) -> None:
 
 def test_all_or_nothing_refuses_a_file_with_a_bad_row(orders: Dataset) -> None:
     job = upload(orders, "id,status\n1,new\n2,lost\n", policy=Policy.ALL_OR_NOTHING)
-    with pytest.raises(NotConfirmable, match="1 of its rows are rejected"):
+    with pytest.raises(NotConfirmable, match="The file has 1 rejected row"):
         merge(job)
     assert records(orders) == []
     assert merge(job, policy=Policy.GOOD_ROWS).state == State.IMPORT_SUCCEEDED
@@ -135,6 +135,7 @@ def test_two_previews_of_one_dataset_end_in_one_truth(orders: Dataset) -> None:
     merge(first)
     second = merge(second)
     assert second.notice.startswith("3 records changed since the preview.")
+    assert second.drifted == "1, 2, 3"
     assert counts(second) == (0, 1, 2, 0)
 
 

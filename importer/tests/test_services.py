@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from core import storage
 from datasets.models import Dataset
 from importer.models import State
-from importer.tests.tools import counts, import_text, records, upload, versions
+from importer.tests.tools import GOOD, counts, import_text, make_orders, records, upload, versions
 
 
 def test_a_good_file_becomes_records(orders: Dataset) -> None:
@@ -32,3 +33,12 @@ def test_the_same_file_again_changes_nothing(orders: Dataset) -> None:
     job = import_text(orders)
     assert counts(job) == (0, 0, 3, 0)
     assert versions(orders) == 3
+
+
+def test_a_kept_page_that_sends_another_file_makes_another_import(orders: Dataset) -> None:
+    first = upload(orders, GOOD, request_key="k" * 32)
+    same = upload(orders, GOOD, request_key="k" * 32)
+    other = upload(orders, GOOD + "9,new,,\n", request_key="k" * 32)
+    elsewhere = upload(make_orders("More orders"), GOOD, request_key="k" * 32)
+    assert (first.pk == same.pk, len({first.pk, other.pk, elsewhere.pk})) == (True, 3)
+    assert [storage.exists(job.key) for job in (first, other, elsewhere)] == [True] * 3

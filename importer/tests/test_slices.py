@@ -42,7 +42,7 @@ def test_slices_of_one_chunk_find_what_one_slice_finds(orders: Dataset) -> None:
     assert job.issue_counts == {"constraint-error": bad, "primary-key": repeated}
     assert job.rejects.count() == bad + repeated
     issue = job.issues.get(row=11)
-    assert (issue.line, issue.rule) == (20, "The key is that of row 10 already; the first row counts.")
+    assert (issue.line, issue.rule) == (20, "The key is that of row 10 (line 18) already; the first row counts.")
     whole = upload(orders, big_file())
     assert (counts(whole), whole.issue_counts) == (counts(job), job.issue_counts)
 
@@ -51,12 +51,13 @@ def test_rows_lost_in_a_crash_during_the_preview_are_read_again(orders: Dataset)
     job, step = started(orders), Step(done=False)
     while step.cursor.get("phase") != "refuse":
         step = preview.run(job, ShortSlice(step.cursor))
-    staging.create(job.pk, orders.spec().columns)  # what a crash of the database leaves of an unlogged table
-    assert preview.run(job, ShortSlice(step.cursor)).cursor == {}
+    spec = orders.spec()
+    staging.create(job.pk, spec.columns, spec.key_columns)  # what a crash leaves of an unlogged table
+    assert preview.run(job, ShortSlice(step.cursor)).cursor == {"phase": "open"}
 
 
 def test_orphaned_staging_tables_are_swept(orders: Dataset) -> None:
-    staging.create(987_654, orders.spec().columns)
+    staging.create(987_654, orders.spec().columns, orders.spec().key_columns)
     waiting = upload(orders)  # every preview begins with a sweep
     assert staging.sweep() == []
     assert staging.is_whole(waiting)

@@ -169,10 +169,12 @@ def test_a_second_header_is_a_row_of_errors(check):
 
 
 @pytest.mark.case("F27")
-def test_a_quote_too_many_that_closes_far_below_is_named(check):
+def test_a_quote_that_closes_nowhere_costs_its_own_row_only(check):
     (checked,) = check(HEAD + '1,"a,1,yes\n2,b,1,yes\n3,"c,1,yes\n4,d,1,yes\n')
-    assert [(issue.code, issue.row, issue.line) for issue in checked.issues] == [("unterminated-quote", 2, 2)]
-    assert [row[:2] for row in staged([checked])] == [["3", "4"]]
+    assert issues([checked]) == [
+        ("unterminated-quote", 2, 2, "l1", '"a'), ("unterminated-quote", 4, 4, "l1", '"c'),
+    ]  # fmt: skip
+    assert [row[:2] for row in staged([checked])] == [["3", "2"], ["5", "4"]]
 
 
 @pytest.mark.case("F30")
@@ -302,7 +304,9 @@ def check_both(folder):
 
 @pytest.mark.parametrize("kind", ["integer", "decimal", "boolean", "date", "timestamp"])
 def test_a_screen_that_passes_too_much_would_be_caught(check_both, monkeypatch, kind):
-    monkeypatch.setattr(type(TYPES[kind]), "convert", lambda _self, values, _column, _reading: values)
+    monkeypatch.setattr(
+        type(TYPES[kind]), "screen", lambda _self, values, _column, _reading: values.is_not_null()
+    )
     fast, slow = check_both("a,b,c,d,e,f,g\n007,x,01.5,yes,,2024-02-29 10:00,k\n7,x,1.5,true,2023-02-29,,k\n")
     assert fast != slow
 
@@ -310,3 +314,36 @@ def test_a_screen_that_passes_too_much_would_be_caught(check_both, monkeypatch, 
 def test_the_staged_text_is_what_the_csv_module_reads_too(check):
     (checked,) = check(HEAD + '1,"a\nb",1,yes\n2,"c""d",1,yes\n')
     assert [row[2] for row in csv.reader(io.StringIO(checked.staged.decode()))] == ["a\nb", 'c"d']
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+def test_a_byte_order_mark_at_the_beginning_of_a_chunk_is_text(check, slowly):
+    spec = DatasetSpec(1, "t", "T", (ColumnSpec(1, "Note", "text"),), ())
+    checked = check("note\n\ufeffa\n\ufeff\n", spec=spec, matches=MATCHES[:1], slowly=slowly)
+    assert staged(checked) == [["2", "\ufeffa"], ["3", "\ufeff"]]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_counted_over_cells_of_several_lines_and_rows_of_wrong_width(check, end):
+    content = end.join(
+        [
+            HEAD.strip(),
+            '1,"a\nb\r\nc\rd",1,yes',
+            "x,e,1,yes",
+            "2,f,1,yes,more",
+            '"3",g',
+            '4,"\n\n","1",no',
+            "y,h,1,no",
+            "",
+        ]
+    )
+    checked = check(content)
+    assert [(issue.row, issue.line) for issue in checked[0].issues] == [(3, 6), (4, 7), (5, 8), (7, 12)]
+    assert [row[:3] for row in staged(checked)] == [["2", "1", "a\nb\r\nc\rd"], ["6", "4", "\n\n"]]
+    assert outcome(check(content, slowly=True)) == outcome(checked)
+
+
+def test_the_fast_path_reads_nuls_line_feeds_in_cells_and_rows_of_any_width(check, monkeypatch):
+    monkeypatch.setattr(Validator, "check_slowly", None)
+    (checked,) = check(HEAD + '1,"a\nb",1,yes\n2,n\x00l,1,yes\n3,c,1,yes,x\n4,d\n')
+    assert (checked.staged_rows, [issue.row for issue in checked.issues]) == (1, [3, 4, 5])

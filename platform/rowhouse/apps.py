@@ -3,7 +3,8 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.conf import settings
 from django.contrib.admin.apps import SimpleAdminConfig
 
 OURS = ("accounts", "tenants", "datasets", "importer", "exporter", "rowhouse")
@@ -15,7 +16,7 @@ class RowhouseConfig(AppConfig):
 
 
 class AdminConfig(SimpleAdminConfig):
-    """Django's admin with our own apps' pages alone.
+    """Django's admin with the pages of our own apps, and of those a developer asked for, alone.
 
     Libraries' pages are not wanted: django-q2's lets whoever edits a schedule run any code, and all of them
     would show one tenant's people the platform's rows.
@@ -25,6 +26,12 @@ class AdminConfig(SimpleAdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        for app in OURS:
+        for app in (*OURS, *_extra()):
             if find_spec(f"{app}.admin"):
                 import_module(f"{app}.admin")
+
+
+def _extra() -> list[str]:
+    """Return the names of the apps of ROWHOUSE_EXTRA_APPS, which may name their configs instead."""
+    names = [config.name for config in apps.get_app_configs()]
+    return [name for name in names if any(f"{said}.".startswith(f"{name}.") for said in settings.EXTRA_APPS)]

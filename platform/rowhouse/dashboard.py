@@ -16,7 +16,10 @@ from datasets.access import datasets_for, may
 from datasets.models import Dataset
 from datasets.stats import count_label, record_counts
 from exporter.models import ExportFile
+from importer.addresses import address
 from importer.models import ImportJob, State
+from importer.targets.rights import targets_for
+from importer.words import name_of
 from jobs.models import ACTIVE, Job
 from jobs.pages.figures import totals
 from jobs.pages.filters import failed_lately
@@ -28,9 +31,10 @@ SHOWN = 8
 
 
 def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add what a tenant's person sees first: only of datasets they may see."""
+    """Add what a tenant's person sees first: only of datasets and plain models they may see."""
     datasets = list(datasets_for(request.user).order_by("title"))
-    imports = ImportJob.objects.filter(dataset__in=datasets)
+    targets = targets_for(request.user)
+    imports = ImportJob.objects.filter(Q(dataset__in=datasets) | Q(dataset=None, target__in=targets))
     exports = ExportFile.objects.filter(dataset__in=datasets, deleted_at=None)
     last_imports = dict(
         imports.filter(state=State.IMPORT_SUCCEEDED).values_list("dataset").annotate(Max("ended_at"))
@@ -62,7 +66,9 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
             }
             for one in datasets[: SHOWN * 2]
         ],
-        "imports": [_import(one) for one in imports.select_related("dataset").order_by("-pk")[:SHOWN]],
+        "imports": [
+            _import(one) for one in imports.select_related("dataset", "undoes").order_by("-pk")[:SHOWN]
+        ],
         "exports": [_export(one) for one in exports.select_related("dataset").order_by("-pk")[:SHOWN]],
         "new_dataset_url": reverse("admin:datasets_dataset_add")
         if request.user.has_perm("datasets.add_dataset")
@@ -102,14 +108,14 @@ def _import_url(request: HttpRequest, dataset: Dataset) -> str:
 
 def _import(job: ImportJob) -> dict[str, Any]:
     return {
-        "file_name": job.file_name,
-        "dataset": job.dataset.title,
+        "file_name": name_of(job),
+        "dataset": job.target_title,
         "state": job.get_state_display(),
         "created": f"{job.created_rows:,}",
         "updated": f"{job.updated_rows:,}",
         "rejected": f"{job.rejected_rows:,}",
         "when": _ago(job.created_at),
-        "url": reverse("admin:importer_importjob_change", args=[job.pk]),
+        "url": address(job),
     }
 
 

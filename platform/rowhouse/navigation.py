@@ -10,6 +10,9 @@ from django.utils.html import conditional_escape
 
 from datasets.access import datasets_for
 from datasets.models import Dataset
+from importer.addresses import has_pages, names, records_address
+from importer.targets.proxies import PROXIES, title_of
+from importer.targets.rights import rights_of, targets_for
 
 # A sidebar of hundreds helps nobody: the rest is one click away, in the list with its search.
 MOST_DATASETS = 30
@@ -49,6 +52,8 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 ],
             }
         )
+    if plain := _plain_models(user):
+        groups.append({"title": "Other records", "separator": True, "items": plain})
     people = []
     if user.has_perm("accounts.view_user"):
         people += [
@@ -76,6 +81,20 @@ def operator_sidebar(_request: HttpRequest) -> list[dict[str, Any]]:
             ]
         }
     ]
+
+
+def _plain_models(user: Any) -> list[dict[str, Any]]:
+    """Return the records of installed apps that this person may see, each with its imports."""
+    items = []
+    for target in targets_for(user):
+        title = conditional_escape(title_of(target).capitalize())
+        if has_pages(target):
+            items.append(
+                _item(f"Imports of {title.lower()}", "upload_file", f"admin:{names(target)}_changelist")
+            )
+        if "view" in rights_of(user, PROXIES[target]) and (records := records_address(target)):
+            items.append({"title": title, "icon": "table_rows", "link": records})
+    return items
 
 
 def _dataset(dataset: Dataset) -> dict[str, Any]:

@@ -83,6 +83,12 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 ROWHOUSE_UPLOAD_MAX_BYTES = env.integer(
     "ROWHOUSE_UPLOAD_MAX_MB", 1024, purpose="Largest file that may be uploaded, in MiB.", minimum=1
 ) * 1024 * 1024  # fmt: skip
+ROWHOUSE_PREVIEW_KEEP_DAYS = env.integer(
+    "ROWHOUSE_PREVIEW_KEEP_DAYS", 14, purpose="How long a preview waits for its confirmation.", minimum=1
+)
+ROWHOUSE_UPLOAD_KEEP_DAYS = env.integer(
+    "ROWHOUSE_UPLOAD_KEEP_DAYS", 90, purpose="How long uploaded files are kept.", minimum=1
+)
 
 # ---- apps ------------------------------------------------------------------------------------------------
 
@@ -118,6 +124,13 @@ TENANT_APPS = [
     "importer",
     "exporter",
 ]
+# A developer's own apps, with models that take imports.
+EXTRA_APPS = env.words(
+    "ROWHOUSE_EXTRA_APPS", purpose="Further apps in every tenant's schema, comma-separated."
+)
+if _IS_TEST:
+    EXTRA_APPS = [*EXTRA_APPS, "importer.examples.stock"]
+TENANT_APPS += EXTRA_APPS
 _LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse"]
 # django_tenants ships admin templates that break unfold's sidebar: it comes last of the two.
 INSTALLED_APPS = list(

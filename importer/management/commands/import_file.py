@@ -15,8 +15,13 @@ from core.command import DONE, FAILED, REFUSED, WITH_REJECTS, Result
 from core.errors import RowhouseError
 from datasets.services import dataset_by_slug
 from importer import services
+from importer.choices import NAMES
+from importer.confirming import why_not_deletable
+from importer.gate import HEAD_BYTES, file_kind
+from importer.issues import BadOverride
 from importer.models import ImportJob, Mode, Policy, State
 from importer.rejects import rejected_file
+from importer.rules import rules_of
 from importer.words import outcome
 from jobs.foreground import progress_shown
 
@@ -36,15 +41,27 @@ class Command(TenantCommand):
         parser.add_argument("--dataset", required=True, metavar="SLUG")
         parser.add_argument("--mode", choices=Mode.values, default=Mode.UPSERT)
         parser.add_argument(
-            "--mapping", metavar="JSON", help='{"label of the file": "column" or null to skip it}'
+            "--mapping",
+            metavar="NAME|JSON",
+            help='a saved mapping, or {"label of the file": "column", null to skip it, or {"column": …} with more}',
         )
         parser.add_argument("--encoding")
         parser.add_argument("--delimiter")
         parser.add_argument("--sheet", help="which sheet of a workbook; the first one with rows otherwise")
         parser.add_argument("--header-row", type=int, metavar="N", help="0: the file has no header")
+        parser.add_argument("--header-rows", type=int, metavar="N", help="how many rows the labels stand in")
+        parser.add_argument(
+            "--skip-footer", type=int, metavar="N", help="how many rows below the table are none"
+        )
+        parser.add_argument("--quote", metavar="C", help="the quote, or none")
+        parser.add_argument("--escape", metavar="C", help="the escape, a backslash, or none")
         parser.add_argument("--rejects", type=Path, metavar="FILE", help="write the rejected rows there")
         parser.add_argument("--preview", action="store_true", help="stop before anything is written")
         parser.add_argument("--all-or-nothing", action="store_true", help="refuse a file that has a bad row")
+        parser.add_argument(
+            "--deletes", type=int, metavar="N",
+            help="with --mode sync: how many records may be deleted; refused if it would be another number",
+        )  # fmt: skip
         parser.add_argument("--as", dest="user", metavar="USER", help="whose e-mail address history names")
 
     def run_in_tenant(self, **options: Any) -> Result:
@@ -53,7 +70,7 @@ class Command(TenantCommand):
         _work(job, "preview_job_id")
         refusal = None
         if job.state == State.PREVIEW_SUCCEEDED and not options["preview"]:
-            refusal = _confirm(job, self._user(options))
+            refusal = _confirm(job, self._user(options), options["deletes"])
         if options["rejects"] and job.rejected_rows:
             with options["rejects"].open("wb") as file:
                 file.writelines(rejected_file(job))
@@ -65,17 +82,18 @@ class Command(TenantCommand):
 
     def _create(self, options: dict[str, Any]) -> ImportJob:
         dataset = dataset_by_slug(options["dataset"])
-        names = ("encoding", "delimiter", "sheet", "header_row")
         try:
             with options["file"].open("rb") as file:
+                if options["sheet"] and file_kind(file.read(HEAD_BYTES), options["file"].name) != "xlsx":
+                    raise BadArgument("--sheet chooses a sheet of a workbook, and this file is none.")
                 return services.create_import(
                     dataset=dataset,
                     file=file,
                     name=options["file"].name,
                     by=self._user(options),
                     mode=options["mode"],
-                    policy=Policy.ALL_OR_NOTHING if options["all_or_nothing"] else Policy.GOOD_ROWS,
-                    overrides={name: options[name] for name in names},
+                    policy=Policy.ALL_OR_NOTHING if options["all_or_nothing"] else rules_of(dataset).policy,
+                    overrides={name: options[name] for name in NAMES if name in options},
                     columns=_mapping(options["mapping"]),
                 )
         except OSError as error:
@@ -92,31 +110,42 @@ def _work(job: ImportJob, kind: str) -> None:
     job.refresh_from_db()
 
 
-def _confirm(job: ImportJob, user: Any) -> tuple[str, str] | None:
+def _confirm(job: ImportJob, user: Any, deletes: int | None) -> tuple[str, str] | None:
+    # Whoever asks for a sync by command has asked for its deletions too, unless nobody can tell them for sure.
+    reason = why_not_deletable(job)
+    if deletes is None:
+        deletes = 0 if reason else job.deleted_rows
     try:
-        services.confirm_import(job=job, by=user)
+        services.confirm_import(job=job, by=user, deletes=deletes)
     except services.NotConfirmable as error:
         return error.code, error.message
     job.refresh_from_db()
     _work(job, "merge_job_id")
     if job.state == State.CREATED:  # records changed meanwhile: the new preview is for a person to look at
         _work(job, "preview_job_id")
-        return "changed-since-preview", job.notice
+        return "changed-since-preview", f"{job.notice} Changed: {job.drifted}." if job.drifted else job.notice
+    if reason:
+        return "not-deleted", f"No record was deleted. {reason}"
     return None
 
 
-def _mapping(text: str | None) -> dict[str, str | None] | None:
-    if text is None:
-        return None
+def _mapping(text: str | None) -> dict[str, Any] | str | None:
+    """Return a mapping as people write it, or the name of a saved one."""
+    if text is None or not text.lstrip().startswith("{"):
+        return text
     try:
-        mapping = json.loads(text)
+        return dict(json.loads(text, object_pairs_hook=_once_each))
     except json.JSONDecodeError as error:
         raise BadArgument(f"--mapping is no JSON: {error}.") from error
-    if not isinstance(mapping, dict) or not all(
-        value is None or isinstance(value, str) for value in mapping.values()
-    ):
-        raise BadArgument('--mapping is an object like {"label of the file": "column"}.')
-    return mapping
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # JSON would take the last of two and say nothing.
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = next(name for at, (name, _) in enumerate(pairs) if name in dict(pairs[:at]))
+        raise BadArgument(f"--mapping says “{twice}” twice. Keep one of the two.")
+    return made
 
 
 def _error(job: ImportJob, is_preview: bool) -> tuple[str, str] | None:
@@ -135,9 +164,12 @@ def _summary(job: ImportJob, seconds: float) -> dict[str, Any]:
         "updated": job.updated_rows,
         "unchanged": job.unchanged_rows,
         "rejected": job.rejected_rows,
-        "missing": 0,  # records the file does not have: counted by the mode that deletes them
-        "deleted": 0,
+        "missing": job.missing_rows,
+        "deleted": job.deleted_rows,
         "issues": job.issue_counts,
+        "warnings": job.warning_counts,
+        "doubts": job.head.get("doubts", []),
+        "unmapped": job.unmapped_labels,
         "seconds": round(seconds, 3),
     }
 
@@ -150,7 +182,7 @@ def _lines(job: ImportJob) -> list[str]:
 
 
 def _exit_code(job: ImportJob, refusal: tuple[str, str] | None, is_preview: bool) -> int:
-    if refusal is not None:
+    if (refusal is not None and job.state != State.IMPORT_SUCCEEDED) or job.error_code == BadOverride.code:
         return REFUSED
     wanted = State.PREVIEW_SUCCEEDED if is_preview else State.IMPORT_SUCCEEDED
     if job.state != wanted:

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from accounts.command import TenantCommand
 from core.command import Result
 from importer.models import ImportJob, State
-from importer.words import outcome
+from importer.words import name_of, outcome
 
 
 class Command(TenantCommand):
@@ -21,23 +21,29 @@ class Command(TenantCommand):
         parser.add_argument("--limit", type=int, default=50)
 
     def run_in_tenant(self, **options: Any) -> Result:
-        found = ImportJob.objects.select_related("dataset", "created_by").order_by("-pk")
+        found = ImportJob.objects.select_related("dataset", "created_by", "undoes").order_by("-pk")
         if options["dataset"]:
             found = found.filter(dataset__slug=options["dataset"])
         if options["state"]:
             found = found.filter(state=options["state"])
         imports = list(found[: options["limit"]])
         lines = [
-            f"{job.pk}  {job.created_at:%Y-%m-%d %H:%M}  {job.dataset.slug}  {job.file_name}: {outcome(job)}"
+            f"{job.pk}  {job.created_at:%Y-%m-%d %H:%M}  {_place(job)}  {name_of(job)}: {outcome(job)}"
             for job in imports
         ]
         return Result({"imports": [_entry(job) for job in imports]}, lines or ["No imports yet."])
 
 
+def _place(job: ImportJob) -> str:
+    return job.target or job.dataset.slug
+
+
 def _entry(job: ImportJob) -> dict[str, Any]:
     return {
         "job": job.pk,
-        "dataset": job.dataset.slug,
+        "dataset": None if job.target else job.dataset.slug,
+        "target": job.target or None,
+        "undoes": job.undoes_id,
         "file": job.file_name,
         "sha256": job.sha256,
         "state": job.state,

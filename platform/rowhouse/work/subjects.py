@@ -22,8 +22,12 @@ from core.errors import RowhouseError
 from datasets import access
 from exporter.models import OPEN_STATES, ExportRun, Trigger
 from importer import rights
+from importer.addresses import address
 from importer.models import REMAPPABLE, ImportJob
 from importer.models import State as ImportState
+from importer.targets.proxies import title_of
+from importer.targets.rights import targets_for
+from importer.words import name_of
 from jobs import services as jobs
 from jobs.models import Job
 
@@ -60,7 +64,10 @@ def visible(user: User) -> Q:
 
 def found(user: User, words: str) -> Q:
     """Return the condition of jobs about a file or a dataset, of those this person may see, with these words."""
-    imports = rights.jobs_for(user).filter(Q(file_name__icontains=words) | Q(dataset__title__icontains=words))
+    targets = [one for one in targets_for(user) if words.lower() in title_of(one).lower()]
+    imports = rights.jobs_for(user).filter(
+        Q(file_name__icontains=words) | Q(dataset__title__icontains=words) | Q(target__in=targets)
+    )
     return Q(kind__in=IMPORTS, payload__import__in=list(imports.values_list("pk", flat=True)))
 
 
@@ -112,23 +119,26 @@ def _dataset_pks(user: User, *rights_wanted: str) -> frozenset[int]:
 
 def _imports_seen(user: User) -> Q:
     if _sees_all(user):
-        return Q()
+        hidden = ImportJob.objects.exclude(target="").exclude(target__in=targets_for(user))
+        return ~Q(payload__import__in=list(hidden.values_list("pk", flat=True)))
     return Q(payload__import__in=list(rights.jobs_for(user).values_list("pk", flat=True)))
 
 
 def _about_imports(user: User, jobs: Sequence[Job]) -> dict[int, Subject]:
     if not jobs:
         return {}
-    imports = rights.jobs_for(user).in_bulk([job.payload.get("import") for job in jobs])
+    imports = (
+        rights.jobs_for(user).select_related("undoes").in_bulk([job.payload.get("import") for job in jobs])
+    )
     fillable = _dataset_pks(user, "import")
     about = {}
     for job in jobs:
         one = imports.get(job.payload.get("import"))
         about[job.pk] = Subject("Its dataset was deleted", may_read_reason=_sees_all(user)) if one is None else Subject(
-            text=f"{one.file_name} into {one.dataset.title}",
-            url=reverse("admin:importer_importjob_change", args=[one.pk]),
+            text=f"{name_of(one)} {'in' if one.is_undo else 'into'} {one.target_title}",
+            url=address(one),
             # A preview that a newer one has replaced ends by itself; to cancel it would end the newer one.
-            may_cancel=one.dataset_id in fillable
+            may_cancel=(rights.may_import(user, one) if one.target else one.dataset_id in fillable)
             and one.state in CANCELLABLE
             and one.current_job_id == str(job.pk)
             and _can_end(job),

@@ -1,0 +1,1 @@
+"""Worked examples for developers; not installed unless asked for."""

@@ -1,0 +1,1 @@
+"""Stock records: a plain Django model that takes imports."""

@@ -1,0 +1,208 @@
+"""What an export wrote, an import reads back: no record changes, whatever is in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openpyxl import Workbook
+from openpyxl.cell import Cell, WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+
+from core.tenancy import TenantRef, in_tenant
+from datasets.models import Dataset
+from datasets.rules import NewColumn
+from datasets.services import create_dataset
+from exporter.tests.helpers import Row, column, content, export, insert
+from importer.models import ImportJob
+from importer.tests.tools import merge, upload
+
+COLUMNS = (
+    column("text"),
+    column("note", "long_text"),
+    column("count", "integer"),
+    column("amount", "decimal", precision=30, scale=6),
+    column("paid", "boolean"),
+    column("day", "date"),
+    column("at", "timestamp"),
+    column("state", "choice", choices=("new", "it's done", "NULL", "a,b", '"', "é\u00a0")),
+    column('a "quoted", label', is_required=True),
+)
+WHOLE = st.integers(-(2**63), 2**63 - 1).map(str)
+PIECES = (
+    '"', '""', ",", ";", "\t", "|", "\n", "\r\n", "\r", "\n\n", " ", "  ", "=1+1", "+1", "-1", "@a", "'", "\u00a0",
+    "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "👩\u200d👧", "𝒳", "\ufeff", "\u200b", "\u202e", "e\u0301", "é",
+    "ß", "NULL", "null", "\\N", "\\.", "\\", "\\n", "NA", "#N/A", "true", "0", "007", "1e5", "1,234.50", "31/12/2026",
+    "2026-12-31", "sep=;", "#", "--", "%s", "{0}", "$1", "\x01", "\x1f", "\x7f", "\ufffd", "_x000D_", "<b>", "a",
+)  # fmt: skip
+TEXT = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12),
+    st.lists(st.sampled_from(PIECES), max_size=5).map("".join),
+)
+AMOUNT = st.decimals(min_value=-(10**23), max_value=10**23, places=6).map(lambda number: f"{number or 0:f}")
+DAY = st.dates().map(str)
+MOMENT = st.datetimes().map(
+    lambda at: at.isoformat().rstrip("0") + "Z" if at.microsecond else at.isoformat() + "Z"
+)
+RECORD = st.tuples(
+    *(
+        st.none() | one
+        for one in (TEXT, TEXT, WHOLE, AMOUNT, st.sampled_from(["true", "false"]), DAY, MOMENT)
+    ),
+    st.none() | st.sampled_from(COLUMNS[7].options.choices),
+    TEXT.map(lambda text: text or "-"),
+)
+
+
+@pytest.fixture
+def tenant(committed_tenants: list[TenantRef]) -> TenantRef:
+    """A tenant whose data is committed: an export reads through a connection of its own."""
+    return committed_tenants[0]
+
+
+def make(key: str, slug: str, columns: Sequence[NewColumn] = COLUMNS) -> Dataset:
+    """An empty dataset of every type; its key has the type `key`."""
+    return create_dataset(title=slug, slug=slug, columns=(column("id", key), *columns), key=["id"])
+
+
+def fill(dataset: Dataset, records: Sequence[Row]) -> None:
+    """Give the dataset these records and no others."""
+    with connection.cursor() as cursor:
+        cursor.execute(f'DELETE FROM "{dataset.spec().table}"')
+    insert(dataset, records)
+
+
+def exported(dataset: Dataset) -> bytes:
+    return content(export(datasets=[dataset]).files.get(dataset=dataset))
+
+
+def outcome(job: ImportJob) -> tuple[str, str | dict[str, int], tuple[int, ...]]:
+    counts = (job.created_rows, job.updated_rows, job.unchanged_rows, job.rejected_rows)
+    return job.state, job.error or job.issue_counts, counts
+
+
+def check_round_trip(dataset: Dataset, records: Sequence[Row]) -> None:
+    """Export, import over itself, then into the emptied dataset, and export again."""
+    fill(dataset, records)
+    file = exported(dataset)
+    assert outcome(upload(dataset, file)) == ("PREVIEW_SUCCEEDED", {}, (0, 0, len(records), 0))
+    fill(dataset, ())
+    job = merge(upload(dataset, file))
+    assert outcome(job) == ("IMPORT_SUCCEEDED", {}, (len(records), 0, 0, 0))
+    assert exported(dataset) == file
+
+
+@pytest.mark.slow
+@pytest.mark.case("V30")
+def test_an_export_read_again_changes_nothing(tenant: TenantRef) -> None:
+    with in_tenant(tenant):
+        by_number, by_text = make("integer", "numbered"), make("text", "named")
+
+    @settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(RECORD, min_size=1, max_size=40),
+        st.lists(TEXT.filter(bool), min_size=40, max_size=40, unique=True),
+    )
+    def check(records: list[Row], names: list[str]) -> None:
+        with in_tenant(tenant):
+            check_round_trip(by_number, [(str(at), *record) for at, record in enumerate(records)])
+            check_round_trip(by_text, [(names[at], *record) for at, record in enumerate(records)])
+
+    check()
+
+
+@pytest.mark.slow
+@pytest.mark.case("V30", "O06")
+def test_ten_thousand_records_of_nasty_texts_come_back_as_they_were(tenant: TenantRef) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201 -- to try it again
+    made = random.Random(seed)
+    records = [(str(at), *_record(made)) for at in range(10_000)]
+    with in_tenant(tenant):
+        check_round_trip(make("integer", "many"), records)
+
+
+def _record(made: random.Random) -> Row:
+    def text() -> str:
+        return "".join(made.choices(PIECES, k=made.choice((0, 1, 1, 2, 3, 6))))
+
+    day = dt.date.fromordinal(made.randint(1, dt.date.max.toordinal()))
+    second = f"{made.randrange(24):02}:{made.randrange(60):02}:{made.randrange(60):02}"
+    fraction = made.choice(("", ".5", ".000001", ".12", ".999999"))
+    values = (
+        text(), text(), str(made.choice((0, -1, 2**63 - 1, -(2**63), made.randrange(10**12)))),
+        f"{Decimal(made.randrange(-(10**29), 10**29)).scaleb(-6):.6f}", made.choice(("true", "false")), str(day),
+        f"{day}T{second}{fraction}Z", made.choice(COLUMNS[7].options.choices),
+    )  # fmt: skip
+    return (*(None if made.random() < 0.15 else value for value in values), text() or "-")
+
+
+@pytest.mark.slow
+def test_a_file_without_the_last_line_end_or_with_other_ones_is_the_same(tenant: TenantRef) -> None:
+    with in_tenant(tenant):
+        dataset = make("integer", "ends", (column("note"),))
+        fill(dataset, [("1", "a b"), ("2", None), ("3", "")])
+        file = exported(dataset)
+        for same in (
+            file.rstrip(b"\n"),
+            file.replace(b"\n", b"\r\n"),
+            b"\xef\xbb\xbf" + file,
+            file + b"\n\n",
+        ):
+            assert outcome(upload(dataset, same))[2] == (0, 0, 3, 0)
+
+
+def _text_cell(sheet: WriteOnlyWorksheet, text: str | None) -> Cell:
+    """Return a cell of text whatever it begins with, its returns and what looks like one written as Excel does."""
+    cell: Cell = WriteOnlyCell(sheet, text and text.replace("_x", "_x005F_x").replace("\r", "_x000D_"))
+    if text:
+        cell.data_type = "s"
+    return cell
+
+
+def _as_workbook(records: Sequence[Row], labels: Sequence[str]) -> bytes:
+    """Write records as a person's workbook has them: numbers, days and yes or no as values of their own."""
+    book, out = Workbook(write_only=True), io.BytesIO()
+    sheet = book.create_sheet("Data")
+    sheet.append(labels)
+    for number, text, note, count, amount, paid, day, at, state, must in records:
+        is_small = count is not None and abs(int(count)) < 10**15
+        texts = [_text_cell(sheet, value) for value in (text, note, at, state, must)]
+        sheet.append(
+            [
+                int(number or 0), *texts[:2], int(count) if count and is_small else count, amount,
+                None if paid is None else paid == "true",
+                dt.date.fromisoformat(day) if day and day > "1900-03-01" else day, *texts[2:],
+            ]
+        )  # fmt: skip
+    book.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.case("V30")
+def test_a_workbook_of_the_records_changes_nothing(tenant: TenantRef) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201 -- to try it again
+    made = random.Random(seed)
+    records = [(str(at), *_tame(_record(made))) for at in range(2_000)]
+    with in_tenant(tenant):
+        dataset = make("integer", "book")
+        fill(dataset, records)
+        book = _as_workbook(records, [one.label for one in dataset.spec().columns])
+        job = upload(dataset, book, name="records.xlsx")
+        assert outcome(job) == ("PREVIEW_SUCCEEDED", {}, (0, 0, len(records), 0)), seed
+
+
+def _tame(record: Row) -> Row:
+    """Return the record without what no workbook holds: an empty text and control characters."""
+    texts = [value and ILLEGAL_CHARACTERS_RE.sub("", value) for value in record]
+    return (*(text or None for text in texts[:-1]), texts[-1] or "-")
