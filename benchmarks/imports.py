@@ -1,153 +1,45 @@
-"""A whole first import of a large file, against `\\copy` of the same file into a typed table with a primary key.
+"""Imports against `\\copy` of the same rows into a typed, logged table with a primary key, and against others.
 
-    python -m benchmarks.imports --rows 1000000
+    python -m benchmarks.imports --rows 1000000 --rounds 3 --only ours
+    python -m benchmarks.imports --peer-rows 100000 --only peers
 
-Both read the same file, in the same run: `\\copy` before and after the import, its median is the measure. The
-import is the command as people call it, its start included: dialect, mapping, validation of every cell, staging,
-preview, merge, history by trigger. What is left out: the upload by a browser.
+A server of the benchmark's own, started and removed here. The file has twelve columns of every type, its keys in
+random order and 1 % faulty rows; `\\copy` gets its clean twin, because it stops at the first bad row. All are
+measured in one run, in turns, each after a checkpoint; medians count.
+
+An import is the command as people call it, its start included: storing the file, dialect, mapping, validation of
+every cell, staging, preview, merge, history. "Confirm of an identical file" is timed inside such a process, from
+the confirm to the end of the merge. CPU is the process's and the server's.
+
+Left out: the upload by a browser, the worker's claim of a job, S3 (files lie on the local disk).
+Peers run on clean rows, each at the same number as ours beside it. What a run with ten rows takes is subtracted on
+both sides, so start-up counts on neither. Beside DRF, which only validates here, stands our preview: it validates,
+stages and plans, and writes no record; `cpu_vs_drf_whole_import` has our whole import instead.
 """
 
 from __future__ import annotations
 
 import argparse
-import atexit
-import csv
 import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "platform" / "rowhouse" / "demo" / "files" / "runways.csv"
+from benchmarks import imports_ours as ours
+from benchmarks import imports_peers as peers
+from benchmarks.imports_file import make_files
+from benchmarks.imports_ground import Ground, open_ground
 
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """One run of a child process. `peak_mb` is its largest resident size."""
-
-    seconds: float
-    peak_mb: float
-    output: str
-
-
-def make_file(path: Path, rows: int) -> None:
-    """Write `rows` runways: the real ones again and again, each time with ids of their own."""
-    with SOURCE.open(encoding="utf-8", newline="") as source:
-        header, *records = csv.reader(source)
-    with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(header)
-        written = 0
-        while written < rows:
-            shift = written // len(records) * 1_000_000
-            for record in records[: rows - written]:
-                writer.writerow([int(record[0]) + shift, *record[1:]])
-            written += min(len(records), rows - written)
-
-
-def run(*command: str, environment: dict[str, str]) -> Timed:
-    """Run a command to its end.
-
-    :raises SystemExit: it failed; its errors are printed.
-    """
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        started = time.perf_counter()
-        child = subprocess.Popen(command, stdout=out, stderr=errors, env=environment)
-        _pid, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - started
-        child.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        errors.seek(0)
-        if child.returncode:
-            sys.exit(f"{' '.join(command)} ended with {child.returncode}:\n{errors.read()}")
-        return Timed(seconds, usage.ru_maxrss / 1024, out.read())
-
-
-class Bench:
-    """One tenant in a database of the benchmark's own, and `\\copy` beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.environment = {**os.environ, "ROWHOUSE_DATA": str(folder), "ROWHOUSE_LOG_LEVEL": "WARNING"}
-        self.slug = f"bench-{os.getpid()}"
-
-    def rowhouse(self, *arguments: str) -> Timed:
-        return run(sys.executable, "-m", "rowhouse", *arguments, environment=self.environment)
-
-    def set_up(self) -> None:
-        self.rowhouse("migrate_tenants")
-        self.rowhouse("provision_tenant", self.slug, "--admin", "bench@rowhouse.example")
-        self.rowhouse(
-            "create_dataset",
-            "--tenant",
-            self.slug,
-            "--name",
-            "Runways",
-            "--infer",
-            str(SOURCE),
-            "--key",
-            "id",
-        )
-
-    def import_file(self, path: Path) -> tuple[Timed, dict[str, Any]]:
-        timed = self.rowhouse(
-            "import_file", str(path), "--tenant", self.slug, "--dataset", "runways", "--json"
-        )
-        return timed, json.loads(timed.output)
-
-    def copy(self, link: Any, path: Path, columns: list[tuple[str, str]]) -> float:
-        """Return the seconds of `\\copy` into a new typed table with a primary key, logged as ours is."""
-        defined = ", ".join(f'"{name}" {kind}' for name, kind in columns)
-        with link.cursor() as cursor, path.open("rb") as file:
-            cursor.execute(f'CREATE SCHEMA IF NOT EXISTS floor; DROP TABLE IF EXISTS floor.c1; '
-                           f'CREATE TABLE floor.c1 ({defined}, PRIMARY KEY ("{columns[0][0]}"))')  # fmt: skip
-            started = time.perf_counter()
-            cursor.copy_expert("COPY floor.c1 FROM STDIN (FORMAT csv, HEADER true)", file)
-            seconds = time.perf_counter() - started
-            cursor.execute("DROP TABLE floor.c1")  # or autovacuum would work on it during the import
-            return seconds
-
-    def columns(self, link: Any) -> list[tuple[str, str]]:
-        """Return name and type of the dataset's own columns, so that the floor stores the same."""
-        with link.cursor() as cursor:
-            cursor.execute("SELECT schema_name FROM public.tenants_tenant WHERE slug = %s", [self.slug])
-            (schema,) = cursor.fetchone()
-            cursor.execute(
-                "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class c"
-                " ON c.oid = a.attrelid WHERE c.relnamespace = %s::regnamespace AND c.relname ~ '^ds_[0-9]+$'"
-                " AND a.attnum > 1 AND NOT a.attisdropped ORDER BY a.attnum",
-                [schema],
-            )
-            return list(cursor.fetchall())
-
-    def tear_down(self, link: Any) -> None:
-        with link.cursor() as cursor:
-            cursor.execute("DROP SCHEMA IF EXISTS floor CASCADE")
-        self.rowhouse("suspend_tenant", self.slug)
-        self.rowhouse("delete_tenant", self.slug, "--confirm", self.slug)
-
-
-def connect(bench: Bench) -> Any:
-    import psycopg2  # noqa: PLC0415 -- after the server is up
-
-    url = bench.environment.get("DATABASE_URL")
-    link = psycopg2.connect(url or _embedded(Path(bench.environment["ROWHOUSE_DATA"])))
-    link.autocommit = True
-    return link
-
-
-def _embedded(folder: Path) -> str:
-    from core.embedded import EmbeddedServer  # noqa: PLC0415 -- the installed project's
-
-    server = EmbeddedServer(folder.resolve() / "postgres")
-    server.start()
-    atexit.register(server.stop)
-    return server.url()
+RATIOS = {
+    "ratio_first_import": ours.FIRST,
+    "ratio_unchanged": ours.SAME,
+    "ratio_changed_10": ours.TENTH,
+    "ratio_update_all": ours.ALL,
+}
+OURS_TITLES = {
+    "import": "ours: CSV, validation, preview, merge, history",
+    "preview": "ours: CSV, validation and preview only (beside DRF)",
+    "workbook": "ours: XLSX, validation, preview, merge, history",
+}
 
 
 def main() -> None:
@@ -155,50 +47,78 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=1, help="repetitions of copy, import, copy")
+    parser.add_argument("--rounds", type=int, default=1, help="repetitions of every import and \\copy")
+    parser.add_argument(
+        "--peer-rows", type=int, default=20_000, help="rows of each peer, and of ours beside it"
+    )
+    parser.add_argument("--only", choices=["ours", "peers"], help="leave the other half out")
+    parser.add_argument(
+        "--peers", nargs="*", choices=sorted(peers.PEERS), help="which peers; all if left out"
+    )
     arguments = parser.parse_args()
-    folder = Path(os.environ.get("ROWHOUSE_DATA", ROOT / ".rowhouse" / "bench"))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"runways-{arguments.rows}.csv"
-    make_file(path, arguments.rows)
+    figures: dict[str, Any] = dict.fromkeys(
+        [
+            "rows",
+            *RATIOS,
+            "ratio_confirm_identical",
+            *(peer.figure for peer in peers.PEERS.values()),
+            "peak_mb",
+        ]
+    )
+    with open_ground() as ground:
+        if arguments.only != "peers":
+            figures |= _ours(ground, arguments.rows, arguments.rounds)
+        if arguments.only != "ours":
+            figures |= _peers(ground, arguments.peer_rows, arguments.peers or list(peers.PEERS))
+    print(json.dumps(figures))
 
-    floors: list[float] = []
-    imports: list[Timed] = []
-    again: list[Timed] = []
-    for _round in range(arguments.rounds):
-        bench = Bench(folder)
-        link = connect(bench)  # first, so that the embedded server stays up between our commands
-        bench.set_up()
-        columns = bench.columns(link)
-        floors.append(bench.copy(link, path, columns))
-        timed, said = bench.import_file(path)
-        assert said["created"] == arguments.rows, said
-        imports.append(timed)
-        floors.append(bench.copy(link, path, columns))
-        timed, said = bench.import_file(path)
-        assert said["unchanged"] == arguments.rows, said
-        again.append(timed)
-        bench.tear_down(link)
-        link.close()
-    path.unlink()
 
-    floor = statistics.median(floors)
-    first = statistics.median(one.seconds for one in imports)
-    unchanged = statistics.median(one.seconds for one in again)
-    figures = {
-        "rows": arguments.rows,
+def _ours(ground: Ground, rows: int, rounds: int) -> dict[str, Any]:
+    folder = ground.folder / "ours"
+    folder.mkdir()
+    files = make_files(folder, rows)
+    measured = ours.measure(ground, files, rounds)
+    floor, floor_cpu = measured.seconds(ours.COPY), measured.cpu(ours.COPY)
+    confirm = statistics.median(measured.confirms)
+    print(f"{rows:,} rows, {files.rejected:,} of them faulty; medians of {rounds}")
+    print(f"{'':32}{'seconds':>10}{'x copy':>10}{'CPU s':>10}{'x copy':>10}")
+    for name in (ours.COPY, *RATIOS.values()):
+        seconds, cpu = measured.seconds(name), measured.cpu(name)
+        print(f"{name:32}{seconds:10.2f}{seconds / floor:10.2f}{cpu:10.2f}{cpu / floor_cpu:10.2f}")
+    print(f"{'confirm of an identical file':32}{confirm:10.3f}{confirm / floor:10.3f}")
+    first = measured.seconds(ours.FIRST)
+    return {
+        "rows": rows,
+        **{figure: round(measured.seconds(name) / floor, 2) for figure, name in RATIOS.items()},
+        "ratio_confirm_identical": round(confirm / floor, 4),
+        "peak_mb": round(measured.peak_mb()),
         "copy_seconds": round(floor, 2),
         "first_import_seconds": round(first, 2),
-        "ratio_first_import": round(first / floor, 2),
-        "ratio_unchanged": round(unchanged / floor, 2),
-        "rows_per_second": round(arguments.rows / first),
-        "peak_mb": round(max(one.peak_mb for one in imports + again)),
+        "rows_per_second": round(rows / first),
+        "preview_identical_seconds": round(statistics.median(measured.previews), 2),
+        "confirm_identical_seconds": round(confirm, 3),
+        "cpu_seconds": {name: round(measured.cpu(name), 2) for name in (ours.COPY, *RATIOS.values())},
     }
-    print(f"{'':28}{'seconds':>10}{'x copy':>10}")
-    print(f"{'copy, typed, primary key':28}{floor:10.2f}{1:10.2f}")
-    print(f"{'first import':28}{first:10.2f}{first / floor:10.2f}")
-    print(f"{'the same file again':28}{unchanged:10.2f}{unchanged / floor:10.2f}")
-    print(json.dumps(figures))
+
+
+def _peers(ground: Ground, rows: int, names: list[str]) -> dict[str, Any]:
+    folder = ground.folder / "peers"
+    compared = peers.measure(ground, folder, rows, names)
+    print(f"{rows:,} clean rows, start-up subtracted")
+    print(f"{'':56}{'CPU us/row':>12}{'x ours':>10}")
+    for name, value in compared.ours.items():
+        print(f"{OURS_TITLES[name]:56}{value:12.1f}")
+    for name in names:
+        print(f"{peers.PEERS[name].title:56}{compared.peers[name]:12.1f}{compared.times(name):10.1f}")
+    return {
+        "peer_rows": rows,
+        "cpu_us_per_row": {
+            **{f"ours_{name}": round(value, 1) for name, value in compared.ours.items()},
+            **{name: round(value, 1) for name, value in compared.peers.items()},
+        },
+        "cpu_vs_drf_whole_import": round(compared.times("drf", "import"), 1) if "drf" in names else None,
+        **{peers.PEERS[name].figure: round(compared.times(name), 1) for name in names},
+    }
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from threading import Event, Thread
 from django.db import connection, transaction
 
 from benchmarks import jobs_peer
-from benchmarks.imports import make_file
 from benchmarks.jobs_apps import NOTHING
+from benchmarks.jobs_file import make_file
 from benchmarks.jobs_ground import Ground, quantile, until
 from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset

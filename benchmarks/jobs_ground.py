@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.imports import SOURCE
+from benchmarks.jobs_file import SOURCE
 from core.embedded import EmbeddedServer
 
 if TYPE_CHECKING:

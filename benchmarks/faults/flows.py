@@ -6,7 +6,6 @@ the caller decides what goes wrong in it. Import this after Django is set up.
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,15 +13,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import jobs.services
+from benchmarks.faults import flows_imports
+from benchmarks.faults.flows_imports import file_for
 from benchmarks.faults.nth_checks import (
     IMPORTED,
     ITEMS,
     Broken,
-    Plan,
-    Records,
     Site,
     active_jobs,
-    cells_of,
     check_export,
     check_import,
     check_site,
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FLOWS", "Broken", "Site", "active_jobs", "alone", "make_site"]
 Part = Callable[[Work], None]
-CREATED, CHANGED, UNCHANGED = 12, 8, 12
 
 
 def make_site(ground: Ground, prefix: str) -> Site:
@@ -213,22 +210,5 @@ FLOWS: dict[str, Callable[[Site, Part], None]] = {
     "cancel": cancel,
     "export again": export_again,
     "import again": import_again,
+    **flows_imports.FLOWS,
 }
-
-
-def file_for(site: Site) -> tuple[bytes, Plan]:
-    """Return a file with a row of every fate, and what it must do."""
-    old = sorted(site.records)[-CHANGED - UNCHANGED :]
-    changed, unchanged = old[:CHANGED], old[CHANGED:]
-    created = list(range(site.next_id, site.next_id + CREATED))
-    site.next_id += CREATED
-    written: Records = {at: (f"order {at}", at * 3) for at in created}
-    written |= dict.fromkeys(changed, (f"changed by {created[0]}", None))
-    kept: Records = {at: site.records[at] for at in unchanged}
-    rows = [[str(at), *cells_of(record)] for at, record in (written | kept).items()]
-    bad = [[str(created[0]), "again", "1"], [str(site.next_id), "no number", "twelve"], ["", "no key", "1"]]
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows([["id", "name", "amount"], *rows, *bad])
-    rejected = [(row, cells) for row, cells in enumerate(bad, start=len(rows) + 2)]
-    counts = (len(created), len(changed), len(unchanged), len(bad))
-    return lines.getvalue().encode(), Plan(written, set(created), counts, rejected)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.faults.nth_child import Work
 
 Trap = nth_sql.Plan | nth_storage.Calls
-FLOWS = ("import", "export", "hour", "cancel")
+FLOWS = ("import", "export", "hour", "cancel", "sync", "undo", "fix")
 MAX_ROUNDS = 12  # of a healthy worker; each is a moment at which rests and leases are over
 # As if the time had passed that a job rests, or that a dead worker's lease lasts.
 TIME_PASSES = """
@@ -156,7 +156,7 @@ def sql_loops(plan: nth_sql.Plan) -> Iterator[Loop]:
 
 def storage_loops(calls: nth_storage.Calls, where: str, stride: int) -> Iterator[Loop]:
     """Yield the ways in which a storage can fail a worker."""
-    flows = ("import", "export", "hour")
+    flows = ("import", "export", "hour", "sync", "fix")
     for how in nth_storage.HOWS:
         yield Loop(f"storage {where}", f"{where}: {how}", calls, partial(calls.set, how), stride, flows)
     gone = partial(calls.set, "error", times=sys.maxsize)

@@ -51,12 +51,16 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a file must do: the records it writes, (created, changed, unchanged, rejected), the rejected cells."""
+    """What a file must do: the records it writes, (created, changed, unchanged, rejected), the rejected cells.
+
+    `deleted` are the records that go, as they are before.
+    """
 
     written: Records
     created: set[int]
     counts: tuple[int, int, int, int]
     rejected: list[tuple[int, list[str]]]
+    deleted: Records = field(default_factory=dict)
 
 
 def cells_of(record: tuple[str | None, int | None]) -> list[str]:
@@ -73,18 +77,41 @@ def check_import(site: Site, pk: int, plan: Plan, trail: Sequence[str] = IMPORTE
     """Compare an import that succeeded with its plan: counts, history, rejected rows, and its trail."""
     job = ImportJob.objects.get(pk=pk)
     same("an import", (job.state, counts_of(job)), ("IMPORT_SUCCEEDED", plan.counts), job.error)
-    history = _sql(
-        f"SELECT history_type, {_columns(site.orders)} FROM ds_{site.orders.pk}_history"
-        " WHERE history_change_reason = %s ORDER BY 2",
-        [job.reason],
+    kinds = (
+        dict.fromkeys(plan.written, "~") | dict.fromkeys(plan.created, "+") | dict.fromkeys(plan.deleted, "-")
     )
-    expected = [("+" if at in plan.created else "~", at, *plan.written[at]) for at in sorted(plan.written)]
-    same("its history", history, expected)
+    _check_history(site, job, kinds, plan.written | plan.deleted)
     rejected = [(at, [cell or "" for cell in cells]) for at, cells in
                 RejectedRow.objects.filter(job=job).order_by("row").values_list("row", "cells")]  # fmt: skip
     same("its rejected rows", rejected, plan.rejected)
     same("its issues", ImportIssue.objects.filter(job=job).count(), len(plan.rejected))
     same("its trail", _trail("importer.importjob", pk, "importer.job."), Counter(trail))
+
+
+def check_undo(site: Site, undone: int, pk: int, removed: Records, restored: Records) -> None:
+    """Compare an undo that succeeded with what it had to take back: states, counts, history, trails."""
+    job = ImportJob.objects.get(pk=pk)
+    counts = (job.created_rows, job.updated_rows, job.deleted_rows, job.kept_rows)
+    same("an undo", (job.state, counts), ("IMPORT_SUCCEEDED", (0, len(restored), len(removed), 0)), job.error)
+    same("what it undid", ImportJob.objects.get(pk=undone).state, "UNDONE")
+    kinds = dict.fromkeys(restored, "~") | dict.fromkeys(removed, "-")
+    _check_history(site, job, kinds, restored | removed)
+    asked = ("undo_asked", *IMPORTED[1:])
+    same("its trail", _trail("importer.importjob", pk, "importer.job."), Counter(asked))
+    same(
+        "the trail behind",
+        _trail("importer.importjob", undone, "importer.job."),
+        Counter((*IMPORTED, "undone")),
+    )
+
+
+def _check_history(site: Site, job: ImportJob, kinds: dict[int, str], records: Records) -> None:
+    history = _sql(
+        f"SELECT history_type, {_columns(site.orders)} FROM ds_{site.orders.pk}_history"
+        " WHERE history_change_reason = %s ORDER BY 2",
+        [job.reason],
+    )
+    same("its history", history, [(kinds[at], at, *records[at]) for at in sorted(kinds)])
 
 
 def check_export(site: Site, pk: int, trail: Sequence[str]) -> None:
@@ -116,7 +143,11 @@ def check_site(site: Site) -> None:
         same("the history's length", changes, [(site.changes,)])
         kept = ExportFile.objects.stored()
         same("the objects of exports", _listed("exports"), sorted(kept.values_list("key", flat=True)))
-        same("the uploads", _listed("uploads"), sorted(ImportJob.objects.values_list("key", flat=True)))
+        same(
+            "the uploads",
+            _listed("uploads"),
+            sorted(ImportJob.objects.exclude(key="").values_list("key", flat=True)),
+        )
         per_dataset = Counter(kept.values_list("dataset_slug", flat=True))
         same(
             "datasets with files beyond the limit",
@@ -124,7 +155,9 @@ def check_site(site: Site) -> None:
             set(),
         )
         open_runs = ExportRun.objects.filter(state__in=OPEN_STATES).count()
-        open_imports = ImportJob.objects.exclude(state__in=["IMPORT_SUCCEEDED", "CANCELLED"]).count()
+        open_imports = ImportJob.objects.exclude(
+            state__in=["IMPORT_SUCCEEDED", "CANCELLED", "UNDONE"]
+        ).count()
         same("open runs and imports", (open_runs, open_imports), (0, 0))
         same("tables left over", _sql(LEFT_OVER), [])
     check_jobs(site)
@@ -132,7 +165,7 @@ def check_site(site: Site) -> None:
 
 LEFT_OVER = """
 SELECT tablename FROM pg_tables
- WHERE schemaname = current_schema() AND tablename ~ '^(stg|bad|diff)_[0-9]+$'"""
+ WHERE schemaname = current_schema() AND tablename ~ '^(stg|keys|bad|diff)_[0-9]+$'"""
 
 
 def check_jobs(site: Site) -> None:

@@ -129,7 +129,9 @@ def test_a_file_is_uploaded_corrected_on_the_page_and_confirmed(
     assert "Undo this import" not in page
 
 
-def test_an_upload_may_be_larger_than_any_other_form() -> None:
+def test_an_upload_may_be_larger_than_any_other_form(
+    acme: TenantRef, client_of: ClientOf, settings: Any
+) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
     file = SimpleUploadedFile("stock.csv", FAULTY.encode() + b"b,north,1,\n" * 500)
     sent = {"file": file, "mode": "upsert", "policy": "good_rows", "request_key": new_request_key()}

@@ -1,0 +1,1 @@
+"""A small Django project that holds the same rows by other libraries' means."""
