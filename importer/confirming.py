@@ -63,18 +63,16 @@ def rows_that_need_deletions(job: ImportJob) -> int:
     if job.is_undo or job.target or job.mode != Mode.SYNC:
         return 0
     spec = job.dataset.spec()
+    gone = f"SELECT {{}} FROM {plan_table(job.pk)} d JOIN {spec.table} t ON t.id = d.id WHERE d.op = '-'"
     takes = " OR ".join(
-        f"{quoted([column.name], 't.')} = {quoted([column.name], 's.')}"
+        f"{quoted([column.name], 's.')} IN ({gone.format(quoted([column.name], 't.'))})"
         for column in staged_of(job, spec).columns
         if column.is_unique and spec.key != (column.name,)
     )
     if not takes:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT count(*) FROM {staging_table(job.pk)} s WHERE EXISTS (SELECT FROM {plan_table(job.pk)} d"
-            f" JOIN {spec.table} t ON t.id = d.id WHERE d.op = '-' AND ({takes}))"
-        )
+        cursor.execute(f"SELECT count(*) FROM {staging_table(job.pk)} s WHERE {takes}")
         return int(cursor.fetchone()[0])
 
 

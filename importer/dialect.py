@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from importer import voting
-from importer.choices import Choices, is_delimiter
+from importer.choices import Choices
 from importer.encodings import ENCODINGS, chosen_encoding, find_encoding, first_beyond_ascii
 from importer.gate import HEAD_BYTES
 from importer.header import Header, find_header, join_labels, make_labels
@@ -29,7 +29,6 @@ DELIMITERS: dict[str, str] = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": 
 MAX_LABELS = 1_600  # PostgreSQL's own limit of columns
 SHOWN_RECORDS = 20
 BLOCK_BYTES = 4 << 20  # what is looked at in one go for the first letter beyond ASCII
-SEPARATOR_LINE_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ def sniff(
     else:
         encoding, doubts = find_encoding(head)
     text = _utf8(head, encoding)
-    separator_row, named = _separator_line(text)
+    separator_row, named = voting.separator_line(text)
     body = text[text.find(b"\n") + 1 :] if separator_row else text
     grammar, said = _find_grammar(body, choices, choices.delimiter or named)
     records = _sample(text, grammar, is_whole=len(head) < HEAD_BYTES if is_whole is None else is_whole)
@@ -277,17 +276,6 @@ def _sample(text: bytes, grammar: Grammar, *, is_whole: bool) -> list[Record]:
             "or a quote that opens there closes far below. Correct it and upload again."
         )
     return found
-
-
-def _separator_line(text: bytes) -> tuple[int, str | None]:
-    """Return (1, delimiter) when the first line is a spreadsheet's `sep=;`, else (0, None)."""
-    first = (text[:SEPARATOR_LINE_BYTES].splitlines() or [b""])[0].decode("latin-1")
-    first = first.rstrip(",;") if first.count('"') else first
-    if first[:1] == first[-1:] == '"':
-        first = first[1:-1]
-    if first[:4].lower() == "sep=" and len(first) == 5 and is_delimiter(first[4:]):
-        return 1, first[4:]
-    return 0, None
 
 
 def _labels(records: Sequence[Record], header: Header) -> tuple[str, ...]:

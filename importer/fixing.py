@@ -106,7 +106,7 @@ def why_not_fixable(job: ImportJob, seen: int | None = None) -> str | None:
     if seen is not None and seen != job.previews:
         return "The preview was made again since this page was opened. Look at its rows, then correct them."
     if job.definition_version != version_of(job):
-        return "The dataset's definition changed since the preview. Preview it again, then correct its rows."
+        return "The definition changed since the preview. Preview it again, then correct its rows."
     if not staging.is_kept(job):
         return "The rows that were read are not there any more. Preview the file again, then correct it."
     return None

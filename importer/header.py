@@ -52,8 +52,7 @@ def find_header(
     row = _first_wide(records, after, width)
     if grouped := _group_rows(records, after, row) or _completed_below(records, row):
         return grouped
-    above = [record for record in records[after : row - 1] if not record.is_blank]
-    if above:
+    if any(not record.is_blank for record in records[after : row - 1]):
         return Header(row, (_above(row),))
     body = [record.cells for record in records[row:] if not record.is_blank]
     if looks_like_data(records[row - 1].cells, body):

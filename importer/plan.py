@@ -125,8 +125,8 @@ def drift(staged: Staged) -> Drift:
             f" FULL JOIN {planned(job)} d USING (rn)"
             " WHERE (n.id, n.op, n.seen::text) IS DISTINCT FROM (d.id, d.op, d.seen::text)),"
             f" first AS (SELECT rn, id FROM drifted ORDER BY rn LIMIT {NAMED_KEYS})"
-            f" SELECT (SELECT count(*) FROM drifted), ARRAY(SELECT coalesce({_key_text(spec, 't')},"
-            f" {_key_text(spec, 's')}, 'record ' || d.id) FROM first d LEFT JOIN {spec.table} t ON t.id = d.id"
+            f" SELECT (SELECT count(*) FROM drifted), ARRAY(SELECT coalesce({key_text(spec, 't')},"
+            f" {key_text(spec, 's')}, 'record ' || d.id) FROM first d LEFT JOIN {spec.table} t ON t.id = d.id"
             f" LEFT JOIN {staging_table(job.pk)} s ON s.rn = d.rn ORDER BY d.rn)"
         )
         entries, keys = cursor.fetchone()
@@ -212,7 +212,8 @@ def _missing(staged: Staged, created: int) -> int:
     return records - (staged.job.staged_rows - created) - only_refused
 
 
-def _key_text(spec: DatasetSpec, table: str) -> str:
+def key_text(spec: DatasetSpec, table: str) -> str:
+    """Return the SQL of what people call a record by, its key; NULL where it has none."""
     if not spec.key:
         return "NULL"
     quote = connection.ops.quote_name

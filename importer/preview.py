@@ -89,7 +89,8 @@ def open_file(job: ImportJob, work: Slice) -> Step:
         source.block(job, found)
         return Step(done=True)
     if earlier := recognise.same_before(job, spec):
-        counts, snapshot = recognise.take_over(job, earlier, spec)
+        with work.long_statement():
+            counts, snapshot = recognise.take_over(job, earlier, spec)
         job.save()
         services.finish_preview(job, counts=counts, snapshot=snapshot)
         return Step(done=True, processed=job.read_rows, total=job.read_rows)

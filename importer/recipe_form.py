@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from datasets.spec import ColumnSpec
 from importer import mapping
 from importer.mapping import Match
 from importer.models import Blank
@@ -79,9 +79,9 @@ def _recipe_fields() -> dict[str, forms.Field]:
 class RowForm(forms.Form):
     """A form whose fields are told from those of the other rows by the row's number behind the name."""
 
-    def __init__(self, data: Mapping[str, Any] | None, *, at: str) -> None:
+    def __init__(self, at: str) -> None:
         self.at = at
-        super().__init__(data)
+        super().__init__()
 
     def add_prefix(self, field_name: str) -> str:
         return f"{field_name}_{self.at}"
@@ -90,53 +90,89 @@ class RowForm(forms.Form):
         """Return the field that a fault is shown at."""
         return name if name in self.fields else "column"
 
+    def fill_in(self, data: Mapping[str, Any]) -> None:
+        """Take what was sent of this row. What was not sent was not on the page, and stays as it is."""
+        filled: dict[str, Any] = {}
+        for name, field in self.fields.items():
+            sent = self.add_prefix(name)
+            if sent in data:
+                filled[sent] = data[sent]
+            elif not self.is_unticked(name, data):
+                filled[sent] = field.prepare_value(self.initial.get(name, ""))
+        self.data, self.is_bound = filled, True
+
+    def is_unticked(self, name: str, data: Mapping[str, Any]) -> bool:
+        """Return whether a field is a box that was on the page and came without its tick."""
+        return False
+
+    def again(self) -> list[forms.BoundField]:
+        """Return the fields that another page of the mapping must send again to keep what was filled in."""
+        return [self[name] for name in self.fields] if self.is_bound and self.has_changed() else []
+
 
 class LabelForm(RowForm):
     """One label, or a further column of one."""
 
-    def __init__(
-        self, data: Mapping[str, Any] | None, *, at: int, match: Match, form: MappingForm, has_recipe: bool,
-        is_further: bool, is_doubt: bool,
-    ) -> None:  # fmt: skip
-        super().__init__(data, at=str(at))
+    def __init__(self, *, at: int, match: Match, form: MappingForm, is_further: bool, is_doubt: bool) -> None:
+        super().__init__(str(at))
         self.match, self.form, self.is_further, self.is_doubt = match, form, is_further, is_doubt
-        self.has_recipe = has_recipe
         self.columns = form.columns
-        skip = ("", "nothing: take it away" if is_further else "skip")
-        self.fields["column"] = _select(match.label, [skip, *form.choices])
+        skip = "nothing: take it away" if is_further else "skip"
+        self.fields["column"] = form.column_field(match.label, skip)
         self.fields["column"].widget.attrs["aria-label"] = f"Column for {match.label}"
         self.initial = {"column": match.column or ""}
-        if has_recipe:
-            self._add_recipe()
+        self._add_recipe()
 
     def _add_recipe(self) -> None:
         recipe, reading = self.match.recipe, self.match.reading
         names = self.form.names
         self.fields["more"] = forms.CharField(required=False, widget=forms.HiddenInput)
-        joins = max(JOINS, len(recipe.joined) + 1)
+        joins = min(max(JOINS, len(recipe.joined) + 1), mapping.MOST_JOINED)
         for number in range(1, joins + 1):
             self.fields[f"join_{number}"] = _text("Then join" if number == 1 else "and", list="im-labels")
         self.fields |= _recipe_fields()
         if not self.is_further:
-            self.fields["also"] = _select(
-                "Also fill, with the next part", [("", "no other column"), *self.form.choices]
-            )
+            self.fields["also"] = self.form.column_field("Also fill, with the next part", "no other column")
         self.initial = {
             **self.initial,
             "more": "1",
             **{name: getattr(recipe, name) for name in STEPS},
             **{name: getattr(reading, name) for name in MARKS},
             **{name: write_words(getattr(reading, name)) for name in WORDS},
-            **{f"join_{n}": names[at] for n, at in enumerate(recipe.joined, start=1) if at < len(names)},
+            **{
+                f"join_{n}": names[at]
+                for n, at in enumerate(recipe.joined[:joins], start=1)
+                if at < len(names)
+            },
             "group_mark": ALIKE.get(reading.group_mark, reading.group_mark),
             "values": write_values(recipe.values),
             "default": recipe.default or "",
         }
 
+    def is_unticked(self, name: str, data: Mapping[str, Any]) -> bool:
+        return name == "trim" and (self.add_prefix("more") in data or not self.match.recipe.trim)
+
+    def again(self) -> list[forms.BoundField]:
+        if not self.is_bound or not (self.changed_data or self.is_doubt):
+            return []
+        names = {"column", *self.changed_data}
+        if names - {"column"}:
+            names |= {"more", "trim"} if self.add_prefix("trim") in self.data else {"more"}
+            names -= set() if self.add_prefix("trim") in self.data else {"trim"}
+        return [self[name] for name in self.fields if name in names]
+
+    @property
+    def column(self) -> str | None:
+        """The column the label goes to, as far as that can be told."""
+        if not self.is_bound:
+            return self.match.column
+        found = None if self.errors.get("column") else self.cleaned_data.get("column")
+        return found or None
+
     @property
     def is_changed(self) -> bool:
         """Whether anything is done to the label's cells: then its details stand open."""
-        is_said = self.is_bound and self.has_recipe and bool(self._said_anew() - {"column"})
+        is_said = self.is_bound and bool(set(self.changed_data) - {"column"})
         return is_said or self.match.recipe != Recipe() or bool(self.errors)
 
     def field_of(self, name: str) -> str:
@@ -159,28 +195,25 @@ class LabelForm(RowForm):
 
     def made(self) -> Match:
         """Return the match as it was filled in."""
-        match = self.match
-        is_said = self.add_prefix("column") in self.data
-        column = (self.cleaned_data["column"] or None) if is_said else match.column
+        if not self.is_bound:
+            return self.match
+        match, column = self.match, self.cleaned_data["column"] or None
         if column != match.column or (self.is_doubt and not self.is_further):
             match = mapping.rechosen(match, column, self.form.samples, self.columns)
-        return self._with_recipe(match) if self.has_recipe else match
+        return self._with_recipe(match)
 
     def made_also(self) -> Match | None:
         """Return the match of the second column that this label shall fill, if one was chosen."""
-        if not (column := self.cleaned_data.get("also")):
+        column = self.cleaned_data.get("also") if self.is_bound else None
+        if not column:
             return None
         match = self.made()
         recipe = replace(match.recipe, part=match.recipe.part + 1 if match.recipe.split else 1)
         also = Match(match.position, match.label, column, "chosen", 100, recipe=recipe)
         return replace(also, reading=mapping.guessed_reading(also, self.form.samples, self.columns))
 
-    def _said_anew(self) -> set[str]:
-        # A box that is not ticked is not sent; any other field that is not sent was not on the page.
-        return {name for name in self.changed_data if name == "trim" or self.add_prefix(name) in self.data}
-
     def _with_recipe(self, match: Match) -> Match:
-        changed, data = self._said_anew(), self.cleaned_data
+        changed, data = set(self.changed_data), self.cleaned_data
         steps: dict[str, Any] = {name: data[name] for name in STEPS if name in changed}
         if "part" in steps and steps["part"] is None:
             steps["part"] = 1
@@ -206,12 +239,10 @@ class LabelForm(RowForm):
 class ConstantForm(RowForm):
     """A column that gets the same text in every row; without a match, the empty row for a further one."""
 
-    def __init__(
-        self, data: Mapping[str, Any] | None, *, at: str, match: Match | None, form: MappingForm
-    ) -> None:
-        super().__init__(data, at=at)
+    def __init__(self, *, at: str, match: Match | None, form: MappingForm) -> None:
+        super().__init__(at)
         self.match = match
-        self.fields["column"] = _select("Column", [("", "no column"), *form.choices])
+        self.fields["column"] = form.column_field("Column", "no column")
         self.fields["constant"] = _text("Text in every row")
         if match is not None:
             self.initial = {"column": match.column or "", "constant": match.recipe.constant}
@@ -226,6 +257,8 @@ class ConstantForm(RowForm):
 
     def made(self) -> Match | None:
         """Return the match as it was filled in; None where the row is empty."""
+        if not self.is_bound:
+            return self.match
         column, text = self.cleaned_data["column"], self.cleaned_data["constant"]
         if not column:
             return None
@@ -241,14 +274,7 @@ def label_names(labels: Sequence[str]) -> list[str]:
     >>> label_names(["id", "name", "name"])
     ['id', 'name (column 2)', 'name (column 3)']
     """
+    times = Counter(labels)
     return [
-        f"{label} (column {at})" if labels.count(label) > 1 else label
-        for at, label in enumerate(labels, start=1)
+        f"{label} (column {at})" if times[label] > 1 else label for at, label in enumerate(labels, start=1)
     ]
-
-
-def title(column: ColumnSpec, key: Sequence[str]) -> str:
-    """Return a column's name with what a mapping must know of it."""
-    if column.name in key:
-        return f"{column.label} (key)"
-    return f"{column.label} (required)" if column.is_required else column.label

@@ -13,7 +13,7 @@ from django.db import connection
 
 from datasets.spec import DatasetSpec
 from importer import staging
-from importer.models import Blank, ImportIssue, ImportJob, Mode, RejectedRow, RowFix, State
+from importer.models import ImportIssue, ImportJob, Mode, RejectedRow, RowFix, State
 from importer.parts import staged_of
 from importer.plan import Counts, is_touched, snapshot_of
 from importer.staging import plan_table, quoted
@@ -50,7 +50,11 @@ def take_over(job: ImportJob, earlier: ImportJob, spec: DatasetSpec) -> tuple[Co
         setattr(job, name, getattr(earlier, name))
     staged = staged_of(job, spec)
     staging.create(job.pk, staged.columns, spec.key_columns)
-    job.head = {**job.head, "same_as": earlier.pk, "keyless": earlier.head.get("keyless", 0)}
+    job.head = {
+        **job.head,
+        "same_as": earlier.head.get("same_as", earlier.pk),
+        "keyless": earlier.head.get("keyless", 0),
+    }
     for model in (ImportIssue, RejectedRow):
         _copy(model, earlier, job)
     with connection.cursor() as cursor:
@@ -67,7 +71,8 @@ def _reads(job: ImportJob) -> str:
         {name: match.get(name) for name in DECIDES} for match in job.mapping if match["column"] is not None
     ]
     return json.dumps(
-        [job.dialect, matches, job.head.get("labels"), job.head.get("blank", Blank.CLEAR)], sort_keys=True
+        [job.head.get(name) for name in ("reading", "labels", "blank")] + [job.dialect, matches],
+        sort_keys=True,
     )
 
 
@@ -79,7 +84,7 @@ def is_still_so(job: ImportJob, spec: DatasetSpec) -> bool:
 
 def _is_last_writer(earlier: ImportJob, spec: DatasetSpec) -> bool:
     """Return whether no record changed since the import: its own entries are the last in history."""
-    if earlier.is_same:
+    if earlier.is_same:  # it leads to the one that was read, in one step
         return is_still_so(earlier, spec)
     if not earlier.changes_in_all:
         return not is_touched(earlier, spec)

@@ -98,7 +98,7 @@ def create_import(
     pk = next_pk()
     stored = storage.save(f"uploads/{pk}/{safe_name(name)}", file)
     with transaction.atomic():
-        if made := submissions.made_before(request_key, stored, dataset=dataset):
+        if made := submissions.made_before(request_key, stored, dataset=dataset, mode=mode, policy=policy):
             return made
         if replace:
             # Held before they are looked at: one that is confirmed meanwhile is not replaced.

@@ -17,6 +17,7 @@ from importer.readers.xlsx import sheets, to_csv
 from jobs.kinds import Slice
 
 SAMPLE_CHARACTERS = 120
+READING = 1  # is raised when a rule changes by which files are read or cells judged: what was found is then found anew
 
 
 def csv_path(job: ImportJob, work: Slice) -> Path:
@@ -37,6 +38,7 @@ def read_head(job: ImportJob, work: Slice) -> None:
     sniffed = sniff_path(csv_path(job, work), overrides=_overrides(job))
     job.dialect = sniffed.dialect.to_dict()
     job.head |= {
+        "reading": READING,
         "labels": list(sniffed.labels),
         "samples": [[_short(cell) for cell in row] for row in sniffed.samples],
         "doubts": list(sniffed.doubts),

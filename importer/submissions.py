@@ -10,10 +10,11 @@ from core import storage
 from importer.models import ImportJob
 
 
-def made_before(key: str | None, stored: storage.Stored, **into: Any) -> ImportJob | None:
+def made_before(key: str | None, stored: storage.Stored, **asked: Any) -> ImportJob | None:
     """Return the import this very submission made the first time, and forget its second upload.
 
-    Until the transaction ends the same key waits, so that of two at once the second finds the first.
+    `asked` is what else it says: another mode is another submission. Until the transaction ends the same key
+    waits, so that of two at once the second finds the first.
     """
     if not key:
         return None
@@ -21,7 +22,7 @@ def made_before(key: str | None, stored: storage.Stored, **into: Any) -> ImportJ
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.submission'), hashtext(%s))", [key]
         )
-    made = ImportJob.objects.filter(request_key=key, sha256=stored.sha256, **into).first()
+    made = ImportJob.objects.filter(request_key=key, sha256=stored.sha256, **asked).first()
     if made is not None:
         storage.delete(stored.key)
     return made

@@ -21,11 +21,10 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from core.errors import RowhouseError
-from datasets.columntypes import type_of
 from datasets.spec import DatasetSpec
 from importer import undo_conflicts
 from importer.models import ImportIssue, ImportJob
-from importer.plan import NAMED_KEYS, Drift, is_touched
+from importer.plan import NAMED_KEYS, Drift, is_touched, key_text
 from importer.stage import KEPT_ISSUES
 from importer.staging import keys_table, plan_table, quoted, refused_table
 from importer.undo_conflicts import stored_columns
@@ -105,7 +104,7 @@ def drift(job: ImportJob, spec: DatasetSpec) -> Drift:
             f"WITH drifted AS MATERIALIZED (SELECT coalesce(n.entry, d.entry) AS entry FROM {now} n"
             f" FULL JOIN {then} d USING (id) WHERE {is_other}),"
             f" first AS (SELECT entry FROM drifted ORDER BY entry LIMIT {NAMED_KEYS})"
-            f" SELECT (SELECT count(*) FROM drifted), ARRAY(SELECT {key_text(spec, 'e')}"
+            f" SELECT (SELECT count(*) FROM drifted), ARRAY(SELECT {name_text(spec, 'e')}"
             f" FROM first JOIN {spec.history_table} e ON e.history_id = first.entry ORDER BY first.entry)"
         )
         entries, keys = cursor.fetchone()
@@ -129,7 +128,7 @@ def write_issues(job: ImportJob, spec: DatasetSpec) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {ImportIssue._meta.db_table} ({fields})"
-            f" SELECT %s, d.kept, 0, 0, coalesce(d.label, ''), left({key_text(spec, 'e')}, 200),"
+            f" SELECT %s, d.kept, 0, 0, coalesce(d.label, ''), left({name_text(spec, 'e')}, 200),"
             " CASE WHEN d.kept = %s THEN %s WHEN d.kept = %s THEN %s WHEN d.op = '+' THEN %s"
             " WHEN d.seen IS NULL THEN %s ELSE %s END, 'warning'"
             f" FROM {plan_table(job.pk)} d JOIN {spec.history_table} e ON e.history_id = d.entry"
@@ -157,11 +156,9 @@ def of_import(job: ImportJob, alias: str) -> tuple[str, list[str | datetime]]:
     )
 
 
-def key_text(spec: DatasetSpec, table: str) -> str:
+def name_text(spec: DatasetSpec, table: str) -> str:
     """Return the SQL of what people call a record by: its key, or its id where there is none."""
-    texts = [type_of(one).text_sql(f"{table}.{quoted([one.name])}") for one in spec.key_columns]
-    keys = f"nullif(concat_ws(' · ', {', '.join(texts)}), '')" if texts else "NULL"
-    return f"coalesce({keys}, 'record ' || {table}.id)"
+    return f"coalesce({key_text(spec, table)}, 'record ' || {table}.id)"
 
 
 def _write(job: ImportJob, spec: DatasetSpec, table: str) -> int:

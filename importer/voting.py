@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
+from importer.choices import is_delimiter
 from importer.header import common_width
 from importer.readers.grammar import Grammar, Record, grammar_of
 from importer.readers.splitting import MAX_ROWS, Split, split
@@ -19,6 +20,7 @@ SAMPLE_BYTES = 65_536  # what the vote reads, per delimiter
 SAMPLE_RECORDS = 200
 BEGINNING_BYTES = 131_072
 PREAMBLE_RECORDS = 30
+SEPARATOR_LINE_BYTES = 16
 VOTED = (",", ";", "\t", "|")
 _DECIMAL_COMMA = re.compile(rb"(?<=\d),(?=\d)")
 _NUMBER = re.compile(r"[+-]?\d[\d.,:/-]*")
@@ -60,6 +62,17 @@ def sample(text: bytes) -> bytes:
         return text
     cut = max(text.rfind(mark, 0, SAMPLE_BYTES) for mark in (b"\n", b"\r"))
     return text[: cut + 1] or text[:SAMPLE_BYTES]
+
+
+def separator_line(text: bytes) -> tuple[int, str | None]:
+    """Return (1, delimiter) when the first line is a spreadsheet's `sep=;`, else (0, None)."""
+    first = (text[:SEPARATOR_LINE_BYTES].splitlines() or [b""])[0].decode("latin-1")
+    first = first.rstrip(",;") if first.count('"') else first
+    if first[:1] == first[-1:] == '"':
+        first = first[1:-1]
+    if first[:4].lower() == "sep=" and len(first) == 5 and is_delimiter(first[4:]):
+        return 1, first[4:]
+    return 0, None
 
 
 def quotes_in(text: bytes) -> tuple[str, ...]:

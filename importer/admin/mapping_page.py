@@ -36,13 +36,17 @@ def mapping(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     if request.POST.get("do") in ("use", "delete"):
         return _named(request, job, site)
     data = request.POST if request.method == "POST" else None
-    forms = _Forms(job, data, _number(request.GET.get("more")))
+    asked = request.GET if data is None else data
+    forms = _Forms(job, data, _number(asked.get("go") or asked.get("page")) or 1)
     if data is None:
         return _page(request, site, forms)
-    if data.get("do") == "look":
+    if data.get("do") == "look" or data.get("go"):
         is_good = forms.labels.is_valid()
+        if not data.get("go"):
+            forms.labels.turn_to_error()
         return _page(request, site, forms, status=200 if is_good else 422)
     if not _save(request, forms):
+        forms.labels.turn_to_error()
         return _page(request, site, forms, status=422)
     return to(job)
 
@@ -50,10 +54,10 @@ def mapping(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
 class _Forms:
     """Everything that can be filled in on the page."""
 
-    def __init__(self, job: ImportJob, data: Any = None, opened: int | None = None) -> None:
+    def __init__(self, job: ImportJob, data: Any = None, page: int = 1) -> None:
         self.job = job
         self.dialect = DialectForm(data, job=job)
-        self.labels = MappingForm(job, data, opened)
+        self.labels = MappingForm(job, data, page)
         self.save = SaveForm(data, initial={"seen": job.previews})
         self.named = NamedForm(job=job)
 
@@ -110,21 +114,21 @@ def _page(request: HttpRequest, site: AdminSite, forms: _Forms, status: int = 20
 
 def _context(forms: _Forms) -> dict[str, Any]:
     job, labels = forms.job, forms.labels
-    is_filled_in = labels.data is not None and not any(
-        form.errors for form in (*labels.rows, *labels.constants)
-    )
-    matches = labels.result() if is_filled_in and labels.is_valid() else labels.matches
-    made = results(in_use(job, matches), labels.spec, labels.samples, len(labels.labels))
-    by_place = {(match.position, match.column): found for match, found in zip(matches, made, strict=True)}
+    rows = labels.rows
+    is_good = labels.data is not None and not labels.has_errors and labels.is_valid()
+    matches = labels.result() if is_good else labels.matches
+    here = {form.match.position for form in rows}
+    shown = [match for match in matches if match.position in here]
+    made = results(in_use(job, shown), labels.spec, labels.samples, len(labels.labels))
+    by_place = {(match.position, match.column): found for match, found in zip(shown, made, strict=True)}
     used = {match.column for match in matches if match.column}
     columns = labels.spec.columns
     return {
-        "rows": [_row(form, by_place) for form in labels.rows],
+        "rows": [_row(form, by_place) for form in rows],
         "constants": labels.constants,
         "missing": [column.label for column in columns if column.is_required and column.name not in used],
         "free": [column.label for column in columns if column.name not in used and not column.is_required],
         "label_names": labels.names,
-        "is_wide": labels.is_wide,
         "doubts": job.head.get("doubts", []),
         "notes": job.sheet.get("notes", []),
         "dialect": job.dialect,
@@ -136,7 +140,7 @@ def _context(forms: _Forms) -> dict[str, Any]:
 
 def _row(form: LabelForm, made: dict[tuple[int, str | None], list[Result]]) -> dict[str, Any]:
     match, labels = form.match, form.form
-    column = form["column"].value() or None
+    column = form.column
     samples = labels.samples[:SHOWN_ROWS]
     return {
         "form": form,

@@ -6,6 +6,7 @@ Pure: no Django, no storage, no clock.
 from importer.mapping.choice import choose, doubtful, rechosen, saved_from, unused
 from importer.mapping.faults import Fault, faults
 from importer.mapping.labels import key_of, normalise
+from importer.mapping.limits import MOST_JOINED
 from importer.mapping.match import Match
 from importer.mapping.problems import clash, first_matches, problems
 from importer.mapping.suggestion import Samples, absent, changes, guessed_reading, suggest
@@ -13,6 +14,7 @@ from importer.mapping.wishes import Wish, plain_wishes, wishes_of
 from importer.mapping.written import BadMapping, UnknownColumn, is_plain, read_mapping, write_mapping
 
 __all__ = [
+    "MOST_JOINED",
     "BadMapping",
     "Fault",
     "Match",

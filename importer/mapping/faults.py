@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from datasets.columntypes import BadValue, check_cell
 from datasets.spec import ColumnSpec, DatasetSpec
+from importer.issues import shown
 from importer.judging import ColumnJudge, Wrong
+from importer.mapping.limits import excesses, excesses_in_all
 from importer.mapping.match import Match
 
 CASES = ("", "upper", "lower", "title")
@@ -38,10 +40,15 @@ def faults(matches: Sequence[Match], spec: DatasetSpec, labels: Sequence[str]) -
     found = []
     for at, match in enumerate(matches):
         column = columns.get(match.column or "")
-        here = [*_of_places(at, match, len(labels)), *_of_recipe(at, match), *_of_reading(at, match)]
+        here = [Fault(at, name, "", rule) for name, rule in excesses(match)]
+        # What is too long is not looked at any closer.
+        if not here:
+            here = [*_of_places(at, match, len(labels)), *_of_recipe(at, match), *_of_reading(at, match)]
         found += here
         if column is not None and not here:
             found += list(_of_texts(at, match, column, spec.key))
+    if not found:
+        found = [Fault(at, name, "", rule) for at, name, rule in excesses_in_all(matches)]
     return found
 
 
@@ -71,7 +78,7 @@ def _of_recipe(at: int, match: Match) -> Iterator[Fault]:
         yield Fault(at, "blank", recipe.blank, "Choose clear or keep.")
     for old, times in Counter(old for old, _ in recipe.values).items():
         if times > 1:
-            yield Fault(at, "values", old, f"“{old}” stands here twice. Keep one of the two.")
+            yield Fault(at, "values", old, f"“{shown(old)}” stands here twice. Keep one of the two.")
 
 
 def _of_reading(at: int, match: Match) -> Iterator[Fault]:
@@ -87,7 +94,7 @@ def _of_reading(at: int, match: Match) -> Iterator[Fault]:
         yield Fault(at, "date_order", reading.date_order, "Choose YMD, DMY or MDY.")
     if both := set(reading.true_words) & set(reading.false_words):
         word = sorted(both)[0]
-        yield Fault(at, "false_words", word, f"“{word}” cannot mean both yes and no.")
+        yield Fault(at, "false_words", word, f"“{shown(word)}” cannot mean both yes and no.")
 
 
 def _of_texts(at: int, match: Match, column: ColumnSpec, key: Sequence[str]) -> Iterator[Fault]:
@@ -107,4 +114,5 @@ def _of_texts(at: int, match: Match, column: ColumnSpec, key: Sequence[str]) -> 
             try:
                 check_cell(text, column, match.reading)
             except BadValue as wrong:
-                yield Fault(at, name, text, f"“{text}” for {column.label}: {wrong.rule}", wrong.code)
+                rule = f"“{shown(text)}” for {column.label}: {wrong.rule}"
+                yield Fault(at, name, text, rule, wrong.code)

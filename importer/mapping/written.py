@@ -15,6 +15,7 @@ from typing import Any
 from core.errors import RowhouseError
 from datasets.columntypes.base import Reading
 from datasets.spec import ColumnSpec
+from importer.mapping.limits import MOST_IN_ALL
 from importer.mapping.match import Match
 from importer.mapping.wishes import Wish, reading_from
 from importer.recipes import Recipe
@@ -58,8 +59,7 @@ def read_mapping(written: Any, columns: Sequence[ColumnSpec]) -> tuple[Wish, ...
     """
     if not isinstance(written, dict):
         raise BadMapping('A mapping is an object like {"label of the file": "column"}.')
-    if not _is_storable(written):
-        raise BadMapping("The mapping holds a character that no file can have: a NUL or half of a pair.")
+    _check_text(written)
     names = {column.label: column.name for column in columns}
     wishes: list[Wish] = []
     for label, value in written.items():
@@ -90,12 +90,16 @@ def write_mapping(matches: Sequence[Match], columns: Sequence[ColumnSpec]) -> di
     return written
 
 
-def _is_storable(written: Any) -> bool:
+def _check_text(written: Mapping[str, Any]) -> None:
+    text = json.dumps(written, ensure_ascii=False)
     try:
-        json.dumps(written, ensure_ascii=False).encode()
+        size = len(text.encode())
     except UnicodeEncodeError:
-        return False
-    return "\\u0000" not in json.dumps(written, ensure_ascii=False)
+        size = -1
+    if size < 0 or "\\u0000" in text:
+        raise BadMapping("The mapping holds a character that no file can have: a NUL or half of a pair.")
+    if size > MOST_IN_ALL:
+        raise BadMapping(f"The mapping has {size:,} bytes; at most {MOST_IN_ALL:,} are read. Say less in it.")
 
 
 def _wish(label: str, one: Any, names: Mapping[str, str], *, is_further: bool) -> Wish:

@@ -42,7 +42,7 @@ def create_model_import(
     pk = services.next_pk()
     stored = storage.save(f"uploads/{pk}/{services.safe_name(name)}", file)
     with transaction.atomic():
-        if made := submissions.made_before(request_key, stored, target=label):
+        if made := submissions.made_before(request_key, stored, target=label, mode=mode, policy=policy):
             return made
         if replace:
             for other in ImportJob.objects.filter(target=label, state__in=UNCONFIRMED):

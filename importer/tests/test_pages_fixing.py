@@ -238,3 +238,39 @@ def test_rejected_rows_are_for_those_who_may_import(
     assert "lost" not in viewers
     with in_tenant(acme):
         assert job.fixes.count() == 0
+
+
+def test_a_cell_that_no_text_can_hold_is_told_and_what_was_typed_stays(
+    acme: TenantRef, job: ImportJob, client_of: ClientOf
+) -> None:
+    client = client_of(acme)
+    answer = client.post(at(job, "fix/"), {"c-2-1": "new", "c-2-3": "a\x00b", "take-3": "1", "after": "0"})
+    assert answer.status_code == 422
+    assert "Row 2, note: the character NUL cannot stand in a text." in answer.text
+    shown = inputs(answer.text.replace(" data-sent", ""))
+    assert (shown["c-2-1"], shown["c-2-3"], shown["c-4-1"]) == ("new", "a\\x00b", "new")
+    assert answer.text.count("data-sent") == 2
+    assert 'name="take-3" value="1" checked' in answer.text
+    with in_tenant(acme):
+        assert job.fixes.count() == 0
+
+
+def test_rows_of_a_page_opened_before_the_preview_was_made_again_are_refused(
+    acme: TenantRef, acme_orders: Dataset, client_of: ClientOf
+) -> None:
+    job, client = preview(acme, acme_orders, FAULTY), client_of(acme)
+    page = rejected_page(client, job)
+    assert page.count(f'<input type="hidden" name="seen" value="{job.previews}">') == 2
+    old = {"seen": str(job.previews)}
+    client.post(at(job, "fix/"), {"c-2-2": "1.00", **old})
+    job = worked(acme, job)
+    for cells in ({"c-3-1": "new"}, {}):  # also where none of the rows sent is rejected any more
+        answer = client.post(at(job, "fix/"), {**cells, **old})
+        assert answer.status_code == 409
+        assert "The preview was made again since this page was opened." in answer.text
+    file = SimpleUploadedFile("mended.csv", b"row,problem,id,status,amount,note\n3,,2,new,1.00,\n")
+    answer = client.post(at(job, "corrections/"), {"file": file, **old})
+    assert answer.status_code == 422
+    assert "The preview was made again since this page was opened." in answer.text
+    assert f'name="seen" value="{job.previews}"' in answer.text
+    assert counts(worked(acme, job)) == (2, 0, 0, 1)

@@ -9,7 +9,7 @@ import pytest
 from audit.actor import actor
 from datasets.models import Dataset
 from datasets.rows import get_row_model
-from importer import preview
+from importer import preview, source
 from importer.fixing import fix_rows
 from importer.matching import matches_of
 from importer.models import ImportJob, State
@@ -125,3 +125,16 @@ def test_no_row_of_it_passes_through_the_reader(orders: Dataset, monkeypatch: py
     import_text(orders)
     monkeypatch.setattr(preview, "stage", None)
     assert ImportJob.objects.get(pk=upload(orders).pk).state == State.PREVIEW_SUCCEEDED
+
+
+def test_every_one_of_a_long_row_leads_to_the_one_that_was_read(orders: Dataset) -> None:
+    first = import_text(orders)
+    for _ in range(3):
+        job = merge(upload(orders))
+        assert job.head["same_as"] == first.pk
+
+
+def test_after_a_rule_of_reading_changed_it_is_read(orders: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    import_text(orders)
+    monkeypatch.setattr(source, "READING", source.READING + 1)
+    assert not upload(orders).is_same

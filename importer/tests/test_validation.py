@@ -164,8 +164,8 @@ def test_a_bad_byte_rejects_its_row_with_the_offset_and_no_other(check):
 
 
 @pytest.mark.case("F20")
-def test_a_second_header_is_a_row_of_errors(check):
-    assert [issue[:3] for issue in issues(check(HEAD + "1,a,1,yes\n" + HEAD))][0] == ("type-error", 3, 3)
+def test_a_second_header_is_an_issue_of_its_row(check):
+    assert [issue[:3] for issue in issues(check(HEAD + "1,a,1,yes\n" + HEAD))] == [("repeated-header", 3, 3)]
 
 
 @pytest.mark.case("F27")

@@ -204,7 +204,11 @@ CASES = [
         chosen={"skip_footer": "1"},
     ),
     case(
-        "two-tables", "id,name\n1,Ann\n\nid,name\n2,Bob\n", *TWO, issues=[(4, 4, "", "repeated-header")], blank=1
+        "two-tables",
+        "id,name\n1,Ann\n\nid,name\n2,Bob\n",
+        *TWO,
+        issues=[(4, 4, "", "repeated-header")],
+        blank=1,
     ),
     case(
         "header-row-chosen-beyond-the-file",
