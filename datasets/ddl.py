@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from psycopg2.errors import LockNotAvailable
 
@@ -82,7 +83,10 @@ def _table_sql(spec: DatasetSpec) -> str:
         lines.append(f'CONSTRAINT "{key_constraint(spec)}" UNIQUE ({_quoted(spec.key)})')
     for column in spec.columns:
         lines += _column_constraints(spec, column)
-    return f'CREATE TABLE "{spec.table}" ({", ".join(lines)})'
+    return (
+        f'CREATE TABLE "{spec.table}" ({", ".join(lines)})'
+        f" WITH (fillfactor = {int(settings.ROWHOUSE_RECORD_FILLFACTOR)})"
+    )
 
 
 def _column_sql(column: ColumnSpec) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection
 
@@ -17,7 +16,7 @@ from importer.parts import staged_of
 from importer.preview import DefinitionChanged
 from importer.refusals import Staged
 from importer.rights import NoLongerPermitted
-from importer.staging import plan_table, quoted, staging_table
+from importer.staging import plan_table, quoted, staging_table, use_memory
 from jobs.kinds import Slice, Step
 
 
@@ -54,7 +53,8 @@ def run(job: ImportJob, work: Slice) -> Step:
         if not staging.is_kept(job):
             return back(job, "The database restarted and lost the staged rows. The file was read again.")
         try:
-            _merge(job, work.payload.get("by"))
+            if not job.is_same:
+                _merge(job, work.payload.get("by"))
         except PlanStale as stale:
             return back(job, stale_notice(stale.drift), drifted=stale.drift.words())
     services.finish_import(job)
@@ -102,8 +102,7 @@ def hold_writers(spec: DatasetSpec) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLE {spec.table} IN SHARE ROW EXCLUSIVE MODE")
         # The history trigger is handed every new row at once; what does not fit goes through temporary files.
-        for memory in ("work_mem", "maintenance_work_mem"):
-            cursor.execute(f"SET LOCAL {memory} = '{int(settings.ROWHOUSE_MERGE_MEMORY_MB)}MB'")
+        use_memory(cursor)
 
 
 def _delete(staged: Staged) -> int:
@@ -142,13 +141,13 @@ def _update(staged: Staged) -> int:
     names = [column.name for column in staged.columns if column.name not in spec.key]
     changes = ", ".join(f"{quoted([name])} = {plan.new_value(staged, name)}" for name in names)
     # In the records' own order, which halves it: pages and indexes, those of history too, are gone through once.
-    # OFFSET 0 keeps the planner from another order.
+    # OFFSET 0 keeps the planner from another order. Each is found at its place, and is the one that was meant.
     source = (
-        f"SELECT d.id AS record, {quoted(names, 's.')} FROM {staging_table(job.pk)} s"
+        f"SELECT d.id AS record, d.at, {quoted(names, 's.')} FROM {staging_table(job.pk)} s"
         f" JOIN {plan_table(job.pk)} d USING (rn) WHERE d.op = '~' ORDER BY d.id OFFSET 0"
     )
     with only_changes(), connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {spec.table} t SET {changes} FROM ({source}) s WHERE t.id = s.record")
+        cursor.execute(f"UPDATE {spec.table} t SET {changes} FROM ({source}) s WHERE t.ctid = s.at AND t.id = s.record")
         return int(cursor.rowcount)
 
 

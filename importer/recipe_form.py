@@ -155,10 +155,9 @@ class LabelForm(RowForm):
     def again(self) -> list[forms.BoundField]:
         if not self.is_bound or not (self.changed_data or self.is_doubt):
             return []
-        names = {"column", *self.changed_data}
-        if names - {"column"}:
+        names = {"column", *self.changed_data} - {"trim"}
+        if set(self.changed_data) - {"column"}:
             names |= {"more", "trim"} if self.add_prefix("trim") in self.data else {"more"}
-            names -= set() if self.add_prefix("trim") in self.data else {"trim"}
         return [self[name] for name in self.fields if name in names]
 
     @property

@@ -59,7 +59,7 @@ def take_over(job: ImportJob, earlier: ImportJob, spec: DatasetSpec) -> tuple[Co
         _copy(model, earlier, job)
     with connection.cursor() as cursor:
         cursor.execute(
-            f'CREATE UNLOGGED TABLE {plan_table(job.pk)} (rn bigint, id bigint, op "char", seen xid)'
+            f'CREATE UNLOGGED TABLE {plan_table(job.pk)} (rn bigint, id bigint, op "char", seen xid, at tid)'
         )
         snapshot = snapshot_of(cursor, job)
     return Counts(0, 0, 0, earlier.missing_rows), snapshot

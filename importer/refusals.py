@@ -11,7 +11,7 @@ from django.db import connection
 from datasets.columntypes import type_of
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer.models import ImportJob, Mode
-from importer.staging import keys_table, quoted, refused_table, same_key, staging_table
+from importer.staging import keys_table, quoted, refused_table, same_key, staging_table, use_memory
 
 type Statement = tuple[str, list[str]]
 
@@ -40,7 +40,7 @@ def find_refusals(staged: Staged) -> int:
     pk, spec = staged.job.pk, staged.spec
     table, refused = staging_table(pk), refused_table(pk)
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL work_mem = '64MB'")
+        use_memory(cursor)
         # The rows lie in the order of rn: a BRIN index costs next to nothing and serves the pages.
         cursor.execute(f"CREATE INDEX IF NOT EXISTS {table}_rn ON {table} USING brin (rn)")
         cursor.execute(f"ANALYZE {table} ({quoted(['rn', *spec.key])})")
@@ -49,8 +49,11 @@ def find_refusals(staged: Staged) -> int:
             f"CREATE UNLOGGED TABLE {refused} (rn bigint, code text, label text, value text, rule text,"
             " first bigint, first_line bigint) WITH (autovacuum_enabled = off)"
         )
-        for sql, parameters in _refusals(staged, may_repeat=_may_repeat(cursor, staged)):
+        may_repeat = _may_repeat(cursor, staged)
+        cursor.execute("SET LOCAL enable_hashagg = off")  # sorting finds repetitions in three quarters of the time
+        for sql, parameters in _refusals(staged, may_repeat=may_repeat):
             cursor.execute(sql, parameters)
+        cursor.execute("SET LOCAL enable_hashagg = DEFAULT")
         cursor.execute(f"SELECT count(DISTINCT rn) FROM {refused}")
         found = int(cursor.fetchone()[0])
         if found:

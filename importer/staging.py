@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
@@ -44,6 +45,12 @@ def plan_table(job_id: int) -> str:
 def quoted(names: Iterable[str], prefix: str = "") -> str:
     """Return the names as a list for SQL, each with the prefix ("s.") before it."""
     return ", ".join(f"{prefix}{connection.ops.quote_name(name)}" for name in names)
+
+
+def use_memory(cursor: Any) -> None:
+    """Let this transaction's sorts and hashes have what a merge may have, rather than temporary files."""
+    for memory in ("work_mem", "maintenance_work_mem"):
+        cursor.execute(f"SET LOCAL {memory} = '{int(settings.ROWHOUSE_MERGE_MEMORY_MB)}MB'")
 
 
 def same_key(key: Sequence[str], left: str, right: str) -> str:

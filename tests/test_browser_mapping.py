@@ -63,3 +63,34 @@ def test_values_are_changed_a_constant_is_added_and_the_mapping_gets_a_name(
     expect(page.get_by_label("Text in every row").first).to_have_value("DE")
     assert acme.complaints == []
     acme.context.close()
+
+
+def test_a_wide_file_is_mapped_page_by_page_and_keeps_what_was_chosen(
+    browser: Browser, served: Served, tmp_path: Path
+) -> None:
+    acme = Person(browser, served, "acme")
+    page = acme.page
+    rows = list(csv.reader(io.StringIO(faulty_navaids().content.decode(), newline="")))
+    file = tmp_path / "navaids-wide.csv"
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow([*(f"extra {at}" for at in range(100)), *rows[0]])
+        writer.writerows([*["x"] * 100, *row] for row in rows[1:])
+    page.get_by_role("link", name="Navigation aids", exact=True).first.click()
+    page.get_by_role("link", name="Import a file").click()
+    page.set_input_files("input[type=file]", file)
+    page.get_by_role("button", name="Upload and preview").click()
+    page.get_by_role("link", name="Match columns").click()
+
+    page.get_by_text("Change or read its values of extra 7", exact=False).first.click()
+    label = page.locator("tbody", has=page.get_by_text("extra 7", exact=True))
+    label.get_by_label("Letters").select_option(label="UPPER")
+    page.get_by_role("button", name="Labels 101 to").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Column for iso_country")).to_be_visible()
+    expect(page.get_by_label("Column for extra 7", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Labels 1 to 50").click()
+    expect(label.get_by_label("Letters")).to_have_value("upper")
+    expect(label.get_by_text("(in use)")).to_be_visible()
+    assert acme.complaints == []
+    acme.context.close()

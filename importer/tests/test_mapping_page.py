@@ -232,17 +232,6 @@ def test_a_mapping_is_downloaded_as_the_command_takes_it(
     }  # fmt: skip
 
 
-def test_a_wide_file_shows_the_recipe_of_the_label_that_is_asked_for(
-    acme: TenantRef, dataset: Dataset, client_of: ClientOf
-) -> None:
-    labels = ",".join(f"x{at}" for at in range(150))
-    job, client = preview(acme, dataset, f"id,status,{labels}\n1,new\n"), client_of(acme)
-    assert "<details" not in client.get(url(job)).text
-    page = client.get(url(job) + "?more=1").text
-    assert page.count("<details") == 1
-    assert 'name="case_1"' in page
-
-
 def test_reading_the_file_anew_keeps_what_was_chosen_for_the_labels_that_stay(
     acme: TenantRef, dataset: Dataset, client_of: ClientOf
 ) -> None:

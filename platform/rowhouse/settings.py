@@ -83,6 +83,12 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 ROWHOUSE_UPLOAD_MAX_BYTES = env.integer(
     "ROWHOUSE_UPLOAD_MAX_MB", 1024, purpose="Largest file that may be uploaded, in MiB.", minimum=1
 ) * 1024 * 1024  # fmt: skip
+ROWHOUSE_RECORD_FILLFACTOR = env.integer(
+    "ROWHOUSE_RECORD_FILLFACTOR",
+    50,
+    purpose="How full new datasets' pages are filled, in percent; the rest is room for changes.",
+    minimum=10,
+)
 ROWHOUSE_PREVIEW_KEEP_DAYS = env.integer(
     "ROWHOUSE_PREVIEW_KEEP_DAYS", 14, purpose="How long a preview waits for its confirmation.", minimum=1
 )
