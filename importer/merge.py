@@ -147,7 +147,9 @@ def _update(staged: Staged) -> int:
         f" JOIN {plan_table(job.pk)} d USING (rn) WHERE d.op = '~' ORDER BY d.id OFFSET 0"
     )
     with only_changes(), connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {spec.table} t SET {changes} FROM ({source}) s WHERE t.ctid = s.at AND t.id = s.record")
+        cursor.execute(
+            f"UPDATE {spec.table} t SET {changes} FROM ({source}) s WHERE t.ctid = s.at AND t.id = s.record"
+        )
         return int(cursor.rowcount)
 
 

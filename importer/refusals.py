@@ -50,7 +50,9 @@ def find_refusals(staged: Staged) -> int:
             " first bigint, first_line bigint) WITH (autovacuum_enabled = off)"
         )
         may_repeat = _may_repeat(cursor, staged)
-        cursor.execute("SET LOCAL enable_hashagg = off")  # sorting finds repetitions in three quarters of the time
+        cursor.execute(
+            "SET LOCAL enable_hashagg = off"
+        )  # sorting finds repetitions in three quarters of the time
         for sql, parameters in _refusals(staged, may_repeat=may_repeat):
             cursor.execute(sql, parameters)
         cursor.execute("SET LOCAL enable_hashagg = DEFAULT")

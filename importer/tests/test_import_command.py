@@ -116,7 +116,10 @@ def test_a_mapping_is_given_by_name(tenant: TenantRef, tmp_path: Path) -> None:
     code, done, said = run(tenant, write(tmp_path, "yyy,zzz\nnew,1\n", "other.csv"), "--mapping", "Shop")
     assert (code, done.get("created")) == (0, 1), said
     code, _, said = run(tenant, file, "--mapping", "Shopp")
-    assert (code, said) == (2, "error[no-such-mapping]: This dataset has no mapping 'Shopp'. It has 'Shop'.\n")
+    assert (code, said) == (
+        2,
+        "error[no-such-mapping]: This dataset has no mapping 'Shopp'. It has 'Shop'.\n",
+    )
     assert describe(tenant, "--dataset", "orders", "--name", "Shop") == {"zzz": "id", "yyy": "status"}
     out = io.StringIO()
     call_command("list_mappings", "--tenant", tenant.slug, "--dataset", "orders", "--json", stdout=out)
@@ -129,7 +132,10 @@ def test_a_mapping_is_given_by_name(tenant: TenantRef, tmp_path: Path) -> None:
         ('{"id": ', "error[usage]: --mapping is no JSON"),
         ('{"id": "id", "id": null}', "error[usage]: --mapping says “id” twice."),
         ('{"id": 1}', "error[bad-mapping]"),
-        ('{"id": {"column": "id", "colour": "red"}}', "error[bad-mapping]: “id”: there is no option 'colour'"),
+        (
+            '{"id": {"column": "id", "colour": "red"}}',
+            "error[bad-mapping]: “id”: there is no option 'colour'",
+        ),
     ],
 )
 def test_a_mapping_that_cannot_be_read_is_refused(
@@ -143,7 +149,9 @@ def test_a_mapping_that_cannot_be_read_is_refused(
 
 
 def test_a_recipe_that_cannot_work_fails_before_a_row_is_read(tenant: TenantRef, tmp_path: Path) -> None:
-    mapping = json.dumps({"": [{"column": "note", "constant": "x"}], "amount": {"column": "amount", "default": "much"}})
+    mapping = json.dumps(
+        {"": [{"column": "note", "constant": "x"}], "amount": {"column": "amount", "default": "much"}}
+    )
     code, done, said = run(tenant, write(tmp_path, "id,status,amount\n1,new,\n"), "--mapping", mapping)
     assert (code, done["state"]) == (1, "PREVIEW_FAILED")
     assert said.startswith("error[type-error]: “much” for amount: ")

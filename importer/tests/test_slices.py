@@ -42,7 +42,10 @@ def test_slices_of_one_chunk_find_what_one_slice_finds(orders: Dataset) -> None:
     assert job.issue_counts == {"constraint-error": bad, "primary-key": repeated}
     assert job.rejects.count() == bad + repeated
     issue = job.issues.get(row=11)
-    assert (issue.line, issue.rule) == (20, "The key is that of row 10 (line 18) already; the first row counts.")
+    assert (issue.line, issue.rule) == (
+        20,
+        "The key is that of row 10 (line 18) already; the first row counts.",
+    )
     whole = upload(orders, big_file())
     assert (counts(whole), whole.issue_counts) == (counts(job), job.issue_counts)
 
