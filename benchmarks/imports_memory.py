@@ -202,7 +202,7 @@ def main() -> None:
                 f"{rows:,} rows, {megabytes:,.0f} MB, made in {time.perf_counter() - began:.0f} s; {cage.name}"
             )
             words = ["import_file", str(path), "--tenant", "acme", "--dataset", "rows"]
-            more = {"ROWHOUSE_UPLOAD_MAX_BYTES": str(path.stat().st_size + MIB)}
+            more = {"ROWHOUSE_UPLOAD_MAX_MB": str(path.stat().st_size // MIB + 1)}
             done = run_caged(
                 ground, cage, words + ["--preview"] * asked.preview, more | _environment(asked.set)
             )

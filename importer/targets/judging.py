@@ -55,8 +55,9 @@ class Row:
 class Judge:
     """Judges batches of rows for one job. `proxy` is an instance of the job's proxy class: its hooks are called."""
 
-    def __init__(self, proxy: Any, spec: DatasetSpec) -> None:
+    def __init__(self, proxy: Any, spec: DatasetSpec, *, holds_records: bool = False) -> None:
         self.proxy = proxy
+        self._holds_records = holds_records  # until the transaction ends: what is judged is what is saved
         self._names = field_names(type(proxy))
         self._labels = {self._names[column.name]: column.label for column in spec.columns}
         self._key = key_fields(type(proxy))
@@ -96,7 +97,9 @@ class Judge:
     def _records(self, rows: Sequence[Row]) -> dict[tuple[str, ...], Model]:
         if not self._key or not rows:
             return {}
-        manager = type(self.proxy).target_model._default_manager
+        records = type(self.proxy).target_model._default_manager.all()
+        if self._holds_records:
+            records = records.select_for_update(of=("self",))
         if len(self._key) == 1:
             (name,) = self._key
             wanted = Q(**{f"{name}__in": [row.data[name] for row in rows if row.data.get(name)]})
@@ -106,7 +109,7 @@ class Judge:
                 wanted |= Q(**{name: row.data.get(name) for name in self._key})
         return {
             self._key_of({name: getattr(one, name) for name in self._key}): one
-            for one in manager.filter(wanted)
+            for one in records.filter(wanted)
         }
 
     def _key_of(self, data: Mapping[str, Any]) -> tuple[str, ...]:

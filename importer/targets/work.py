@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
@@ -184,20 +184,36 @@ def run_merge(job: ImportJob, work: Slice) -> Step:
 def _save_all(job: ImportJob, work: Slice) -> None:
     proxy = proxy_of(job)
     shape, made = shape_of(proxy), as_proxy(job, proxy)
-    judge = Judge(made, shape)
+    judge, names = Judge(made, shape, holds_records=True), field_names(proxy)
     _lock(job)
-    done: dict[str, int] = {"+": 0, "~": 0}
     for batch in _batches(job, shape, after=-1, is_plan=True):
         rows = judge.judge(batch)
         if wrong := next((row for row in rows if row.issues), None):
             raise RowsDiffer(f"Row {wrong.number} does not fit any more: {wrong.issues[0].rule}")
+        if changed := _changed_since(job, rows, names):
+            raise RowsDiffer(
+                f"{count(len(changed), 'record')} changed since the preview ({', '.join(changed[:5])})."
+            )
         instances = [_save(made, row, job) for row in rows if row.op != "=" and row.serializer is not None]
         made.after_batch(instances)
-        for row in rows:
-            done[row.op] = done.get(row.op, 0) + 1
         work.is_cancelled()
-    if (done["+"], done["~"]) != (job.created_rows, job.updated_rows):
-        raise RowsDiffer(f"{count(job.changes_in_all, 'record')} were to change, and others would now.")
+
+
+def _changed_since(job: ImportJob, rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
+    """Return the keys of the rows that would do something else to their records now than the preview showed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT rn, op::text, id, cells::text FROM {plan_table(job.pk)} WHERE rn = ANY(%s)",
+            [[row.number for row in rows]],
+        )
+        planned = {rn: (op, pk, json.loads(cells)) for rn, op, pk, cells in cursor.fetchall()}
+    found = []
+    for row in rows:
+        pk = None if row.instance is None else str(row.instance.pk)
+        now = (row.op, pk, json.loads(json.dumps(changed_cells(row, names))))
+        if planned.get(row.number) != now:
+            found.append(", ".join(row.key) or f"row {row.number}")
+    return found
 
 
 def _save(made: Any, row: Row, job: ImportJob) -> Any:
@@ -222,7 +238,7 @@ def _batches(
     """Yield staged rows as (number, column to text), in the file's order: those of the plan, or those not refused."""
     names = [column.name for column in mapped_columns(shape, matches_of(job))]
     condition = (
-        f"EXISTS (SELECT FROM {plan_table(job.pk)} d WHERE d.rn = s.rn AND d.op <> '=')"
+        f"EXISTS (SELECT FROM {plan_table(job.pk)} d WHERE d.rn = s.rn)"
         if is_plan
         else f"NOT EXISTS (SELECT FROM {refused_table(job.pk)} b WHERE b.rn = s.rn)"
     )

@@ -127,6 +127,19 @@ def test_nothing_is_saved_when_a_record_changed_since_the_preview() -> None:
 
 
 @inside
+@pytest.mark.parametrize("quantity", [9, 100])
+def test_a_record_somebody_changed_since_is_shown_before_it_is_overwritten(quantity: int) -> None:
+    confirmed(upload())
+    job = upload(GOOD.replace("a-1,north,5", "a-1,north,6"))
+    StockRecord.objects.filter(sku="A-2" if quantity == 100 else "A-1", place="north").update(
+        quantity=quantity
+    )
+    job = confirmed(job)
+    assert job.state == State.PREVIEW_SUCCEEDED
+    assert job.notice.startswith("1 record changed since the preview (A-")
+
+
+@inside
 def test_an_exception_in_a_hook_takes_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:
     job = upload()
 
