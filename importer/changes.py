@@ -14,6 +14,7 @@ from django.db import connection
 from datasets.columntypes import type_of
 from datasets.display import readable, shorten
 from datasets.spec import ColumnSpec, DatasetSpec
+from importer import staging
 from importer.mapping import Match
 from importer.matching import matches_of
 from importer.models import Blank, ImportJob, State
@@ -115,10 +116,7 @@ def changing_columns(job: ImportJob) -> tuple[ColumnSpec, ...]:
 
 def _is_there(job: ImportJob) -> bool:
     # UNLOGGED: a crash of the database may have taken what the page would read.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", [plan_table(job.pk), staging_table(job.pk)])
-        plan, staged = cursor.fetchone()
-        return plan is not None and (staged is not None or job.is_undo)
+    return staging.exist(plan_table(job.pk), *([] if job.is_undo else [staging_table(job.pk)]))
 
 
 def _of_plan(page: _Page) -> tuple[str, list[Any]]:

@@ -45,7 +45,7 @@ def collect(
 
 def _rows(chunk: Chunk, grammar: Grammar, wanted: set[int]) -> Iterator[tuple[int, int, list[str | None]]]:
     """Yield (row, line, cells) of the wanted rows; only they are taken apart."""
-    cut = _by_lines if chunk.is_plain and b"\r" not in chunk.data else _by_records
+    cut = _by_records if b"\r" in chunk.data else _by_lines
     for row, line, record in cut(chunk, grammar, wanted):
         yield row, line, next(grammar.records(record.decode())).cells
 

@@ -83,7 +83,7 @@ class Framer:
     def _one_line_each(self, chunk: Chunk) -> bytes | None:
         r"""Return the data with each record on one line, ended by `\n`."""
         data = chunk.data
-        if not chunk.is_plain or _SENTINEL in data or _LINE_FEED in data:
+        if _SENTINEL in data or _LINE_FEED in data:
             return None
         if chunk.rows != chunk.lines and self._grammar.quote:
             # Quotes stand only where cells begin and end, or doubled: every second part is inside of a cell.

@@ -101,12 +101,6 @@ class BadOverride(Unreadable):
     code = "bad-override"
 
 
-class UnterminatedQuote(Unreadable):
-    """A quote opens and never closes: every later row would disappear into one cell."""
-
-    code = "unterminated-quote"
-
-
 class RecordTooLarge(Unreadable):
     """One record is larger than what is kept in memory at a time."""
 

@@ -57,9 +57,12 @@ def entries_of(job: ImportJob) -> list[Entry]:
     events = Event.objects.filter(target_type=ImportJob._meta.label_lower, target_id=str(job.pk)).order_by(
         "-pk"
     )
-    return [Entry(event.at, event.actor_label, words_of(event.name, event.data)) for event in events[:SHOWN]][
-        ::-1
+    counted = OF_AN_UNDO if job.is_undo else COUNTED
+    told = [
+        Entry(event.at, event.actor_label, words_of(event.name, event.data, counted))
+        for event in events[:SHOWN]
     ]
+    return told[::-1]
 
 
 def words_of(name: str, data: Mapping[str, Any], counted: Mapping[str, str] = COUNTED) -> str:

@@ -41,10 +41,7 @@ def run(job: ImportJob, work: Slice) -> Step:
     if job.state != State.IMPORT_IN_PROGRESS:
         return Step(done=True)
     with work.long_statement():
-        ddl.lock_dataset(job.dataset.pk)
-        job.dataset.refresh_from_db()
-        if job.dataset.definition_version != job.definition_version:
-            raise DefinitionChanged("The dataset's definition changed since the preview. Preview it again.")
+        hold_dataset(job, otherwise="Preview it again.")
         require_confirmer(job, work.payload.get("by"))
         if job.is_same and not recognise.is_still_so(job, job.dataset.spec()):
             return back(job, "Records changed since the preview. It was made again; look at it and confirm.")
@@ -59,6 +56,18 @@ def run(job: ImportJob, work: Slice) -> Step:
             return back(job, stale_notice(stale.drift), drifted=stale.drift.words())
     services.finish_import(job)
     return Step(done=False, cursor={"phase": "tidy"}, processed=job.changes_in_all)
+
+
+def hold_dataset(job: ImportJob, *, otherwise: str) -> None:
+    """Hold the dataset until the transaction ends, as the preview saw it.
+
+    :param otherwise: what a person is to do when it is another by now.
+    :raises DefinitionChanged: its definition is not the one of the preview.
+    """
+    ddl.lock_dataset(job.dataset.pk)
+    job.dataset.refresh_from_db()
+    if job.dataset.definition_version != job.definition_version:
+        raise DefinitionChanged(f"The dataset's definition changed since the preview. {otherwise}")
 
 
 def require_confirmer(job: ImportJob, user_id: int | None) -> None:

@@ -69,11 +69,10 @@ def make(staged: Staged) -> tuple[Counts, str]:
         snapshot = snapshot_of(cursor, staged.job)
         cursor.execute(f"SELECT EXISTS (SELECT FROM {staged.spec.table})")
         is_filled = cursor.fetchone()[0]
-        # Into an empty dataset every row creates a record: the staged rows themselves are the plan.
-        source = _plan_sql(staged) if is_filled else f"{_plan_sql(staged)} AND false"
-        cursor.execute(f"CREATE UNLOGGED TABLE {table} WITH (autovacuum_enabled = off) AS {source}")
-        if not is_filled:
+        if not is_filled:  # every row creates a record: the staged rows themselves are the plan
+            _create(cursor, staged, f"{_plan_sql(staged)} AND false")
             return Counts(staged.job.staged_rows, 0, 0, 0), snapshot
+        _create(cursor, staged, _plan_sql(staged))
         deleted = 0
         if staged.job.mode == Mode.SYNC:
             cursor.execute(f"INSERT INTO {table} {_missing_sql(staged)}")
@@ -84,6 +83,19 @@ def make(staged: Staged) -> tuple[Counts, str]:
         created, updated = cursor.fetchone()
     missing = deleted if staged.job.mode == Mode.SYNC else _missing(staged, created)
     return Counts(created, updated, deleted, missing), snapshot
+
+
+def make_empty(staged: Staged) -> str:
+    """Write a plan that does nothing; return the snapshot it saw."""
+    with connection.cursor() as cursor:
+        snapshot = snapshot_of(cursor, staged.job)
+        _create(cursor, staged, f"{_plan_sql(staged)} AND false")
+    return snapshot
+
+
+def _create(cursor: Any, staged: Staged, source: str) -> None:
+    table = plan_table(staged.job.pk)
+    cursor.execute(f"CREATE UNLOGGED TABLE {table} WITH (autovacuum_enabled = off) AS {source}")
 
 
 def snapshot_of(cursor: Any, job: ImportJob) -> str:

@@ -15,8 +15,8 @@ from datasets.spec import DatasetSpec
 from importer import staging
 from importer.models import ImportIssue, ImportJob, Mode, RejectedRow, RowFix, State
 from importer.parts import staged_of
-from importer.plan import Counts, is_touched, snapshot_of
-from importer.staging import plan_table, quoted
+from importer.plan import Counts, is_touched, make_empty
+from importer.staging import quoted
 
 COUNTED = ("read_rows", "staged_rows", "rejected_rows", "blank_rows", "issue_counts", "warning_counts")
 DECIDES = ("position", "column", "reading", "recipe")
@@ -57,11 +57,7 @@ def take_over(job: ImportJob, earlier: ImportJob, spec: DatasetSpec) -> tuple[Co
     }
     for model in (ImportIssue, RejectedRow):
         _copy(model, earlier, job)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f'CREATE UNLOGGED TABLE {plan_table(job.pk)} (rn bigint, id bigint, op "char", seen xid, at tid)'
-        )
-        snapshot = snapshot_of(cursor, job)
+    snapshot = make_empty(staged)
     return Counts(0, 0, 0, earlier.missing_rows), snapshot
 
 

@@ -98,9 +98,9 @@ def is_whole(job: ImportJob) -> bool:
     """Return whether the staging table holds every row the job counted into it. It reads the table."""
     if job.is_same:
         return True
+    if not is_there(job):
+        return False
     with connection.cursor() as cursor:
-        if not _is_there(cursor, job):
-            return False
         cursor.execute(
             f"SELECT (SELECT count(*) FROM {staging_table(job.pk)}), (SELECT count(*) FROM {keys_table(job.pk)})"
         )
@@ -111,9 +111,9 @@ def is_kept(job: ImportJob) -> bool:
     """Return whether a staging table that was whole is so still: a crash empties it, and loses no single row."""
     if job.is_same:
         return True
+    if not is_there(job):
+        return False
     with connection.cursor() as cursor:
-        if not _is_there(cursor, job):
-            return False
         cursor.execute(
             f"SELECT EXISTS (SELECT FROM {staging_table(job.pk)}), EXISTS (SELECT FROM {keys_table(job.pk)})"
         )
@@ -127,13 +127,14 @@ def _kept_keys(job: ImportJob) -> int:
 
 def is_there(job: ImportJob) -> bool:
     """Return whether the job has its tables, as this release makes them."""
+    return exist(staging_table(job.pk), keys_table(job.pk))
+
+
+def exist(*tables: str) -> bool:
+    """Return whether all of these tables are in the tenant's schema."""
     with connection.cursor() as cursor:
-        return _is_there(cursor, job)
-
-
-def _is_there(cursor: Any, job: ImportJob) -> bool:
-    cursor.execute("SELECT to_regclass(%s), to_regclass(%s)", [staging_table(job.pk), keys_table(job.pk)])
-    return None not in cursor.fetchone()
+        cursor.execute("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s) name", [list(tables)])
+        return bool(cursor.fetchone()[0])
 
 
 def sweep() -> list[str]:

@@ -22,7 +22,7 @@ from django.db import connection
 
 from core.errors import RowhouseError
 from datasets.spec import DatasetSpec
-from importer import undo_conflicts
+from importer import staging, undo_conflicts
 from importer.models import ImportIssue, ImportJob
 from importer.plan import NAMED_KEYS, Drift, is_touched, key_text
 from importer.stage import KEPT_ISSUES
@@ -114,10 +114,9 @@ def drift(job: ImportJob, spec: DatasetSpec) -> Drift:
 
 def is_whole(job: ImportJob) -> bool:
     """Return whether the plan still holds every record the job counted into it: a crash empties the table."""
+    if not staging.exist(plan_table(job.pk)):
+        return False
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s)", [plan_table(job.pk)])
-        if cursor.fetchone()[0] is None:
-            return False
         cursor.execute(f"SELECT count(*) FROM {plan_table(job.pk)}")
         return bool(cursor.fetchone()[0] == job.staged_rows)
 

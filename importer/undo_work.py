@@ -6,14 +6,12 @@ from django.db import IntegrityError, connection
 
 from audit.actor import actor, only_changes
 from audit.services import record
-from datasets import ddl
 from datasets.bulk import first_load
 from datasets.spec import DatasetSpec
 from importer import services, staging, undo, undo_plan
-from importer.merge import PlanStale, back, hold_writers, require_confirmer, stale_notice
+from importer.merge import PlanStale, back, hold_dataset, hold_writers, require_confirmer, stale_notice
 from importer.models import PREVIEWING, ImportIssue, ImportJob, State
 from importer.plan import Drift
-from importer.preview import DefinitionChanged
 from importer.rights import NoLongerPermitted
 from importer.staging import plan_table, quoted
 from importer.undo_conflicts import stored_columns
@@ -70,12 +68,7 @@ def merge(job: ImportJob, work: Slice) -> Step:
     if job.state != State.IMPORT_IN_PROGRESS:
         return Step(done=True)
     with work.long_statement():
-        ddl.lock_dataset(job.dataset.pk)
-        job.dataset.refresh_from_db()
-        if job.dataset.definition_version != job.definition_version:
-            raise DefinitionChanged(
-                "The dataset's definition changed since the preview. Undo the import again."
-            )
+        hold_dataset(job, otherwise="Undo the import again.")
         _require_confirmer(job, work.payload.get("by"))
         undo.require_undoable(_undone(job))
         if not undo_plan.is_whole(job):

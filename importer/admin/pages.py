@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
@@ -39,7 +43,7 @@ def upload(request: HttpRequest, site: AdminSite) -> HttpResponse:
     status = 200
     if request.method == "POST":
         status = 422
-        if form.is_valid() and (job := _create(request, form)):
+        if form.is_valid() and (job := _created(request, form)):
             return to(job)
     context = {
         "form": form,
@@ -57,11 +61,17 @@ def _waiting(dataset: Dataset) -> QuerySet[ImportJob]:
     return previews.select_related("created_by")[:SHOWN_PREVIEWS]
 
 
-def _create(request: HttpRequest, form: UploadForm) -> ImportJob | None:
+def _created(request: HttpRequest, form: UploadForm) -> ImportJob | None:
+    create = partial(services.create_import, dataset=form.cleaned_data["dataset"])
+    return created_or_told(request, form, create)
+
+
+def created_or_told(request: HttpRequest, form: Any, create: Callable[..., ImportJob]) -> ImportJob | None:
+    """Return the import that an upload form asks for, or None with the refusal at its field."""
     data = form.cleaned_data
     try:
-        return services.create_import(
-            dataset=data["dataset"], file=data["file"], name=data["file"].name, by=request.user, mode=data["mode"],
+        return create(
+            file=data["file"], name=data["file"].name, by=request.user, mode=data["mode"],
             policy=data["policy"], replace=data["replace"], request_key=data["request_key"],
         )  # fmt: skip
     except services.NoKey as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -16,9 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from core.errors import RowhouseError
 from core.filters import DayFilter
-from importer import services
 from importer.addresses import names
 from importer.admin import pages
 from importer.admin.jobs import ImportJobAdmin, WhoFilter
@@ -116,14 +114,4 @@ class ModelImportAdmin(ImportJobAdmin):
         return page(request, site, "upload", f"Import {title}", context, status=status)
 
     def _created(self, request: HttpRequest, form: ModelUploadForm) -> ImportJob | None:
-        data = form.cleaned_data
-        try:
-            return create_model_import(
-                proxy=self.model, file=data["file"], name=data["file"].name, by=request.user, mode=data["mode"],
-                policy=data["policy"], replace=data["replace"], request_key=data["request_key"],
-            )  # fmt: skip
-        except services.NoKey as error:
-            form.add_error("mode", error.message)
-        except RowhouseError as error:
-            form.add_error("file", error.message)
-        return None
+        return pages.created_or_told(request, form, partial(create_model_import, proxy=self.model))

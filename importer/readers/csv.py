@@ -62,7 +62,6 @@ class Chunk:
     first_row: int
     rows: int  # records, blank ones too
     end: Position
-    is_plain: bool = True  # quotes stand only where cells begin and end
     bad_rows: Mapping[int, BadBytes] = field(default_factory=dict)
 
     @property

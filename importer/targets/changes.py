@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from django.db import connection
 
 from datasets.display import shorten
+from importer import staging
 from importer.changes import SHOWN, Cell, Change
 from importer.models import ImportJob, State
 from importer.specs import spec_of, version_of
@@ -24,7 +25,7 @@ def page_of_plan(
     if (
         job.state != State.PREVIEW_SUCCEEDED
         or job.definition_version != version_of(job)
-        or not _is_there(job)
+        or not staging.exist(plan_table(job.pk))  # UNLOGGED: a crash may have taken it
     ):
         return []
     labels = {one.name: one.label for one in spec_of(job).columns if column in ("", one.name)}
@@ -46,13 +47,6 @@ def page_of_plan(
             )
             for rn, kind, record, key, cells in cursor.fetchall()
         ]
-
-
-def _is_there(job: ImportJob) -> bool:
-    # UNLOGGED: a crash of the database may have taken what the page would read.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s)", [plan_table(job.pk)])
-        return cursor.fetchone()[0] is not None
 
 
 def _cells(cells: Mapping[str, list[str | None]], labels: Mapping[str, str]) -> tuple[Cell, ...]:

@@ -7,9 +7,11 @@ import pytest
 from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
 from datasets.rows import get_row_model
+from importer.log import entries_of
 from importer.models import ImportJob, State
-from importer.tests.tools import merge, records, upload
+from importer.tests.tools import import_text, merge, person, records, upload, work
 from importer.tests.visits import BASE, ClientOf, at, changed, figures, imported, preview, restricted, worked
+from importer.undo import undo_import
 
 NEXT = "id,status,amount,note\n1,sent,10.00,call\n2,paid,21.00,\n4,new,4.00,fourth\n"
 
@@ -129,3 +131,9 @@ def test_what_was_not_merged_cannot_be_undone(
     assert "Undo this import" not in client.get(at(waiting)).text
     assert client.post(at(waiting, "undo/")).status_code == 409
     assert worked(acme, waiting).state == State.PREVIEW_SUCCEEDED
+
+
+def test_the_log_of_an_undo_speaks_of_what_it_takes_back(orders: Dataset) -> None:
+    undo = work(undo_import(job=import_text(orders), by=person()))
+    ended = next(entry for entry in entries_of(undo) if entry.text.startswith("Preview ended"))
+    assert "3 removed" in ended.text

@@ -6,14 +6,13 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.columntypes import TYPES
 from datasets.columntypes.base import Reading
 from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
 from importer.dialect import Dialect
-from importer.issues import UnterminatedQuote
 from importer.mapping import Match
 from importer.readers.csv import read_chunks
 from importer.readers.grammar import grammar_of
@@ -291,10 +290,7 @@ def check_both(folder):
         path = folder / "both.csv"
         path.write_bytes(content.encode())
         validator = Validator(WIDE_SPEC, WIDE_MATCHES, Dialect())
-        try:
-            chunks = list(read_chunks(path, Dialect()))
-        except UnterminatedQuote:
-            reject()
+        chunks = list(read_chunks(path, Dialect()))
         return outcome([validator.check(c) for c in chunks]), outcome(
             [validator.check_slowly(c) for c in chunks]
         )
