@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from django.db import connection
 
@@ -15,6 +16,18 @@ from importer.readers.grammar import Grammar, count_lines, grammar_of
 from importer.stage import write_rejected
 from importer.staging import refused_table
 from importer.validation import Checked, Validator
+
+
+class _Refusal(NamedTuple):
+    """What SQL said of a row. `first` is the row it repeats, if any; its line is known once it was read."""
+
+    row: int
+    code: str
+    label: str
+    value: str
+    rule: str
+    first: int | None
+    first_line: int | None
 
 
 def collect(
@@ -31,13 +44,13 @@ def collect(
     """
     grammar = grammar_of(dialect.delimiter, dialect.quote)
     for chunk in chunks:
-        repeated, refusals = _repeated(job, chunk), _refusals(job, chunk)
-        if repeated or refusals:
-            found = list(_rows(chunk, grammar, repeated | refusals.keys()))
-            if repeated:
-                _tell_lines(job, [(line, row) for row, line, _ in found if row in repeated])
-                refusals = _refusals(job, chunk)  # one of its own rows may be the repetition
-            _keep(job, found, refusals, validator)
+        if refusals := _refusals(job, chunk):
+            found = list(_rows(chunk, grammar, _rows_about(refusals, chunk)))
+            lines = {row: line for row, line, _ in found}
+            _tell_lines(
+                job, {one.first: lines[one.first] for one in refusals if one.first and _waits(one, chunk)}
+            )
+            _keep(job, found, _told(refusals, lines, chunk), validator)
         if time_left() <= 0:
             return chunk.end
     return None
@@ -103,35 +116,54 @@ def _forget_warnings(job: ImportJob, warnings: Sequence[Issue]) -> None:
         found._raw_delete("default")
 
 
-def _repeated(job: ImportJob, chunk: Chunk) -> set[int]:
+def _refusals(job: ImportJob, chunk: Chunk) -> list[_Refusal]:
+    """Return what is said of the chunk's rows, and of later ones that repeat one of them."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT DISTINCT first FROM {refused_table(job.pk)} WHERE first >= %s AND first < %s",
-            [chunk.first_row, chunk.end.row],
+            f"SELECT rn, code, label, value, rule, first, first_line FROM {refused_table(job.pk)}"
+            " WHERE rn >= %(begin)s AND rn < %(end)s OR first >= %(begin)s AND first < %(end)s",
+            {"begin": chunk.first_row, "end": chunk.end.row},
         )
-        return {first for (first,) in cursor.fetchall()}
+        return [_Refusal(*row) for row in cursor.fetchall()]
 
 
-def _tell_lines(job: ImportJob, lines: Sequence[tuple[int, int]]) -> None:
+def _rows_about(refusals: Sequence[_Refusal], chunk: Chunk) -> set[int]:
+    """Return the rows of the chunk that are refused, or repeated."""
+    return {
+        row
+        for one in refusals
+        for row in (one.row, one.first)
+        if row and chunk.first_row <= row < chunk.end.row
+    }
+
+
+def _waits(refusal: _Refusal, chunk: Chunk) -> bool:
+    """Return whether a row is refused that stands in a later chunk, for it repeats one of this."""
+    return refusal.row >= chunk.end.row
+
+
+def _told(
+    refusals: Sequence[_Refusal], lines: Mapping[int, int], chunk: Chunk
+) -> dict[int, list[tuple[str, str, str, str]]]:
+    """Return (code, label, value, rule) of the chunk's refused rows, with the lines of the rows they repeat."""
+    told: dict[int, list[tuple[str, str, str, str]]] = defaultdict(list)
+    for one in refusals:
+        if not _waits(one, chunk):
+            rule = one.rule
+            if one.first is not None:
+                line = lines.get(one.first, one.first_line)
+                first = f"{one.first} (line {line})" if line != one.first else str(one.first)
+                rule = rule.replace("{first}", first)
+            told[one.row].append((one.code, one.label, one.value, rule))
+    return told
+
+
+def _tell_lines(job: ImportJob, lines: Mapping[int, int]) -> None:
+    """Write down on which lines rows stand that later ones repeat."""
     if lines:
         with connection.cursor() as cursor:
             cursor.execute(
                 f"UPDATE {refused_table(job.pk)} b SET first_line = l.line"
-                " FROM unnest(%s::bigint[], %s::bigint[]) AS l (line, row) WHERE b.first = l.row",
-                [[line for line, _ in lines], [row for _, row in lines]],
+                " FROM unnest(%s::bigint[], %s::bigint[]) AS l (row, line) WHERE b.first = l.row",
+                [list(lines), list(lines.values())],
             )
-
-
-def _refusals(job: ImportJob, chunk: Chunk) -> dict[int, list[tuple[str, str, str, str]]]:
-    found: dict[int, list[tuple[str, str, str, str]]] = defaultdict(list)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT rn, code, label, value, rule, first, first_line FROM {refused_table(job.pk)}"
-            " WHERE rn >= %s AND rn < %s",
-            [chunk.first_row, chunk.end.row],
-        )
-        for rn, code, label, value, rule, first, line in cursor.fetchall():
-            if first is not None:
-                rule = rule.replace("{first}", f"{first} (line {line})" if line != first else str(first))
-            found[rn].append((code, label, value, rule))
-    return found
