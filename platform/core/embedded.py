@@ -28,6 +28,8 @@ SETTINGS = {
     "max_locks_per_transaction": "256",
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
+    "min_wal_size": "2GB",
+    "wal_init_zero": "off",
     "checkpoint_timeout": "15min",
     "client_connection_check_interval": "5s",
     "listen_addresses": "",
