@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from importer.readers.csv import Chunk, Excerpt
 from importer.readers.grammar import Grammar
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from importer.readers.csv import Chunk
 
 SENTINEL = "\x01"
 BOM = b"\xef\xbb\xbf"
@@ -37,13 +36,15 @@ class Framed:
 
     cells: pl.DataFrame
     ragged: dict[int, list[str | None]]
-    first_line: int
+    chunk: Chunk
     _long_rows: list[int] = field(default_factory=list)
     _further_lines: list[int] = field(default_factory=lambda: [0])  # of all long rows up to each
 
     def line_of(self, row: int) -> int:
         """Return the line of the file on which a row begins."""
-        return self.first_line + row + self._further_lines[bisect_left(self._long_rows, row)]
+        if isinstance(self.chunk, Excerpt):
+            return self.chunk.line_numbers[row]
+        return self.chunk.first_line + row + self._further_lines[bisect_left(self._long_rows, row)]
 
 
 class Framer:
@@ -72,7 +73,7 @@ class Framer:
         ragged = self._ragged(frame, texts, (~fits).arg_true().to_list())
         if ragged is None:
             return None
-        framed = Framed(frame.select(self._names), ragged, chunk.first_line)
+        framed = Framed(frame.select(self._names), ragged, chunk)
         if chunk.rows != chunk.lines:
             long = list(_long_rows(data))
             framed._long_rows = [row for row, _ in long]

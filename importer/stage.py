@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 
 from importer import staging
+from importer.copytext import CopyForm
 from importer.csvtext import csv_text
 from importer.issues import Issue
 from importer.keys import KeyReader
@@ -52,7 +53,7 @@ def stage(
     A thread sends one chunk to the database while the next ones are validated, in the file's order. No other
     statement may use the connection meanwhile.
     """
-    staged, sql = Staged(), staging.copy_sql(staging.staging_table(job.pk), validator.columns)
+    staged, sql = Staged(), _copy_sql(job, validator.form)
     with connection.cursor() as cursor, ThreadPoolExecutor(1, "copy") as copier:
         cursor.execute("SELECT 1")  # the tenant's search path is set before the thread takes over
         raw = cursor.cursor
@@ -95,6 +96,10 @@ def _validated(
             staged.is_finished = True
         for first, checked in waiting:
             yield first, checked.result()
+
+
+def _copy_sql(job: ImportJob, form: CopyForm) -> str:
+    return staging.copy_sql(staging.staging_table(job.pk), form.columns, form.delimiter, form.quote)
 
 
 def write_rejected(

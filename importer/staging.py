@@ -19,6 +19,7 @@ from django.db.models import Q
 
 from core.clock import now
 from datasets.columntypes import type_of
+from datasets.columntypes.grammar import sql_literal
 from datasets.spec import ColumnSpec
 from importer.models import STAGED, ImportJob, State
 
@@ -82,16 +83,17 @@ def drop(job_id: int) -> None:
         cursor.execute("DROP TABLE IF EXISTS " + ", ".join(f"{prefix}_{job_id}" for prefix in PREFIXES))
 
 
-def copy_sql(table: str, columns: Sequence[ColumnSpec]) -> str:
+def copy_sql(table: str, columns: Sequence[ColumnSpec], delimiter: str = ",", quote: str = '"') -> str:
     """Return the COPY statement that takes row numbers and the values of columns as CSV."""
     names = quoted(["rn", *(column.name for column in columns)])
-    return f"COPY {table} ({names}) FROM STDIN (FORMAT csv)"
+    marks = f"DELIMITER {sql_literal(delimiter)}, QUOTE {sql_literal(quote)}"
+    return f"COPY {table} ({names}) FROM STDIN (FORMAT csv, {marks})"
 
 
 def copy(cursor: Any, sql: str, data: bytes) -> None:
     """Send CSV bytes to a COPY statement. `cursor` is the driver's own, so a thread may hold it."""
     if data:
-        cursor.copy_expert(sql, io.BytesIO(data))
+        cursor.copy_expert(sql, io.BytesIO(data), size=len(data))
 
 
 def is_whole(job: ImportJob) -> bool:

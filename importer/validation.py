@@ -1,34 +1,35 @@
-"""Every row of a file against the dataset: staged as canonical text, or rejected with all its issues.
+"""Every row of a file against the dataset: staged, or rejected with all its issues.
 
-Pure: no Django, no storage, no clock. There is one truth, `ColumnJudge`; the columns' screen only passes what
-that truth surely accepts, and a chunk the screen cannot read goes through it cell by cell.
+Pure: no Django, no storage, no clock. There is one truth, `ColumnJudge`; the row's pattern and the columns' screen
+only pass what that truth surely accepts, and what the screen cannot read goes through it cell by cell.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datasets.spec import ColumnSpec, DatasetSpec
+from importer.copytext import CopyForm, spliced, written
 from importer.dialect import Dialect
 from importer.framing import is_blank, without_surplus
 from importer.issues import Issue, shown, visible_cells
 from importer.judging import ColumnJudge, Wrong, hazard, make_judges
 from importer.mapping import Match
-from importer.readers.csv import Chunk
+from importer.readers.csv import Chunk, Excerpt
 from importer.readers.footer import NOTE_RULE, looks_like_note
 from importer.readers.grammar import Record, grammar_of
 from importer.readers.text import BadBytes
+from importer.rowpattern import DEFAULT_QUOTE, Fitted, row_pattern
 from importer.screening import Screen, Screened
 
 if TYPE_CHECKING:
     import polars as pl
 
 Cells = Sequence[str | None]
+FEW_CELLS = 3_000  # the judges have looked at so many before the screen has begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,12 @@ class Rejected:
 class Checked:
     """What became of a chunk. `rows` counts staged and rejected rows; blank ones are counted apart.
 
-    `issues` are errors, each of a rejected row; `warnings` are about staged rows. `staged` is CSV for COPY: the
-    row number, then the mapped columns; no value is empty, "" is quoted.
+    `issues` are errors, each of a rejected row; `warnings` are about staged rows. `staged` is text for COPY, in
+    the `form` that all chunks of a file have.
     """
 
     staged: bytes = b""
+    form: CopyForm = field(default_factory=CopyForm)
     staged_rows: int = 0
     issues: list[Issue] = field(default_factory=list)
     warnings: list[Issue] = field(default_factory=list)
@@ -59,6 +61,16 @@ class Checked:
     def reject(self, row: int, line: int, cells: Cells, issues: Sequence[Issue]) -> None:
         self.issues.extend(issues)
         self.rejected.append(Rejected(row, line, tuple(visible_cells(cells))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was seen in the rows of a chunk: the values of all of them by column, and which are not staged (from 0)."""
+
+    checked: Checked
+    chunk: Chunk
+    columns: Sequence[pl.Series]
+    left_out: Collection[int]
 
 
 class Validator:
@@ -85,6 +97,9 @@ class Validator:
         self.columns: tuple[ColumnSpec, ...] = tuple(judge.column for judge in self._judges)
         self._grammar = grammar_of(dialect.delimiter, dialect.quote)
         self._screen = Screen(self._judges, self.width, self._grammar)
+        self._pattern = row_pattern(self._judges, self.width, self._grammar)
+        self.form = self._form()
+        self.few_cells = FEW_CELLS
         self._fixes = fixes or {}
         self._hazards: dict[int, dict[int, str]] = {}
         for (row, position), word in (hazards or {}).items():
@@ -94,19 +109,54 @@ class Validator:
 
     def check(self, chunk: Chunk) -> Checked:
         """Return the chunk's rows, staged or rejected, each rejected one with every issue it has."""
-        marked = self._marked_in(chunk)
-        fixed = {row - chunk.first_row for row in marked if row in self._fixes}
-        screened = self._screen.apply(chunk, fixed)
-        return self.check_slowly(chunk) if screened is None else self._finish(chunk, screened, marked)
+        fitted = None
+        if self._pattern is not None:
+            fitted = self._pattern.fit(chunk, {*self._marked_in(chunk), *chunk.bad_rows})
+        return self._write(self._look(fitted.rest) if fitted else self._look(chunk), fitted)
 
     def check_slowly(self, chunk: Chunk) -> Checked:
         """Return the same as `check`, every cell by the scalar truth."""
-        checked = Checked()
-        staged: list[list[str | None]] = []
+        return self._write(self._look_slowly(chunk))
+
+    def _form(self) -> CopyForm:
+        """Return how rows are written for COPY: as in the file, where some may go there as they stand."""
+        if self._pattern is None:
+            return CopyForm(self.columns, tuple(range(len(self._judges))))
+        order = tuple(sorted(range(len(self._judges)), key=lambda number: self._judges[number].position))
+        quote = self._grammar.quote.decode() or DEFAULT_QUOTE
+        return CopyForm(tuple(self.columns[at] for at in order), order, self._grammar.delimiter, quote, True)
+
+    def _write(self, looked: _Looked, fitted: Fitted | None = None) -> Checked:
+        checked, columns, left_out = looked.checked, looked.columns, looked.left_out
+        if fitted is None:
+            checked.staged, checked.staged_rows = written(self.form, looked.chunk, columns, left_out)
+        else:
+            checked.staged, checked.staged_rows = spliced(self.form, fitted, columns, left_out)
+        checked.rows = checked.staged_rows + len(checked.rejected)
+        checked.form = self.form
+        return checked
+
+    def _look(self, chunk: Chunk) -> _Looked:
+        marked = self._marked_in(chunk)
+        fixed = {chunk.at_of(row) for row in marked if row in self._fixes}
+        is_few = chunk.rows * len(self._judges) <= self.few_cells
+        screened = None if is_few else self._screen.apply(chunk, fixed)
+        return self._look_slowly(chunk) if screened is None else self._finish(chunk, screened, marked)
+
+    def _look_slowly(self, chunk: Chunk) -> _Looked:
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        checked, left_out = Checked(), set[int]()
+        rows: list[Sequence[str | None]] = []
+        nothing = [None] * len(self.columns)
         line = chunk.first_line
-        for row, record in enumerate(self._grammar.records(chunk.data.decode()), start=chunk.first_row):
+        for at, record in enumerate(self._grammar.records(chunk.data.decode())):
+            row = chunk.row_of(at)
+            if isinstance(chunk, Excerpt):
+                line = chunk.line_numbers[at]
             bad = None if row in self._fixes else chunk.bad_rows.get(row)
             cells = without_surplus(list(self._fixes.get(row, record.cells)), self.width)
+            values: list[str | None] | None = None
             if is_blank(cells, self.width) and bad is None:
                 checked.blank += 1
             else:
@@ -115,11 +165,14 @@ class Validator:
                     checked.reject(row, line, cells, issues)
                 else:
                     checked.warnings += issues
-                    staged.append([str(row), *values])
+            if values is None:
+                left_out.add(at)
+            rows.append(nothing if values is None else values)
             line += record.lines
-        checked.staged, checked.staged_rows = _to_copy(staged), len(staged)
-        checked.rows = len(staged) + len(checked.rejected)
-        return checked
+        columns = [
+            pl.Series([values[number] for values in rows], dtype=pl.String) for number in range(len(nothing))
+        ]
+        return _Looked(checked, chunk, columns, left_out)
 
     def check_row(self, cells: Cells, *, row: int, line: int) -> tuple[list[str | None] | None, list[Issue]]:
         """Return (canonical values in the order of `columns`, warnings) of one row, or (None, every error)."""
@@ -160,21 +213,23 @@ class Validator:
 
     def _marked_in(self, chunk: Chunk) -> list[int]:
         """Return the rows of a chunk that have a hazard or a fix."""
-        first = bisect_left(self._marked, chunk.first_row)
-        return self._marked[first : bisect_left(self._marked, chunk.first_row + chunk.rows)]
+        if not (self._marked and chunk.rows):
+            return []
+        first = bisect_left(self._marked, chunk.row_of(0))
+        return self._marked[first : bisect_right(self._marked, chunk.row_of(chunk.rows - 1))]
 
-    def _finish(self, chunk: Chunk, screened: Screened, marked: Sequence[int]) -> Checked:
+    def _finish(self, chunk: Chunk, screened: Screened, marked: Sequence[int]) -> _Looked:
         """Return what the screen found, with the scalar truth's words for every row that is not simply right."""
         checked = Checked()
         blank = set(screened.blank)
-        doubtful = {*screened.wrong, *screened.framed.ragged, *(row - chunk.first_row for row in marked)}
-        doubtful.update(row - chunk.first_row for row in chunk.bad_rows)
+        doubtful = {*screened.wrong, *screened.framed.ragged, *(chunk.at_of(row) for row in marked)}
+        doubtful.update(chunk.at_of(row) for row in chunk.bad_rows)
         suspects = sorted(doubtful - blank)
         fixed: dict[int, list[str | None]] = {}
         for at, fields in zip(
             suspects, screened.framed.cells[suspects].rows() if suspects else (), strict=True
         ):
-            row, line = chunk.first_row + at, screened.framed.line_of(at)
+            row, line = chunk.row_of(at), screened.framed.line_of(at)
             fix = self._fixes.get(row)
             cells = screened.framed.ragged.get(at, fields[: self.width])
             if fix is not None:
@@ -187,19 +242,17 @@ class Validator:
                 checked.reject(row, line, cells, issues)
             elif fix is not None:
                 fixed[at] = values
-        left_out = blank.union(rejected.row - chunk.first_row for rejected in checked.rejected)
+        left_out = blank.union(chunk.at_of(rejected.row) for rejected in checked.rejected)
         columns = _with_fixed(screened.values, fixed)
         checked.blank = len(blank)
         checked.warnings = self._warned(chunk, screened, columns, left_out, fixed)
-        checked.staged, checked.staged_rows = _to_csv(chunk, columns, left_out)
-        checked.rows = checked.staged_rows + len(checked.rejected)
-        return checked
+        return _Looked(checked, chunk, columns, left_out)
 
     def _judge_again(
         self, chunk: Chunk, screened: Screened, at: int, cells: Cells
     ) -> tuple[list[str | None] | None, list[Issue]]:
         """Return as `check_row` does what is to be said of a row the screen could not pass."""
-        row, line = chunk.first_row + at, screened.framed.line_of(at)
+        row, line = chunk.row_of(at), screened.framed.line_of(at)
         if row in chunk.bad_rows and row not in self._fixes:
             return None, [self._unreadable(cells, row, line, chunk.bad_rows[row])]
         if at in screened.framed.ragged or row in self._hazards or row in self._fixes:
@@ -222,7 +275,7 @@ class Validator:
         return [
             issue
             for at, values in zip(rows, found, strict=True)
-            for issue in self._warnings(values, chunk.first_row + at, screened.framed.line_of(at))
+            for issue in self._warnings(values, chunk.row_of(at), screened.framed.line_of(at))
         ]
 
     def _ragged(self, cells: Cells, row: int, line: int) -> Issue:
@@ -251,12 +304,6 @@ def _issue(judge: ColumnJudge, wrong: Wrong, row: int, line: int, raw: str | Non
     return Issue(wrong.code, row, line, judge.label, shown(raw), wrong.rule)
 
 
-def _to_copy(rows: list[list[str | None]]) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NOTNULL).writerows(rows)
-    return out.getvalue().encode()
-
-
 def _with_fixed(
     columns: Sequence[pl.Series], fixed: Mapping[int, Sequence[str | None]]
 ) -> Sequence[pl.Series]:
@@ -269,20 +316,6 @@ def _with_fixed(
         column.scatter(list(fixed), pl.Series([values[number] for values in fixed.values()], dtype=pl.String))
         for number, column in enumerate(columns)
     ]
-
-
-def _to_csv(chunk: Chunk, columns: Sequence[pl.Series], left_out: Collection[int]) -> tuple[bytes, int]:
-    """Return the rows of the columns that are not left out, as CSV for COPY, and how many they are."""
-    import polars as pl  # slow import  # noqa: PLC0415
-
-    rows = pl.int_range(chunk.first_row, chunk.first_row + chunk.rows, eager=True).alias("rn")
-    out = pl.DataFrame([rows, *(column.alias(f"v{number}") for number, column in enumerate(columns))])
-    if left_out:
-        keep = pl.repeat(True, chunk.rows, dtype=pl.Boolean, eager=True)
-        out = out.filter(keep.scatter(list(left_out), False))
-    buffer = io.BytesIO()
-    out.write_csv(buffer, include_header=False)
-    return buffer.getvalue(), out.height
 
 
 def _labels_of(matches: Sequence[Match]) -> tuple[str, ...]:

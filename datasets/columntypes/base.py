@@ -93,6 +93,14 @@ class ColumnType(ABC):
         sure = self.screen(values, column, reading)
         return None if sure is None else pl.when(sure).then(values)
 
+    def pattern(self, column: ColumnSpec, reading: Reading, marks: str) -> str | None:
+        """Return a pattern of texts that go to the database as they stand; None where there is none.
+
+        Each text is surely accepted, PostgreSQL reads it into `sql_type` as it reads its canonical text, and none
+        of the `marks` is part of it. In polars' regular expressions. Texts proper have none: any of theirs may.
+        """
+        return None
+
     @abstractmethod
     def guess(self, values: list[str]) -> bool:
         """Return whether every one of these non-empty values fits the type in its plainest form."""

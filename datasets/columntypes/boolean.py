@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from datasets.columntypes.base import BadValue, ColumnType, Reading
-from datasets.columntypes.grammar import stripped, sure
+from datasets.columntypes.grammar import any_of, stripped, sure
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +60,12 @@ class Boolean(ColumnType):
         }
         texts = values.replace_strict(list(known), list(known.values()), default=None, return_dtype=pl.String)
         return pl.when(sure(texts.is_not_null(), values, reading)).then(texts)
+
+    def pattern(self, column: ColumnSpec, reading: Reading, marks: str) -> str | None:
+        """Of the words PostgreSQL knows too, those that this reading gives no other meaning."""
+        words = {form for word in (*TRUE_WORDS, *FALSE_WORDS) for form in (word, word.upper(), word.title())}
+        fit = (word for word in sorted(words) if _value_of(word, reading) == _value_of(word, Reading()))
+        return any_of(fit, marks)
 
     def guess(self, values: list[str]) -> bool:
         return all(value.lower() in _PLAIN for value in values)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rapidfuzz import fuzz, process
 
 from datasets.columntypes.base import BadValue, ColumnType, Reading
-from datasets.columntypes.grammar import sql_literal, stripped, sure
+from datasets.columntypes.grammar import any_of, sql_literal, stripped, sure
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,6 +53,9 @@ class Choice(ColumnType):
         # With blanks around it, a choice may still be a word for no value.
         plain = [choice for choice in column.options.choices if choice and choice == stripped(choice)]
         return sure(values.is_in(plain), values, reading)
+
+    def pattern(self, column: ColumnSpec, reading: Reading, marks: str) -> str | None:
+        return any_of((choice for choice in column.options.choices if choice == stripped(choice)), marks)
 
     def guess(self, values: list[str]) -> bool:
         return False  # which values are allowed is a decision, not an observation

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.bounded import BoundedType
-from datasets.columntypes.grammar import MIDNIGHT, SURE_DATE, iso_day, matches, read_date, stripped, sure
+from datasets.columntypes.grammar import (
+    MIDNIGHT,
+    SURE_DATE,
+    days_between,
+    iso_day,
+    matches,
+    read_date,
+    stripped,
+    sure,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,6 +71,11 @@ class Date(BoundedType):
         days = values.str.replace(MIDNIGHT + r"\z", "") if reading.whole_days else values
         days = iso_day(days, reading)
         return pl.when(sure(self.screen(days, column, reading), values, reading)).then(days)
+
+    def pattern(self, column: ColumnSpec, reading: Reading, marks: str) -> str | None:
+        """Where the bounds fall within a year, its days are left to `parse`."""
+        days = days_between(column.options.minimum or "", column.options.maximum or "")
+        return f"{days}(?:{MIDNIGHT})?" if reading.whole_days else days
 
     def guess(self, values: list[str]) -> bool:
         return all(_is_iso(value) for value in values)

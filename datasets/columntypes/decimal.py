@@ -17,6 +17,7 @@ from datasets.columntypes.grammar import (
     stripped,
     sure,
 )
+from datasets.columntypes.ranges import signed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,6 +110,17 @@ class Decimal(BoundedType):
             fraction = numbers.str.extract(r"\.(.*)\z", 1).fill_null("").str.pad_end(scale, "0")
             numbers = pl.concat_str(head, pl.lit("."), fraction)
         return pl.when(sure(fits, values, reading)).then(numbers)
+
+    def pattern(self, column: ColumnSpec, reading: Reading, marks: str) -> str | None:
+        """Also with fewer decimals than the column has: PostgreSQL pads them."""
+        precision, scale = size_of(column)
+        has_fraction = bool(scale) and reading.decimal_mark == "."
+        low, high = (
+            None if bound is None else Number(bound)
+            for bound in (column.options.minimum, column.options.maximum)
+        )
+        whole = signed(low, high, 10 ** (precision - scale) - 1, with_fraction=has_fraction)
+        return whole + (rf"(?:\.[0-9]{{1,{scale}}})?" if has_fraction else "")
 
     def _within(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr:
         """Return whether plain numbers of the column's size are surely within its bounds."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from datasets.columntypes.base import BadValue, Reading
+from datasets.columntypes.ranges import NOTHING, same_length
 
 if TYPE_CHECKING:
     import polars as pl
@@ -141,6 +143,21 @@ def _explain_date(text: str, reading: Reading) -> str:
 _YEAR = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 _DAY = "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 SURE_DATE = f"{_YEAR}-{_DAY}"
+
+
+def days_between(low: str, high: str) -> str:
+    """Return the pattern of the days of the whole years from `low` to `high`, but for 29 February; "" is no bound."""
+    first = 1 if not low else int(low[:4]) + (low[4:] != "-01-01")
+    last = 9999 if not high else int(high[:4]) - (high[4:] != "-12-31")
+    return f"{same_length(f'{first:04}', f'{last:04}')}-{_DAY}" if first <= last else NOTHING
+
+
+def any_of(words: Iterable[str], marks: str) -> str | None:
+    """Return the pattern of words, but for those that are empty or hold a mark or a line break."""
+    plain = [re.escape(word) for word in words if word and not set(word) & {*marks, "\r", "\n"}]
+    return f"(?:{'|'.join(plain)})" if plain else None
+
+
 MIDNIGHT = "T00:00:00"  # behind the day of a workbook's cell that shows a time
 SURE_TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 

@@ -16,6 +16,7 @@ from datasets.columntypes.grammar import (
     stripped,
     sure,
 )
+from datasets.columntypes.ranges import signed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datasets.spec import ColumnSpec
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
+SURE_LARGEST = 10**18 - 1
 _SURE = "0|-?[1-9][0-9]{0,17}"  # 18 digits always fit
 # Sixteen digits and more are card, account and parcel numbers, which nobody adds up.
 _PLAIN = re.compile("0|-?[1-9][0-9]{0,14}")
@@ -78,6 +80,10 @@ class Integer(BoundedType):
         if high is not None:
             fits = fits & (values.cast(pl.Int64, strict=False) <= int(high))
         return sure(fits, values, reading)
+
+    def pattern(self, column: ColumnSpec, reading: Reading, marks: str) -> str | None:
+        low, high = column.options.minimum, column.options.maximum
+        return signed(None if low is None else int(low), None if high is None else int(high), SURE_LARGEST)
 
     def guess(self, values: list[str]) -> bool:
         return all(_PLAIN.fullmatch(value) for value in values)

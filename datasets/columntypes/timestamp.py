@@ -13,6 +13,7 @@ from datasets.columntypes.grammar import (
     MIDNIGHT,
     SURE_DATE,
     SURE_TIME,
+    days_between,
     iso_day,
     matches,
     read_date,
@@ -99,6 +100,13 @@ class Timestamp(BoundedType):
             bare.is_not_null(), bare, reading
         )
         return pl.when(fits).then(moments)
+
+    def pattern(self, column: ColumnSpec, reading: Reading, marks: str) -> str | None:
+        """In UTC. Where the bounds fall within a year, its moments are left to `parse`."""
+        low, high = column.options.minimum or "", column.options.maximum or ""
+        days = days_between(low.removesuffix(f"{MIDNIGHT}Z"), high)
+        time = rf"[T ]{SURE_TIME}(?:\.[0-9]{{1,6}})?Z?"
+        return f"{days}(?:{time})?" if reading.whole_days else days + time
 
     def guess(self, values: list[str]) -> bool:
         return all(_is_moment(value) for value in values)

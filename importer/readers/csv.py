@@ -7,8 +7,9 @@ their row; no replacement character is ever written.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -22,7 +23,7 @@ from importer.readers.text import BadBytes, TextSource, escape_bad_bytes, is_utf
 if TYPE_CHECKING:
     from importer.dialect import Dialect
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 2 << 20
 MAX_LINE_BYTES = 16 << 20  # a larger line is no row that is too large, but no table
 REPEATED_RULE = "The row repeats the header. Leave it out, or let it be rejected."
 SHOWN_CHARACTERS = 200
@@ -68,6 +69,32 @@ class Chunk:
     def lines(self) -> int:
         """How many lines the records stand on."""
         return self.end.line - self.first_line
+
+    def row_of(self, at: int) -> int:
+        """Return the row of a record, counted from 0."""
+        return self.first_row + at
+
+    def at_of(self, row: int) -> int:
+        """Return which record a row of the chunk is, counted from 0."""
+        return row - self.first_row
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt(Chunk):
+    """Some records of a chunk, with the row and the line of each."""
+
+    row_numbers: Sequence[int] = ()
+    line_numbers: Sequence[int] = ()
+
+    @property
+    def lines(self) -> int:
+        return count_lines(self.data)
+
+    def row_of(self, at: int) -> int:
+        return self.row_numbers[at]
+
+    def at_of(self, row: int) -> int:
+        return bisect_left(self.row_numbers, row)
 
 
 def read_chunks(

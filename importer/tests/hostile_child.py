@@ -51,7 +51,8 @@ def preview(path: Path) -> dict[str, int]:
 
 def warm_up(folder: Path) -> None:
     """Use once whatever takes memory for good: threads, tables of the regular expressions, polars' pools."""
-    for text in ('id,name,amount,due\n1,x,1.5,2026-01-01\nx,"a\nb"c,,\n', "id;name\n1;\xe9\n"):
+    many = "id,name,amount,due\n" + "x,y,1.50,2026-01-01\n" * 2_000  # enough for the screen of whole columns
+    for text in ('id,name,amount,due\n1,x,1.5,2026-01-01\nx,"a\nb"c,,\n', "id;name\n1;\xe9\n", many):
         file = folder / f"warm_{os.getpid()}.csv"
         file.write_bytes(text.encode())
         preview(file)

@@ -8,23 +8,18 @@ from typing import Any
 
 import pytest
 
+from benchmarks.copied import copied
 from importer import gate
 from importer.dialect import Sniffed, sniff_path
 from importer.issues import Unreadable
 from importer.mapping import suggest
 from importer.readers.csv import read_chunks
-from importer.readers.grammar import grammar_of
 from importer.tests.corpus_csv import CASES
 from importer.tests.corpus_csv.case import Case
-from importer.validation import Checked, Validator
+from importer.validation import FEW_CELLS, Checked, Validator
 
 READ = {name: case for name, case in CASES.items() if not case.refusal}
 REFUSED = {name: case for name, case in CASES.items() if case.refusal}
-
-
-def copied(text: str) -> list[list[str | None]]:
-    """Read CSV as COPY does: unquoted empty is NULL."""
-    return [record.cells for record in grammar_of(",", '"').records(text)]
 
 
 def open_file(case: Case, folder: Path) -> tuple[Path, Sniffed]:
@@ -34,17 +29,20 @@ def open_file(case: Case, folder: Path) -> tuple[Path, Sniffed]:
     return path, sniff_path(path, overrides=case.chosen)
 
 
-def check(case: Case, path: Path, sniffed: Sniffed, size: int, *, slowly: bool) -> list[Checked]:
+def check(
+    case: Case, path: Path, sniffed: Sniffed, size: int, *, slowly: bool, few_cells: int = FEW_CELLS
+) -> list[Checked]:
     matches = suggest(sniffed.labels, sniffed.samples, case.spec.columns)
     validator = Validator(case.spec, matches, sniffed.dialect, labels=sniffed.labels)
+    validator.few_cells = few_cells
     look: Callable[[Any], Checked] = validator.check_slowly if slowly else validator.check
     return [look(chunk) for chunk in read_chunks(path, sniffed.dialect, size=size)]
 
 
 def outcome(checked: list[Checked]) -> dict[str, object]:
     return {
-        "records": [tuple(row[1:]) for part in checked for row in copied(part.staged.decode())],
-        "rows": [row[0] for part in checked for row in copied(part.staged.decode())],
+        "records": [tuple(row[1:]) for part in checked for row in copied(part)],
+        "rows": [row[0] for part in checked for row in copied(part)],
         "issues": [(i.row, i.line, i.column, i.code) for part in checked for i in part.issues],
         "rejected": [(r.row, r.line, r.cells) for part in checked for r in part.rejected],
         "blank": sum(part.blank for part in checked),
@@ -77,6 +75,7 @@ def test_the_fast_and_the_slow_path_agree_whatever_the_size_of_a_piece(name: str
     for size in sizes:
         for slowly in (False, True):
             assert outcome(check(case, path, sniffed, size, slowly=slowly)) == whole
+        assert outcome(check(case, path, sniffed, size, slowly=False, few_cells=0)) == whole
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.copied import copied
 from datasets.columntypes import TYPES
 from datasets.columntypes.base import Reading
 from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
+from importer import validation
 from importer.dialect import Dialect
 from importer.mapping import Match
 from importer.readers.csv import read_chunks
-from importer.readers.grammar import grammar_of
 from importer.validation import Rejected, Validator
 
 COLUMNS = (
@@ -47,12 +48,7 @@ def check(folder):
 
 
 def staged(checked):
-    return [row for part in checked for row in copied(part.staged.decode())]
-
-
-def copied(text):
-    """Read CSV as COPY does: unquoted empty is NULL."""
-    return [record.cells for record in grammar_of(",", '"').records(text)]
+    return [row for part in checked for row in copied(part)]
 
 
 def issues(checked):
@@ -75,11 +71,11 @@ def outcome(checked):
 HEAD = "id,name,price,open\n"
 
 
-def test_good_rows_are_staged_with_their_number_in_canonical_text(check):
+def test_good_rows_are_staged_with_their_number_as_they_stand(check):
     checked = check(HEAD + '1,Åse,2.5,yes\n2,"",,\n+3,"a,""b""",1.005,no\n')
     assert staged(checked) == [["2", "1", "Åse", "2.50", "true"], ["3", "2", "", None, None]]
     assert issues(checked) == [("constraint-error", 4, 4, "l2", "1.005")]
-    assert checked[0].staged.decode().splitlines()[1] == '3,2,"",,'
+    assert checked[0].staged.decode().splitlines() == ["2,1,Åse,2.5,yes", '3,2,"",,']
 
 
 def test_every_issue_of_a_row_is_collected_and_the_raw_cells_kept(check):
@@ -291,9 +287,10 @@ def check_both(folder):
         path.write_bytes(content.encode())
         validator = Validator(WIDE_SPEC, WIDE_MATCHES, Dialect())
         chunks = list(read_chunks(path, Dialect()))
-        return outcome([validator.check(c) for c in chunks]), outcome(
-            [validator.check_slowly(c) for c in chunks]
-        )
+        fast = outcome([validator.check(c) for c in chunks])
+        validator.few_cells = 0
+        assert outcome([validator.check(c) for c in chunks]) == fast
+        return fast, outcome([validator.check_slowly(c) for c in chunks])
 
     return run
 
@@ -303,6 +300,8 @@ def test_a_screen_that_passes_too_much_would_be_caught(check_both, monkeypatch, 
     monkeypatch.setattr(
         type(TYPES[kind]), "screen", lambda _self, values, _column, _reading: values.is_not_null()
     )
+    monkeypatch.setattr(validation, "row_pattern", lambda *_: None)
+    monkeypatch.setattr(validation, "FEW_CELLS", 0)
     fast, slow = check_both("a,b,c,d,e,f,g\n007,x,01.5,yes,,2024-02-29 10:00,k\n7,x,1.5,true,2023-02-29,,k\n")
     assert fast != slow
 
@@ -340,6 +339,7 @@ def test_lines_are_counted_over_cells_of_several_lines_and_rows_of_wrong_width(c
 
 
 def test_the_fast_path_reads_nuls_line_feeds_in_cells_and_rows_of_any_width(check, monkeypatch):
-    monkeypatch.setattr(Validator, "check_slowly", None)
+    monkeypatch.setattr(Validator, "_look_slowly", None)
+    monkeypatch.setattr(validation, "FEW_CELLS", 0)
     (checked,) = check(HEAD + '1,"a\nb",1,yes\n2,n\x00l,1,yes\n3,c,1,yes,x\n4,d\n')
     assert (checked.staged_rows, [issue.row for issue in checked.issues]) == (1, [3, 4, 5])

@@ -1,0 +1,183 @@
+"""Rows that go to the database as they stand mean there what the scalar truth says, whatever the cell.
+
+Millions of cells more: `python -m benchmarks.pattern_truth --cells 5000000`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import re
+
+import pytest
+from django.db import connection
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.pattern_truth import compare, pass_column, report
+from benchmarks.screen_cells import TYPES as KINDS
+from core.tenancy import TenantRef, in_tenant
+from datasets.columntypes import TYPES, type_of
+from datasets.columntypes.base import Reading
+from datasets.columntypes.ranges import same_length, signed, whole_numbers
+from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
+from importer.csvtext import csv_text
+from importer.judging import make_judges
+from importer.mapping import Match
+from importer.readers.csv import Chunk, Position
+from importer.readers.grammar import grammar_of
+from importer.recipes import Recipe
+from importer.rowpattern import row_pattern
+
+CELLS = int(os.environ.get("SCREEN_CELLS", "300000"))
+
+
+def test_what_goes_as_it_stands_is_what_the_truth_says():
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}, {CELLS:,} cells (SCREEN_CELLS for more)")  # noqa: T201 -- to try it again
+    found = compare(CELLS, seed)
+    assert not found.differences, f"seed {seed}\n{report(found, 0)}"
+    assert all(found.passed[kind] > CELLS // 1000 for kind in KINDS), report(found, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_postgresql_reads_it_so(acme: TenantRef, kind: str):
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    with in_tenant(acme), connection.cursor() as cursor:
+        for _ in range(60):
+            passed = list(pass_column(chance, kind))
+            if not passed:
+                continue
+            sql_type = type_of(passed[0].column).sql_type(passed[0].column)
+            cursor.execute(
+                f"CREATE TEMP TABLE both_ways (raw {sql_type}, canonical {sql_type}) ON COMMIT DROP"
+            )
+            rows = csv_text((each.text, each.truth) for each in passed)
+            cursor.copy_expert("COPY both_ways FROM STDIN (FORMAT csv)", io.BytesIO(rows))
+            cursor.execute(
+                "SELECT raw, canonical FROM both_ways WHERE raw::text IS DISTINCT FROM canonical::text"
+            )
+            assert not cursor.fetchall(), f"seed {seed}"
+            cursor.execute("DROP TABLE both_ways")
+
+
+def also(form):
+    """A pattern that takes one wrong form beside the right ones."""
+
+    def plant(right):
+        return lambda self, column, reading, marks: (
+            f"(?:{right(self, column, reading, marks) or form}|{form})"
+        )
+
+    return plant
+
+
+PLANTS = {
+    "integer": "[0-9]{1,25}",
+    "decimal": r"[0-9]\.[0-9]{1,8}",
+    "boolean": "Oui|true",
+    "date": "2023-02-29",
+    "timestamp": "[0-9-]{10}T07:30:59Z?",
+    "choice": "NEW|NA",
+}
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_one_wrong_form_of_a_type_is_caught(monkeypatch, kind):
+    owner = type(TYPES[kind])
+    monkeypatch.setattr(owner, "pattern", also(PLANTS[kind])(owner.pattern))
+    found = compare(300_000, 5, [kind])
+    assert {difference.column.type for difference in found.differences} == {kind}
+
+
+def test_a_longer_text_than_allowed_is_caught(monkeypatch):
+    monkeypatch.setattr("importer.rowpattern._limit", lambda _: None)
+    assert compare(50_000, 6, ["text"]).differences
+
+
+def test_the_words_for_no_value_are_caught(monkeypatch):
+    monkeypatch.setattr("importer.rowpattern._doubtful", lambda *_, **__: "")
+    assert compare(100_000, 7, ["text", "integer", "choice"]).differences
+
+
+WHOLE = st.integers(-(10**4), 10**4)
+
+
+@given(low=st.none() | WHOLE, high=st.none() | WHOLE, number=WHOLE)
+def test_a_range_of_numbers_is_exact(low, high, number):
+    found = re.fullmatch(signed(low, high, 10**4), str(number)) is not None
+    assert found == ((low is None or low <= number) and (high is None or number <= high))
+
+
+@given(low=st.integers(0, 9999), high=st.integers(0, 9999), year=st.integers(0, 9999))
+def test_a_range_of_digits_is_exact(low, high, year):
+    low, high = min(low, high), max(low, high)
+    assert bool(re.fullmatch(same_length(f"{low:04}", f"{high:04}"), f"{year:04}")) == (low <= year <= high)
+    assert bool(re.fullmatch(whole_numbers(low, high), str(year))) == (low <= year <= high)
+
+
+COLUMNS = (
+    ColumnSpec(1, "id", "integer", is_required=True),
+    ColumnSpec(2, "name", "text", options=ColumnOptions(max_length=5)),
+    ColumnSpec(3, "price", "decimal", options=ColumnOptions(precision=6, scale=2)),
+)
+SPEC = DatasetSpec(1, "t", "T", COLUMNS, ("c1",))
+MATCHES = [Match(at, column.label, column.name, "exact", 100) for at, column in enumerate(COLUMNS)]
+
+
+def fit(content: str, matches=MATCHES, others=(), delimiter=",", width=3):
+    pattern = row_pattern(make_judges(SPEC, matches), width, grammar_of(delimiter, '"'))
+    if pattern is None:
+        return None
+    data = content.encode()
+    records = list(grammar_of(delimiter, '"').records(content))
+    lines = sum(record.lines for record in records)
+    fitted = pattern.fit(Chunk(data, 10, 5, len(records), Position(0, 10 + lines, 5 + len(records))), others)
+    return fitted and (
+        fitted.rows.filter(fitted.fits).to_list(), list(fitted.rest.row_numbers), list(fitted.rest.line_numbers),
+        fitted.rest.data.decode(),
+    )  # fmt: skip
+
+
+def test_records_of_several_lines_are_left_with_their_rows_and_lines():
+    content = '1,a,1\n2,"b\n3,c,1\nd",2\n4,"e""",\n5,"f,g",3.5\nx,y,z\n'
+    assert fit(content) == ([5, 7, 8], [6, 9], [11, 16], '2,"b\n3,c,1\nd",2\nx,y,z\n')
+    assert fit(content.replace("\n", "\r\n")) == (
+        [5, 7, 8],
+        [6, 9],
+        [11, 16],
+        '2,"b\r\n3,c,1\r\nd",2\r\nx,y,z\r\n',
+    )
+
+
+def test_rows_that_others_settle_are_left():
+    assert fit("1,a,1\n2,b,2\n3,c,3\n", others=[6]) == ([5, 7], [6], [11], "2,b,2\n")
+
+
+def test_a_chunk_in_which_hardly_a_row_fits_is_read_as_a_whole():
+    assert fit("1,a,1\n" + "x,a,1\n" * 4) is None
+
+
+def test_columns_in_another_order_fit_and_others_are_taken_apart():
+    turned = [Match(2 - at, column.label, column.name, "exact", 100) for at, column in enumerate(COLUMNS)]
+    assert fit("1.5,a,1\n", turned) == ([5], [], [], "")
+    assert fit("1,a,2,b\n", MATCHES, width=4) is None  # a cell that goes nowhere
+    assert fit("1,a,2\n", [*MATCHES[:2], Match(2, "price", "c3", "x", 1, recipe=Recipe(trim=True))]) is None
+    assert fit("1,a,2\n", [*MATCHES[:2], Match(1, "name", "c3", "x", 1)]) is None
+
+
+@pytest.mark.parametrize("delimiter", ["1", "a", ".", "-", ":", "+", " "])
+def test_a_delimiter_that_may_stand_in_a_cell_has_no_pattern(delimiter):
+    assert fit(f"1{delimiter}a{delimiter}2\n", delimiter=delimiter) is None
+
+
+def test_a_european_number_is_left_to_the_judges():
+    comma = [*MATCHES[:2], Match(2, "price", "c3", "exact", 100, Reading(decimal_mark=",", group_mark="."))]
+    assert fit("1;a;2,5\n2;b;1.234\n3;c;7\n", comma, delimiter=";") == (
+        [7],
+        [5, 6],
+        [10, 11],
+        "1;a;2,5\n2;b;1.234\n",
+    )
