@@ -9,6 +9,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from importer.dialect import Dialect
+from importer.framing import MASKED, masked
 from importer.issues import Issue
 from importer.models import ImportIssue, ImportJob, Severity
 from importer.readers.csv import Chunk, Position
@@ -39,7 +40,7 @@ def collect(
 ) -> Position | None:
     """Keep issue and raw cells of each refused row; return where to go on, or None when all are found.
 
-    Chunks without a row that counts are skipped without reading their records. A row that others repeat stands
+    A row that others repeat stands
     before them: its line is written down when it passes, and told with theirs.
     """
     grammar = grammar_of(dialect.delimiter, dialect.quote)
@@ -58,24 +59,21 @@ def collect(
 
 def _rows(chunk: Chunk, grammar: Grammar, wanted: set[int]) -> Iterator[tuple[int, int, list[str | None]]]:
     """Yield (row, line, cells) of the wanted rows; only they are taken apart."""
-    cut = _by_records if b"\r" in chunk.data else _by_lines
+    cut = _by_records if b"\r" in chunk.data or MASKED in chunk.data else _by_lines
     for row, line, record in cut(chunk, grammar, wanted):
         yield row, line, next(grammar.records(record.decode())).cells
 
 
 def _by_lines(chunk: Chunk, grammar: Grammar, wanted: set[int]) -> Iterator[tuple[int, int, bytes]]:
-    """Cut plain records: one that has an odd number of quotes goes on to the next line that has."""
-    lines, quote = chunk.data.split(b"\n"), grammar.quote
-    row, at, count = chunk.first_row, 0, len(lines) - 1
-    while at < count:
-        end = at + 1
-        if quote and lines[at].count(quote) & 1:
-            while end < count and not lines[end].count(quote) & 1:
-                end += 1
-            end += 1
-        if row in wanted:
-            yield row, chunk.first_line + at, b"\n".join(lines[at:end]) + b"\n"
-        row, at = row + 1, end
+    """Cut records at line ends, when those inside of their cells are masked."""
+    records = masked(chunk.data, grammar.quote).split(b"\n")
+    seen = further = 0
+    for row in sorted(wanted):
+        at = chunk.at_of(row)
+        if chunk.rows != chunk.lines:
+            further += b"".join(records[seen:at]).count(MASKED)
+            seen = at
+        yield row, chunk.first_line + at + further, records[at].replace(MASKED, b"\n") + b"\n"
 
 
 def _by_records(chunk: Chunk, grammar: Grammar, wanted: set[int]) -> Iterator[tuple[int, int, bytes]]:

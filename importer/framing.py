@@ -24,7 +24,7 @@ SENTINEL = "\x01"
 BOM = b"\xef\xbb\xbf"
 LINE_FEED = "\x02"  # stands for the line feeds inside of cells
 _BREAK = re.compile(rb"[\x02\r]")
-_SENTINEL, _LINE_FEED = SENTINEL.encode(), LINE_FEED.encode()
+_SENTINEL, MASKED = SENTINEL.encode(), LINE_FEED.encode()
 
 
 @dataclass(slots=True)
@@ -84,13 +84,10 @@ class Framer:
     def _one_line_each(self, chunk: Chunk) -> bytes | None:
         r"""Return the data with each record on one line, ended by `\n`."""
         data = chunk.data
-        if _SENTINEL in data or _LINE_FEED in data:
+        if _SENTINEL in data or MASKED in data:
             return None
-        if chunk.rows != chunk.lines and self._grammar.quote:
-            # Quotes stand only where cells begin and end, or doubled: every second part is inside of a cell.
-            parts = data.split(self._grammar.quote)
-            parts[1::2] = [part.replace(b"\n", _LINE_FEED) if b"\n" in part else part for part in parts[1::2]]
-            data = self._grammar.quote.join(parts)
+        if chunk.rows != chunk.lines:
+            data = masked(data, self._grammar.quote)
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         return data if data.count(b"\n") == chunk.rows else None
@@ -147,6 +144,16 @@ class Framer:
         return found
 
 
+def masked(data: bytes, quote: bytes) -> bytes:
+    """Return records with MASKED for the line feeds inside of their cells, which have none of it."""
+    if not quote:
+        return data
+    # Quotes stand only where cells begin and end, or doubled: every second part is inside of a cell.
+    parts = data.split(quote)
+    parts[1::2] = [part.replace(b"\n", MASKED) if b"\n" in part else part for part in parts[1::2]]
+    return quote.join(parts)
+
+
 def _long_rows(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield each record, masked, that stands on several lines: its row, and how many lines there are more."""
     row = end = 0
@@ -155,12 +162,12 @@ def _long_rows(data: bytes) -> Iterator[tuple[int, int]]:
         row += data.count(b"\n", end, mark)
         begin, end = data.rfind(b"\n", 0, mark) + 1, data.find(b"\n", mark)
         text = data[begin:end]
-        yield row, text.count(_LINE_FEED) + text.count(b"\r") - text.count(b"\r" + _LINE_FEED)
+        yield row, text.count(MASKED) + text.count(b"\r") - text.count(b"\r" + MASKED)
 
 
 def _first_break(data: bytes, start: int, *, has_return: bool) -> int:
     if not has_return:  # then it is much faster
-        return data.find(_LINE_FEED, start)
+        return data.find(MASKED, start)
     found = _BREAK.search(data, start)
     return found.start() if found else -1
 

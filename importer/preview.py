@@ -23,6 +23,7 @@ from importer.models import (
     State,
 )
 from importer.parts import keys_of, staged_of, validator_of
+from importer.places import chunks_with_refused
 from importer.readers.csv import Position, read_chunks
 from importer.refusals import Staged, find_refusals, remove_refused
 from importer.rules import rules_of
@@ -103,14 +104,9 @@ def stage_rows(job: ImportJob, work: Slice) -> Step:
     if not staging.is_there(job):
         return FROM_THE_START  # begun by an earlier release
     reading = _reading(job, work)
-    at = work.cursor.get("at")
-    staged = stage(
-        job,
-        validator_of(job),
-        keys_of(job),
-        read_chunks(reading.path, reading.dialect, start=_position(at)),
-        work.time_left,
-    )
+    begin = _position(work.cursor.get("at"))
+    chunks = read_chunks(reading.path, reading.dialect, start=begin)
+    staged = stage(job, validator_of(job), keys_of(job), chunks, begin, work.time_left)
     job.save(update_fields=[*COUNTED, "read_rows", "blank_rows", "head"])
     if staged.is_finished:
         return Step(done=False, cursor={"phase": "refuse"}, processed=staged.rows, total=job.read_rows)
@@ -135,7 +131,8 @@ def collect_refused(job: ImportJob, work: Slice) -> Step:
     if not staging.is_there(job):
         return FROM_THE_START
     reading = _reading(job, work)
-    chunks = read_chunks(reading.path, reading.dialect, start=_position(work.cursor.get("at")))
+    start = _position(work.cursor.get("at"))
+    chunks = chunks_with_refused(job, reading.path, reading.dialect, start)
     end = collect(job, chunks, reading.dialect, validator_of(job), work.time_left)
     job.save(update_fields=COUNTED)
     if end is not None:

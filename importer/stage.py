@@ -17,6 +17,7 @@ from importer.csvtext import csv_text
 from importer.issues import Issue
 from importer.keys import KeyReader
 from importer.models import ImportJob
+from importer.places import noted
 from importer.readers.csv import Chunk, Position
 from importer.validation import Checked, Rejected, Validator
 
@@ -46,9 +47,12 @@ def stage(
     validator: Validator,
     keys: KeyReader,
     chunks: Iterator[Chunk],
+    begin: Position | None,
     time_left: Callable[[], float],
 ) -> Staged:
-    """Validate chunks and copy their rows until the time is up; the job's counts are brought up to date.
+    """Validate chunks, read from `begin` on, and copy their rows until the time is up.
+
+    The job's counts are brought up to date.
 
     A thread sends one chunk to the database while the next ones are validated, in the file's order. No other
     statement may use the connection meanwhile.
@@ -61,6 +65,7 @@ def stage(
         for chunk, checked in _validated(validator, chunks, staged, time_left):
             tables = [
                 (sql, checked.staged),
+                noted(job, chunk, begin),
                 *_beside(job, checked),
                 *_keys(job, keys, checked.rejected, checked.issues),
             ]
@@ -69,7 +74,7 @@ def stage(
             sent = copier.submit(_send, raw, tables)
             _count(job, checked)
             staged.rows += checked.rows
-            staged.end = chunk.end
+            staged.end = begin = chunk.end
         if sent is not None:
             sent.result()
     return staged

@@ -1,5 +1,5 @@
-"""The tables of one import job: what was read (`stg_`), the keys of rejected rows (`keys_`), what was refused in
-SQL (`bad_`), what will change (`diff_`).
+"""The tables of one import job: what was read (`stg_`), the keys of rejected rows (`keys_`), where in the file the
+chunks stand (`at_`), what was refused in SQL (`bad_`), what will change (`diff_`).
 
 All are UNLOGGED: a crash of the database empties them, which the row counts kept on the job show.
 They lie in the tenant's schema and are dropped when the job has ended.
@@ -23,7 +23,7 @@ from datasets.columntypes.grammar import sql_literal
 from datasets.spec import ColumnSpec
 from importer.models import STAGED, ImportJob, State
 
-PREFIXES = ("stg", "keys", "bad", "diff")
+PREFIXES = ("stg", "keys", "at", "bad", "diff")
 FAILED_KEPT = timedelta(days=7)
 
 
@@ -33,6 +33,10 @@ def staging_table(job_id: int) -> str:
 
 def keys_table(job_id: int) -> str:
     return f"keys_{job_id}"
+
+
+def places_table(job_id: int) -> str:
+    return f"at_{job_id}"
 
 
 def refused_table(job_id: int) -> str:
@@ -70,6 +74,11 @@ def create(job_id: int, columns: Sequence[ColumnSpec], key: Sequence[ColumnSpec]
                 f"CREATE UNLOGGED TABLE {table} (rn bigint NOT NULL{_fields(fields)})"
                 " WITH (autovacuum_enabled = off)"
             )
+        cursor.execute(
+            f"CREATE UNLOGGED TABLE {places_table(job_id)} (first_row bigint, end_row bigint, first_line bigint,"
+            " end_line bigint, begin_offset bigint, begin_line bigint, begin_row bigint, data_offset bigint,"
+            " data_length bigint)"
+        )
 
 
 def _fields(columns: Sequence[ColumnSpec]) -> str:

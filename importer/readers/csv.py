@@ -64,6 +64,7 @@ class Chunk:
     rows: int  # records, blank ones too
     end: Position
     bad_rows: Mapping[int, BadBytes] = field(default_factory=dict)
+    is_as_written: bool = False  # the data are the file's own bytes up to `end`
 
     @property
     def lines(self) -> int:
@@ -193,14 +194,16 @@ class _Reader:
         lines = count_lines(written)
         begin, self.at = self.at, self.at.after(self.source.raw_length(written), lines, found.rows)
         data = found.data
+        is_as_written = self.source.is_utf8 and found.is_as_written
         bad_rows: dict[int, BadBytes] = {}
         if not is_utf8(data):
             data, bad_rows = self._mark_bad_rows(text, found, begin)
+            is_as_written = False
         if found.broken:
             where = _Where(self.source, text, found.begin, begin)
             for number, broken in found.broken.items():
                 bad_rows[begin.row + number] = self._broken(text, broken, where)
-        return Chunk(data, begin.line, begin.row, found.rows, self.at, bad_rows=bad_rows)
+        return Chunk(data, begin.line, begin.row, found.rows, self.at, bad_rows, is_as_written)
 
     def _mark_bad_rows(self, text: bytes, found: Split, at: Position) -> tuple[bytes, dict[int, BadBytes]]:
         """Return the data with every bad byte escaped, and where the first one of each such row stands."""

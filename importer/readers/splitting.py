@@ -37,8 +37,9 @@ class Broken(NamedTuple):
 class Split:
     r"""The text from `begin` to `end` as `data`: `rows` whole records, each ended by `\n` or `\r\n`.
 
-    `broken` counts records from 0. A record that is `wide`, with more cells than one may have, stands alone and
-    has no data. `large` says only that the record that begins here is larger than one may be.
+    `is_as_written`: the data are the text's own bytes. `broken` counts records from 0. A record that is `wide`,
+    with more cells than one may have, stands alone and has no data. `large` says only that the record that begins
+    here is larger than one may be.
     """
 
     begin: int
@@ -47,6 +48,7 @@ class Split:
     rows: int = 0
     broken: Mapping[int, Broken] = field(default_factory=dict)
     kind: Literal["read", "wide", "large"] = "read"
+    is_as_written: bool = False
 
 
 def split(
@@ -81,9 +83,11 @@ class _Splitter:
 
     def __init__(self, text: bytes, grammar: Grammar, *, is_end: bool, limit: int, most: int) -> None:
         is_mixed = _has_lone_return(text)
+        self.is_text_changed = False
         if is_mixed and not (grammar.quote and grammar.quote in text):
             parts = text.split(b"\r\n")
             text, is_mixed = b"\r\n".join(part.replace(b"\r", b"\n") for part in parts), False
+            self.is_text_changed = True
         self.text = text
         self.grammar = grammar
         self.is_end = is_end
@@ -95,17 +99,19 @@ class _Splitter:
         self.at = self.copied = self.rows = self.wide_end = 0
         self.stride = 1  # how many records are rewritten in one go
         self.parts: list[bytes] = []
+        self.is_rewritten = False
         self.broken: dict[int, Broken] = {}
 
     def run(self) -> Iterator[Split]:
         while self.at < len(self.text):
             begin = self.copied = self.at
-            self.rows, self.parts, self.broken = 0, [], {}
+            self.rows, self.parts, self.broken, self.is_rewritten = 0, [], {}, False
             stopped = self._advance()
             if self.rows:
                 self._copy_to(self.at)
                 data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-                yield Split(begin, self.at, data, self.rows, self.broken)
+                is_as_written = not (self.is_text_changed or self.is_rewritten)
+                yield Split(begin, self.at, data, self.rows, self.broken, is_as_written=is_as_written)
             if stopped == "wide":
                 yield Split(self.at, self.wide_end, rows=1, kind="wide")
                 self.at, self.wide_end = self.wide_end, 0
@@ -231,6 +237,7 @@ class _Splitter:
         if self.at == begin:
             return False
         self.stride = min(self.stride * 2, self.most)
+        self.is_rewritten = True
         self._copy_to(begin)
         self.parts.append(mended(self.text[begin : self.at], self.grammar))
         self.copied = self.at
@@ -258,6 +265,7 @@ class _Splitter:
         if cells + len(literal) > MAX_CELLS:
             self.wide_end = line_end.end()
             return False
+        self.is_rewritten = True
         self.broken[self.rows] = Broken(begin, at, line_end.end(), cells)
         mark = b"\n" if line_end[0] == b"\r" else line_end[0]
         self._copy_to(begin)

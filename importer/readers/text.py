@@ -44,7 +44,7 @@ class TextSource:
         if offset == 0 and mark and file.read(len(mark)) == mark:
             self.offset = len(mark)
         file.seek(self.offset)
-        self._is_utf8 = encoding == "utf-8"
+        self.is_utf8 = encoding == "utf-8"
         self._errors = "surrogatepass" if encoding.startswith("utf-16") else "surrogateescape"
         self._decoder = codecs.getincrementaldecoder(encoding)(errors=self._errors)
 
@@ -54,7 +54,7 @@ class TextSource:
             size = max(0, min(size, self._stop - self._file.tell()))
         raw = self._file.read(size)
         self.is_at_end = len(raw) < size or (self._stop is not None and self._file.tell() >= self._stop)
-        if self._is_utf8:
+        if self.is_utf8:
             return raw
         try:
             text = self._decoder.decode(raw, final=self.is_at_end)
@@ -64,7 +64,7 @@ class TextSource:
 
     def raw_length(self, data: bytes) -> int:
         """Return how many bytes of the file `data`, a part of what `read` returned, stands for."""
-        if self._is_utf8 or not data:
+        if self.is_utf8 or not data:
             return len(data)
         return len(data.decode("utf-8", "surrogatepass").encode(self._encoding, self._errors))
 

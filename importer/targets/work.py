@@ -18,6 +18,7 @@ from importer.issues import Unreadable
 from importer.matching import matches_of
 from importer.models import PREVIEWING, ImportJob, State
 from importer.parts import keys_of, mapped_columns, staged_of, validator_of
+from importer.places import chunks_with_refused
 from importer.plan import Counts
 from importer.readers.csv import Position, read_chunks
 from importer.refusals import find_refusals, remove_refused
@@ -75,8 +76,9 @@ def open_file(job: ImportJob, work: Slice) -> Step:
 
 def stage_rows(job: ImportJob, work: Slice) -> Step:
     """Stage as many chunks as the slice has time for: as text, for the serializer judges them later."""
-    chunks = read_chunks(source.csv_path(job, work), Dialect.from_dict(job.dialect), start=_position(work))
-    staged = stage(job, validator_of(job), keys_of(job), chunks, work.time_left)
+    begin = _position(work)
+    chunks = read_chunks(source.csv_path(job, work), Dialect.from_dict(job.dialect), start=begin)
+    staged = stage(job, validator_of(job), keys_of(job), chunks, begin, work.time_left)
     job.save(update_fields=[*preview.COUNTED, "read_rows", "blank_rows", "head"])
     if staged.is_finished:
         return Step(done=False, cursor={"phase": "refuse"}, processed=staged.rows, total=job.read_rows)
@@ -120,7 +122,7 @@ def judge_rows(job: ImportJob, work: Slice) -> Step:
 def collect_refused(job: ImportJob, work: Slice) -> Step:
     """Fetch the raw cells of the refused rows from the file, then take them out of the staging table."""
     dialect = Dialect.from_dict(job.dialect)
-    chunks = read_chunks(source.csv_path(job, work), dialect, start=_position(work))
+    chunks = chunks_with_refused(job, source.csv_path(job, work), dialect, _position(work))
     end = collect(job, chunks, dialect, validator_of(job), work.time_left)
     if end is None:
         job.staged_rows -= remove_refused(staged_of(job, spec_of(job)))

@@ -1,0 +1,94 @@
+"""Where the chunks of a job's file stand, noted while they are staged: later, single rows are found at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db import connection
+
+from importer import staging
+from importer.csvtext import csv_text
+from importer.dialect import Dialect
+from importer.models import ImportJob
+from importer.readers.csv import Chunk, Position, read_chunks
+from importer.staging import places_table, refused_table
+
+FIELDS = (
+    "first_row, end_row, first_line, end_line, begin_offset, begin_line, begin_row, data_offset, data_length"
+)
+
+
+class Place(NamedTuple):
+    """A chunk: its rows and lines, where a reader begins for it, and its bytes if these are its data.
+
+    `begin_offset` is None where reading begins with the header.
+    """
+
+    first_row: int
+    end_row: int
+    first_line: int
+    end_line: int
+    begin_offset: int | None
+    begin_line: int | None
+    begin_row: int | None
+    data_offset: int | None
+    data_length: int | None
+
+    @property
+    def begin(self) -> Position | None:
+        if self.begin_offset is None or self.begin_line is None or self.begin_row is None:
+            return None
+        return Position(self.begin_offset, self.begin_line, self.begin_row)
+
+
+def noted(job: ImportJob, chunk: Chunk, begin: Position | None) -> tuple[str, bytes]:
+    """Return the COPY statement and its data that note a chunk, which is read from `begin` on."""
+    own = (chunk.end.offset - len(chunk.data), len(chunk.data)) if chunk.is_as_written else (None, None)
+    start = (begin.offset, begin.line, begin.row) if begin else (None, None, None)
+    place = Place(chunk.first_row, chunk.end.row, chunk.first_line, chunk.end.line, *start, *own)
+    return f"COPY {places_table(job.pk)} ({FIELDS}) FROM STDIN (FORMAT csv)", csv_text([place])
+
+
+def chunks_with_refused(
+    job: ImportJob, path: Path, dialect: Dialect, start: Position | None
+) -> Iterator[Chunk]:
+    """Yield the chunks from `start` on that hold a row refused in SQL, or one that such a row repeats.
+
+    Where nothing was noted, by an earlier release, these are all chunks.
+    """
+    if not staging.exist(places_table(job.pk)):
+        yield from read_chunks(path, dialect, start=start)
+        return
+    for place in _places(job, start.row if start else 0):
+        if place.data_offset is None or place.data_length is None:
+            for chunk in read_chunks(path, dialect, start=place.begin):
+                yield chunk
+                if chunk.end.row >= place.end_row:
+                    break
+        else:
+            yield _as_written(path, place, place.data_offset, place.data_length)
+
+
+def _places(job: ImportJob, after: int) -> list[Place]:
+    refused = f"SELECT FROM {refused_table(job.pk)} b WHERE"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {FIELDS} FROM {places_table(job.pk)} p WHERE first_row >= %s"
+            f" AND (EXISTS ({refused} b.rn >= p.first_row AND b.rn < p.end_row)"
+            f" OR EXISTS ({refused} b.first >= p.first_row AND b.first < p.end_row)) ORDER BY first_row",
+            [after],
+        )
+        return [Place(*row) for row in cursor.fetchall()]
+
+
+def _as_written(path: Path, place: Place, offset: int, length: int) -> Chunk:
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read(length)
+    if not data.endswith(b"\n"):  # the file's last line may lack its end
+        data += b"\n"
+    end = Position(offset + length, place.end_line, place.end_row)
+    rows = place.end_row - place.first_row
+    return Chunk(data, place.first_line, place.first_row, rows, end, is_as_written=True)
