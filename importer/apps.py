@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 from django.apps import AppConfig
 
 from jobs.kinds import JobKind
+
+# Before polars is loaded: chunks are small, and two are validated at a time by threads of ours.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 
 class ImporterConfig(AppConfig):

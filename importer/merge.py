@@ -147,7 +147,7 @@ def _update(staged: Staged) -> int:
     job, spec = staged.job, staged.spec
     if not job.updated_rows:
         return 0
-    names = [column.name for column in staged.columns if column.name not in spec.key]
+    names = plan.changing_columns(staged)
     changes = ", ".join(f"{quoted([name])} = {plan.new_value(staged, name)}" for name in names)
     # In the records' own order, which halves it: pages and indexes, those of history too, are gone through once.
     # OFFSET 0 keeps the planner from another order. Each is found at its place, and is the one that was meant.

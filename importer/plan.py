@@ -1,8 +1,8 @@
 """What an import would do, worked out in SQL: staged rows compared with the records there are now.
 
-The plan is a table `diff_<job>` of (rn, id, op, seen, at): "+" a row that creates a record, "~" one that changes
-the record `id`, "-" a record that goes; `seen` is the record's version, `at` its place. What stays as it is has
-no entry.
+The plan is a table `diff_<job>` of (rn, id, op, seen, at, columns): "+" a row that creates a record, "~" one that
+changes the record `id`, "-" a record that goes; `seen` is the record's version, `at` its place, `columns` has a bit
+for each column that changes. What stays as it is has no entry.
 Entries of records that go are numbered from DELETIONS_FROM on, so that every entry has a number of its own.
 """
 
@@ -25,6 +25,7 @@ from importer.staging import keys_table, plan_table, quoted, same_key, staging_t
 LONGEST_TRANSACTION = timedelta(days=1)
 DELETIONS_FROM = 1 << 59
 NAMED_KEYS = 5
+MOST_BITS = 62
 # With more, the planner would rather join in one process than in three, which takes longer.
 PLANNING_MEMORY = "SET LOCAL work_mem = '64MB'"
 
@@ -78,9 +79,14 @@ def make(staged: Staged) -> tuple[Counts, str]:
             cursor.execute(f"INSERT INTO {table} {_missing_sql(staged)}")
             deleted = int(cursor.rowcount)
         cursor.execute(
-            f"SELECT count(*) FILTER (WHERE op = '+'), count(*) FILTER (WHERE op = '~') FROM {table}"
+            "SELECT count(*) FILTER (WHERE op = '+'), count(*) FILTER (WHERE op = '~'), bit_or(columns)"
+            f" FROM {table}"
         )
-        created, updated = cursor.fetchone()
+        created, updated, bits = cursor.fetchone()
+        names = _compared(staged)
+        staged.job.head["changing"] = [
+            name for at, name in enumerate(names) if bits is None or bits >> at & 1
+        ]
     missing = deleted if staged.job.mode == Mode.SYNC else _missing(staged, created)
     return Counts(created, updated, deleted, missing), snapshot
 
@@ -189,18 +195,36 @@ def new_value(staged: Staged, name: str) -> str:
     return f"coalesce({value}, {quoted([name], 't.')})" if name in staged.kept else value
 
 
-def _plan_sql(staged: Staged) -> str:
-    others = [column.name for column in staged.columns if column.name not in staged.spec.key]
+def changing_columns(staged: Staged) -> list[str]:
+    """Return the columns in which the plan changes any record, or more: the merge need not write the others."""
+    compared = _compared(staged)
+    return [name for name in staged.job.head.get("changing", compared) if name in compared]
+
+
+def _compared(staged: Staged) -> list[str]:
     # Columns the file does not have keep their values, so only those it has are compared.
-    new, old = [new_value(staged, name) for name in others], quoted(others, "t.")
-    is_changed = f"({', '.join(new)}) IS DISTINCT FROM ({old})"
+    return [column.name for column in staged.columns if column.name not in staged.spec.key]
+
+
+def _plan_sql(staged: Staged) -> str:
+    others = _compared(staged)
+    new, old = [new_value(staged, name) for name in others], [quoted([name], "t.") for name in others]
+    is_changed = f"({', '.join(new)}) IS DISTINCT FROM ({', '.join(old)})"
     if not others:
         is_changed = "false"
     elif len(others) == 1:
-        is_changed = f"{new[0]} IS DISTINCT FROM {old}"
+        is_changed = f"{new[0]} IS DISTINCT FROM {old[0]}"
+    bits = [
+        f"CASE WHEN {one} IS DISTINCT FROM {other} THEN {1 << at}::bigint ELSE 0 END"
+        for at, (one, other) in enumerate(zip(new, old, strict=True))
+    ]
+    columns = (
+        f"CASE WHEN t.id IS NOT NULL THEN {' | '.join(bits)} END" if 0 < len(bits) <= MOST_BITS else "NULL"
+    )
     return (
         "SELECT s.rn, t.id, (CASE WHEN t.id IS NULL THEN '+' ELSE '~' END)::\"char\" AS op, t.xmin AS seen,"
-        f" t.ctid AS at FROM {staging_table(staged.job.pk)} s LEFT JOIN {staged.spec.table} t"
+        f" t.ctid AS at, ({columns})::bigint AS columns"
+        f" FROM {staging_table(staged.job.pk)} s LEFT JOIN {staged.spec.table} t"
         f" ON {same_key(staged.spec.key, 't', 's')} WHERE (t.id IS NULL OR {is_changed})"
     )
 
@@ -208,7 +232,7 @@ def _plan_sql(staged: Staged) -> str:
 def _missing_sql(staged: Staged) -> str:
     pk, key = staged.job.pk, staged.spec.key
     return (
-        f"SELECT {DELETIONS_FROM} + t.id, t.id, '-'::\"char\", t.xmin, t.ctid FROM {staged.spec.table} t"
+        f"SELECT {DELETIONS_FROM} + t.id, t.id, '-'::\"char\", t.xmin, t.ctid, NULL::bigint FROM {staged.spec.table} t"
         f" WHERE NOT EXISTS (SELECT FROM {staging_table(pk)} s WHERE {same_key(key, 's', 't')})"
         f" AND NOT EXISTS (SELECT FROM {keys_table(pk)} k WHERE {same_key(key, 'k', 't')})"
     )

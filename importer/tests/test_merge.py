@@ -12,7 +12,7 @@ from audit.actor import actor
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from importer import merge as merging
-from importer import services
+from importer import plan, services
 from importer.models import Policy, SavedMapping, State
 from importer.services import NotConfirmable
 from importer.staging import PREFIXES
@@ -51,6 +51,35 @@ def test_an_empty_cell_clears_the_value(orders: Dataset) -> None:
     import_text(orders)
     import_text(orders, "id,status,note\n1,new,\n")
     assert records(orders)[0] == (1, "new", Decimal("10.00"), None)
+
+
+@pytest.mark.parametrize("most_bits", [plan.MOST_BITS, 1])
+def test_only_the_columns_that_change_in_some_record_are_written(
+    orders: Dataset, monkeypatch: pytest.MonkeyPatch, most_bits: int
+) -> None:
+    monkeypatch.setattr(plan, "MOST_BITS", most_bits)
+    import_text(orders)
+    job = upload(orders, "id,status,amount,note\n1,paid,10.00,call\n2,paid,20.50,noted\n3,sent,,later\n")
+    labels = {column.name: column.label for column in orders.spec().columns}
+    every = ["status", "amount", "note"]
+    assert [labels[name] for name in job.head["changing"]] == (
+        every if most_bits == 1 else ["status", "note"]
+    )
+    assert counts(merge(job)) == (0, 2, 1, 0)
+    assert records(orders) == [
+        (1, "paid", Decimal("10.00"), "call"),
+        (2, "paid", Decimal("20.50"), "noted"),
+        (3, "sent", None, "later"),
+    ]
+
+
+def test_a_plan_of_an_earlier_release_writes_every_column(orders: Dataset) -> None:
+    import_text(orders)
+    job = upload(orders, "id,status,amount,note\n1,paid,11.00,\n")
+    del job.head["changing"]
+    job.save()
+    assert counts(merge(job)) == (0, 1, 0, 0)
+    assert records(orders)[0] == (1, "paid", Decimal("11.00"), None)
 
 
 def test_history_names_the_person_and_the_import(orders: Dataset) -> None:
