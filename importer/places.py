@@ -61,21 +61,28 @@ def chunks_with_refused(
     if not staging.exist(places_table(job.pk)):
         yield from read_chunks(path, dialect, start=start)
         return
-    for place in _places(job, start.row if start else 0):
-        if place.data_offset is None or place.data_length is None:
-            for chunk in read_chunks(path, dialect, start=place.begin):
+    at = start or Position(row=0)
+    for place in _places(job, at.row):
+        if place.end_row <= at.row:
+            continue
+        is_begun = place.first_row < at.row  # a reader that begins elsewhere cuts chunks elsewhere
+        if is_begun or place.data_offset is None or place.data_length is None:
+            for chunk in read_chunks(path, dialect, start=at if is_begun else place.begin):
                 yield chunk
-                if chunk.end.row >= place.end_row:
+                at = chunk.end
+                if at.row >= place.end_row:
                     break
         else:
-            yield _as_written(path, place, place.data_offset, place.data_length)
+            chunk = _as_written(path, place, place.data_offset, place.data_length)
+            yield chunk
+            at = chunk.end
 
 
 def _places(job: ImportJob, after: int) -> list[Place]:
     refused = f"SELECT FROM {refused_table(job.pk)} b WHERE"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {FIELDS} FROM {places_table(job.pk)} p WHERE first_row >= %s"
+            f"SELECT {FIELDS} FROM {places_table(job.pk)} p WHERE end_row > %s"
             f" AND (EXISTS ({refused} b.rn >= p.first_row AND b.rn < p.end_row)"
             f" OR EXISTS ({refused} b.first >= p.first_row AND b.first < p.end_row)) ORDER BY first_row",
             [after],
