@@ -19,7 +19,7 @@ from importer.readers.mending import joined, mended
 
 MAX_RECORD_BYTES = 1 << 20
 MAX_CELLS = 16_384  # of one record; as many as a workbook's row has
-MAX_ROWS = 16_384  # of one Split: what becomes of a row takes far more memory than its few bytes
+MAX_ROWS = 14_336  # of one Split: what becomes of a row takes far more memory than its few bytes
 DENSITY_BYTES = 65_536
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
