@@ -101,7 +101,7 @@ def open_file(job: ImportJob, work: Slice) -> Step:
 
 def stage_rows(job: ImportJob, work: Slice) -> Step:
     """Validate and stage as many chunks as the slice has time for."""
-    if not staging.is_there(job):
+    if not staging.can_go_on(job):
         return FROM_THE_START  # begun by an earlier release
     reading = _reading(job, work)
     begin = _position(work.cursor.get("at"))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT_QUOTE = '"'  # of what we write where the file has none
 MOST_COUNTED = 1_000  # characters of a cell that a pattern counts
+COUNTED_IN_ALL = (
+    600  # of all cells of a row: with more, a regular expression's memory no longer holds its states
+)
 _USED_IN_CELLS = re.compile(r"[A-Za-z0-9 .:+\\-]")
 _NOT_IN_TEXT = f"\x00\x01\x02\r\n{REPLACEMENT}"
 WORTH_IT = 4  # at least every so many rows of a chunk must fit
@@ -44,8 +47,15 @@ class Fitted:
     rest_at: Sequence[int]
 
 
+class PatternTooLarge(Exception):
+    """So many columns or choices that their pattern cannot be compiled."""
+
+
 class RowPattern:
-    """The pattern of one file's rows, for a dataset."""
+    """The pattern of one file's rows, for a dataset: what fits it, is not `doubtful`, and has at most `longest` bytes.
+
+    :raises PatternTooLarge: it cannot be compiled.
+    """
 
     def __init__(self, pattern: str, doubtful: str, longest: int | None, grammar: Grammar) -> None:
         import polars as pl  # slow import  # noqa: PLC0415
@@ -57,6 +67,10 @@ class RowPattern:
         if doubtful:
             fits = fits & ~line.str.contains(doubtful)
         self._fits = fits.alias("fits")
+        try:
+            pl.DataFrame({"line": [""]}).select(self._fits)
+        except pl.exceptions.PolarsError as error:
+            raise PatternTooLarge from error
         self._quote = grammar.quote.decode()
         self.worth_it = WORTH_IT
         self._is_worth_it = True
@@ -71,6 +85,8 @@ class RowPattern:
         if len(raw) != chunk.lines:  # a line may also end in a lone return
             return None
         begins = self._beginnings(raw, chunk)
+        if begins is not None and begins.sum() != chunk.rows:
+            return None
         lines = raw.str.strip_suffix("\r") if b"\r" in chunk.data else raw
         fits = lines.to_frame().select(self._fits).to_series()
         if begins is None:
@@ -116,66 +132,43 @@ def row_pattern(judges: Sequence[ColumnJudge], width: int, grammar: Grammar) -> 
     by_position = {judge.position: judge for judge in judges if not judge.recipe.changes_text}
     if sorted(judge.position for judge in judges) != list(range(width)) or len(by_position) != width:
         return None
-    if _USED_IN_CELLS.match(grammar.delimiter) or grammar.delimiter in (
-        "\r",
-        "\n",
-        DEFAULT_QUOTE,
-        *_NOT_IN_TEXT,
-    ):
+    words = {word for judge in judges for word in judge.reading.null_words if word}
+    forms = _Forms(grammar.delimiter, grammar.quote.decode())
+    if not forms.are_possible or any(set(word) & {*forms.marks, "\r", "\n"} for word in words):
         return None
-    quote = grammar.quote.decode()
-    if quote and _USED_IN_CELLS.match(quote):
-        return None
-    words = {word for judge in judges for word in judge.reading.null_words}
-    marks = f"{grammar.delimiter}{quote or DEFAULT_QUOTE}"
-    if any(set(word) & {*marks, "\r", "\n"} for word in words):
-        return None
-    cells = [_cell(by_position[position], grammar.delimiter, quote) for position in range(width)]
+    counted, uncounted = _counted_ones(judges)
+    cells = [
+        forms.cell(judge, is_counted=judge.column.name in counted) for _, judge in sorted(by_position.items())
+    ]
     if None in cells:
         return None
-    d = re.escape(grammar.delimiter)
-    limits = [limit for judge in judges if (limit := _limit(judge)) is not None and limit > MOST_COUNTED]
-    return RowPattern(
-        rf"\A{d.join(cell for cell in cells if cell is not None)}\z",
-        _doubtful(
-            words, d, re.escape(quote), may_be_blank=all(_is_taken(judge, None, None) for judge in judges)
-        ),
-        min(limits, default=None),
-        grammar,
-    )
-
-
-def _doubtful(words: Collection[str], d: str, q: str, *, may_be_blank: bool) -> str:
-    """Return the pattern of rows that hold nothing, or a word that may mean that; "" when there are none."""
-    forms = [rf"\A(?:{d})*\z"] if may_be_blank else []
-    if either := "|".join(re.escape(word) for word in sorted(words) if word):
-        around = f"{q}?" if q else ""
-        forms.append(rf"(?:\A|{d}){around}(?:{either}){around}(?:{d}|\z)")
-    return "|".join(forms)
-
-
-def _cell(judge: ColumnJudge, delimiter: str, quote: str) -> str | None:
-    """Return the pattern of a column's cells, quoted or not, or None when it has none."""
-    q = re.escape(quote)
-    if type_of(judge.column).holds_text:
-        forms = _texts(judge, delimiter, quote)
-    else:
-        pattern = type_of(judge.column).pattern(
-            judge.column, judge.reading, f"{delimiter}{quote or DEFAULT_QUOTE}"
+    doubtful = [forms.any_cell(words)] if words else []
+    if all(_is_taken(judge, None, None) for judge in judges):
+        doubtful.append(rf"\A(?:{forms.d})*\z")  # a row that holds nothing
+    if 0 < uncounted <= MOST_COUNTED:
+        doubtful.append(f"{_other_than(grammar.delimiter)}{{{uncounted + 1}}}")
+    pattern = rf"\A{forms.d.join(cell for cell in cells if cell is not None)}\z"
+    try:
+        return RowPattern(
+            pattern, "|".join(doubtful), uncounted if uncounted > MOST_COUNTED else None, grammar
         )
-        if pattern is None:
-            return None
-        forms = [pattern, f"{q}{pattern}{q}"] if quote else [pattern]
-    if _is_taken(judge, None, None):
-        forms.append("")
-    if quote and _is_taken(judge, "", ""):
-        forms.append(q * 2)
-    return f"(?:{'|'.join(forms)})"
+    except PatternTooLarge:
+        return None
 
 
-def _is_taken(judge: ColumnJudge, raw: str | None, stored: str | None) -> bool:
-    verdict = judge.judge(raw)
-    return not isinstance(verdict, Wrong) and verdict == stored
+def _counted_ones(judges: Sequence[ColumnJudge]) -> tuple[set[str], int]:
+    """Return the text columns whose characters the pattern counts, and the least limit of the others, or 0.
+
+    A row in which any cell is longer than that is left to the judges.
+    """
+    limits = sorted((limit, judge.column.name) for judge in judges if (limit := _limit(judge)) is not None)
+    counted, room = set[str](), COUNTED_IN_ALL
+    for limit, name in limits:
+        room -= limit
+        if limit > MOST_COUNTED or room < 0:
+            return counted, limit
+        counted.add(name)
+    return counted, 0
 
 
 def _limit(judge: ColumnJudge) -> int | None:
@@ -187,21 +180,64 @@ def _limit(judge: ColumnJudge) -> int | None:
     return min(limit or indexed, indexed) if judge.limits_bytes else limit
 
 
-def _texts(judge: ColumnJudge, delimiter: str, quote: str) -> list[str]:
-    """Return the patterns of texts of at least one character: unquoted, and quoted."""
-    limit = _limit(judge)
-    most = None if limit is None or limit > MOST_COUNTED else limit
-    edge = WHITE_SPACE if judge.is_text_key else ""
-    bare = _NOT_IN_TEXT + delimiter + (quote or DEFAULT_QUOTE)
-    forms = [_counted(_other_than(bare), _other_than(bare + edge), most)]
-    if quote:
-        q, inner = re.escape(quote), _NOT_IN_TEXT + quote
-        character, at_edge = (f"(?:{_other_than(without)}|{q}{q})" for without in (inner, inner + edge))
-        forms.append(q + _counted(character, at_edge, most) + q)
-    return forms
+def _is_taken(judge: ColumnJudge, raw: str | None, stored: str | None) -> bool:
+    verdict = judge.judge(raw)
+    return not isinstance(verdict, Wrong) and verdict == stored
 
 
-def _counted(character: str, edge: str, most: int | None) -> str:
+class _Forms:
+    """The forms of cells between a delimiter and, if the file has one, in a quote; `d` and `q` are their patterns."""
+
+    def __init__(self, delimiter: str, quote: str) -> None:
+        self.delimiter, self.quote = delimiter, quote
+        self.d, self.q = re.escape(delimiter), re.escape(quote)
+        self.marks = delimiter + (quote or DEFAULT_QUOTE)
+
+    @property
+    def are_possible(self) -> bool:
+        """Whether no mark can be part of a number, a day or the like, and COPY takes both."""
+        is_used = any(_USED_IN_CELLS.match(mark) for mark in self.marks)
+        return not is_used and self.delimiter not in (DEFAULT_QUOTE, *_NOT_IN_TEXT)
+
+    def any_cell(self, words: Collection[str]) -> str:
+        """Return the pattern of rows in which one of the words is a cell."""
+        either, around = "|".join(re.escape(word) for word in sorted(words)), f"{self.q}?" if self.q else ""
+        return rf"(?:\A|{self.d}){around}(?:{either}){around}(?:{self.d}|\z)"
+
+    def cell(self, judge: ColumnJudge, *, is_counted: bool) -> str | None:
+        """Return the pattern of a column's cells, quoted or not, or None when it has none."""
+        if type_of(judge.column).holds_text:
+            forms = self._texts(judge, is_counted=is_counted)
+        else:
+            pattern = type_of(judge.column).pattern(judge.column, judge.reading, self.marks)
+            if pattern is None:
+                return None
+            forms = [pattern, f"{self.q}{pattern}{self.q}"] if self.quote else [pattern]
+        if _is_taken(judge, None, None):
+            forms.append("")
+        if self.quote and _is_taken(judge, "", ""):
+            forms.append(self.q * 2)
+        return f"(?:{'|'.join(forms)})"
+
+    def _texts(self, judge: ColumnJudge, *, is_counted: bool) -> list[str]:
+        """Return the patterns of texts of at least one character: unquoted, and quoted.
+
+        Where its characters should be counted and are not, a quoted one has none: it may hold delimiters.
+        """
+        limit, edge = _limit(judge), WHITE_SPACE if judge.is_text_key else ""
+        most = limit if is_counted else None
+        bare = _NOT_IN_TEXT + self.marks
+        forms = [_repeated(_other_than(bare), _other_than(bare + edge), most)]
+        if self.quote and limit == most:
+            inner = _NOT_IN_TEXT + self.quote
+            character, at_edge = (
+                f"(?:{_other_than(without)}|{self.q}{self.q})" for without in (inner, inner + edge)
+            )
+            forms.append(self.q + _repeated(character, at_edge, most) + self.q)
+        return forms
+
+
+def _repeated(character: str, edge: str, most: int | None) -> str:
     """Return the pattern of 1 to `most` characters, of which the first and the last are of the kind `edge`."""
     if edge == character:
         return character + ("+" if most is None else f"{{1,{most}}}")

@@ -141,6 +141,11 @@ def is_there(job: ImportJob) -> bool:
     return exist(staging_table(job.pk), keys_table(job.pk))
 
 
+def can_go_on(job: ImportJob) -> bool:
+    """Return whether the job has all tables that staging fills: an earlier release made fewer."""
+    return exist(staging_table(job.pk), keys_table(job.pk), places_table(job.pk))
+
+
 def exist(*tables: str) -> bool:
     """Return whether all of these tables are in the tenant's schema."""
     with connection.cursor() as cursor:

@@ -76,6 +76,8 @@ def open_file(job: ImportJob, work: Slice) -> Step:
 
 def stage_rows(job: ImportJob, work: Slice) -> Step:
     """Stage as many chunks as the slice has time for: as text, for the serializer judges them later."""
+    if not staging.can_go_on(job):
+        return preview.FROM_THE_START  # begun by an earlier release
     begin = _position(work)
     chunks = read_chunks(source.csv_path(job, work), Dialect.from_dict(job.dialect), start=begin)
     staged = stage(job, validator_of(job), keys_of(job), chunks, begin, work.time_left)

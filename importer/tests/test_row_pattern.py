@@ -9,26 +9,32 @@ import io
 import os
 import random
 import re
+from decimal import Decimal
 
 import pytest
 from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.copied import copied
 from benchmarks.pattern_truth import compare, pass_column, report
 from benchmarks.screen_cells import TYPES as KINDS
 from core.tenancy import TenantRef, in_tenant
 from datasets.columntypes import TYPES, type_of
 from datasets.columntypes.base import Reading
 from datasets.columntypes.ranges import same_length, signed, whole_numbers
+from datasets.models import Dataset
 from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
 from importer.csvtext import csv_text
+from importer.dialect import Dialect
 from importer.judging import make_judges
 from importer.mapping import Match
 from importer.readers.csv import Chunk, Position
 from importer.readers.grammar import grammar_of
 from importer.recipes import Recipe
 from importer.rowpattern import row_pattern
+from importer.tests.tools import import_text, records
+from importer.validation import Validator
 
 CELLS = int(os.environ.get("SCREEN_CELLS", "300000"))
 
@@ -98,7 +104,7 @@ def test_a_longer_text_than_allowed_is_caught(monkeypatch):
 
 
 def test_the_words_for_no_value_are_caught(monkeypatch):
-    monkeypatch.setattr("importer.rowpattern._doubtful", lambda *_, **__: "")
+    monkeypatch.setattr("importer.rowpattern._Forms.any_cell", lambda *_: "[^\\s\\S]")
     assert compare(100_000, 7, ["text", "integer", "choice"]).differences
 
 
@@ -181,3 +187,59 @@ def test_a_european_number_is_left_to_the_judges():
         [10, 11],
         "1;a;2,5\n2;b;1.234\n",
     )
+
+
+def many_texts(count: int, limit: int | None) -> tuple[DatasetSpec, list[Match]]:
+    """A dataset of so many text columns, and one without a limit."""
+    columns = tuple(
+        ColumnSpec(number, f"t{number}", "text", options=ColumnOptions(max_length=limit))
+        for number in range(1, count + 1)
+    )
+    columns += (ColumnSpec(count + 1, "free", "text"),)
+    matches = [Match(at, column.label, column.name, "exact", 100) for at, column in enumerate(columns)]
+    return DatasetSpec(1, "t", "T", columns, ()), matches
+
+
+@pytest.mark.parametrize(("count", "limit"), [(2, 200), (30, 255), (3, 1_000), (3, 1_500), (1_500, 20)])
+def test_limits_hold_however_many_columns_have_one(count: int, limit: int):
+    spec, matches = many_texts(count, limit)
+    labels = [match.label for match in matches]
+    fits, too_long = "x" * limit, "x" * (limit + 1)
+    rows = [
+        ["a"] * count + ["free"],
+        [fits] * min(count, 3) + ["a"] * (count - min(count, 3)) + ["f"],
+        [too_long] + ["a"] * count,
+        ["a"] * (count - 1) + [too_long, "free"],
+        ["a"] * count + ["y" * 3 * limit],
+        [f'"{"x," * (limit // 2)}x,"'] + ["a"] * count,
+        ["a"] * (count - 1) + [f'"{"x," * (limit // 2)}x,"', "free"],
+        [f'"{fits}"'] + ["a"] * count,
+    ]
+    data = "".join(",".join(row) + "\n" for row in rows * 20).encode()
+    chunk = Chunk(data, 2, 2, len(rows) * 20, Position(0, 2 + len(rows) * 20, 2 + len(rows) * 20))
+    validator = Validator(spec, matches, Dialect(), labels=labels)
+    assert validator.form.is_as_in_file
+    fast, slow = validator.check(chunk), validator.check_slowly(chunk)
+    assert copied(fast) == copied(slow)
+    assert (fast.issues, fast.rejected) == (slow.issues, slow.rejected)
+    assert len(fast.rejected) == 4 * 20
+
+
+def test_a_pattern_that_is_too_large_is_none():
+    choices = tuple(f"{number:060}" for number in range(40_000))
+    column = ColumnSpec(1, "kind", "choice", options=ColumnOptions(choices=choices))
+    judges = make_judges(DatasetSpec(1, "t", "T", (column,), ()), [Match(0, "kind", "c1", "exact", 100)])
+    assert row_pattern(judges, 1, grammar_of(",", '"')) is None
+
+
+@pytest.mark.parametrize("quote", ['"', "'", ""])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "~", "#", "\x1f", "/"])
+def test_every_delimiter_and_quote_reaches_the_database(orders: Dataset, delimiter: str, quote: str):
+    note = f"{quote}a{delimiter}b{quote}" if quote else "a"
+    rows = [("id", "status", "amount", "note"), ("1", "new", "1.5", note), ("+2", "paid", "2.50", "it")]
+    text = "".join(delimiter.join(row) + "\n" for row in rows)
+    job = import_text(orders, text, overrides={"delimiter": delimiter, "quote": quote or "none"})
+    assert job.rejected_rows == 0
+    assert [row[2:] for row in records(orders)] == [
+        (Decimal("1.50"), f"a{delimiter}b" if quote else "a"), (Decimal("2.50"), "it"),
+    ]  # fmt: skip

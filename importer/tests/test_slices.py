@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+from django.db import connection
+
 import jobs.services
 from datasets.models import Dataset
 from importer import preview, services, staging
@@ -56,6 +58,15 @@ def test_rows_lost_in_a_crash_during_the_preview_are_read_again(orders: Dataset)
         step = preview.run(job, ShortSlice(step.cursor))
     spec = orders.spec()
     staging.create(job.pk, spec.columns, spec.key_columns)  # what a crash leaves of an unlogged table
+    assert preview.run(job, ShortSlice(step.cursor)).cursor == {"phase": "open"}
+
+
+def test_a_preview_that_an_earlier_release_began_begins_anew(orders: Dataset) -> None:
+    job, step = started(orders), Step(done=False)
+    while step.cursor.get("phase") != "stage":
+        step = preview.run(job, ShortSlice(step.cursor))
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {staging.places_table(job.pk)}")
     assert preview.run(job, ShortSlice(step.cursor)).cursor == {"phase": "open"}
 
 
