@@ -66,7 +66,8 @@ def _rows(chunk: Chunk, grammar: Grammar, wanted: set[int]) -> Iterator[tuple[in
 
 def _by_lines(chunk: Chunk, grammar: Grammar, wanted: set[int]) -> Iterator[tuple[int, int, bytes]]:
     """Cut records at line ends, when those inside of their cells are masked."""
-    records = masked(chunk.data, grammar.quote).split(b"\n")
+    data = chunk.data if chunk.rows == chunk.lines else masked(chunk.data, grammar.quote)
+    records = data.split(b"\n")
     seen = further = 0
     for row in sorted(wanted):
         at = chunk.at_of(row)
