@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 DEFAULT_QUOTE = '"'  # of what we write where the file has none
 MOST_COUNTED = 1_000  # characters of a cell that a pattern counts
-COUNTED_IN_ALL = (
-    600  # of all cells of a row: with more, a regular expression's memory no longer holds its states
-)
+# Of all cells of a row. With more, the states of the expression no longer fit its cache, and it is slow.
+COUNTED_IN_ALL = 600
 _USED_IN_CELLS = re.compile(r"[A-Za-z0-9 .:+\\-]")
 _NOT_IN_TEXT = f"\x00\x01\x02\r\n{REPLACEMENT}"
 WORTH_IT = 4  # at least every so many rows of a chunk must fit

@@ -124,7 +124,8 @@ class Validator:
             return CopyForm(self.columns, tuple(range(len(self._judges))))
         order = tuple(sorted(range(len(self._judges)), key=lambda number: self._judges[number].position))
         quote = self._grammar.quote.decode() or DEFAULT_QUOTE
-        return CopyForm(tuple(self.columns[at] for at in order), order, self._grammar.delimiter, quote, True)
+        columns = tuple(self.columns[at] for at in order)
+        return CopyForm(columns, order, self._grammar.delimiter, quote, is_as_in_file=True)
 
     def _write(self, looked: _Looked, fitted: Fitted | None = None) -> Checked:
         checked, columns, left_out = looked.checked, looked.columns, looked.left_out
