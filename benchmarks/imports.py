@@ -14,7 +14,8 @@ the confirm to the end of the merge. CPU is the process's and the server's.
 Left out: the upload by a browser, the worker's claim of a job, S3 (files lie on the local disk).
 Peers run on clean rows, each at the same number as ours beside it. What a run with ten rows takes is subtracted on
 both sides, so start-up counts on neither. Beside DRF, which only validates here, stands our preview: it validates,
-stages and plans, and writes no record; `cpu_vs_drf_whole_import` has our whole import instead.
+stages and plans, and writes no record; `cpu_vs_drf_whole_import` has our whole import instead. Beside openpyxl
+stands our import of the same workbook; `cpu_vs_openpyxl_from_csv` has our import of the same rows as CSV.
 """
 
 from __future__ import annotations
@@ -117,6 +118,9 @@ def _peers(ground: Ground, rows: int, names: list[str]) -> dict[str, Any]:
             **{name: round(value, 1) for name, value in compared.peers.items()},
         },
         "cpu_vs_drf_whole_import": round(compared.times("drf", "import"), 1) if "drf" in names else None,
+        "cpu_vs_openpyxl_from_csv": round(compared.times("openpyxl", "import"), 1)
+        if "openpyxl" in names
+        else None,
         **{peers.PEERS[name].figure: round(compared.times(name), 1) for name in names},
     }
 
