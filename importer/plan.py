@@ -84,9 +84,8 @@ def make(staged: Staged) -> tuple[Counts, str]:
         )
         created, updated, bits = cursor.fetchone()
         names = _compared(staged)
-        staged.job.head["changing"] = [
-            name for at, name in enumerate(names) if bits is None or bits >> at & 1
-        ]
+        changing = [name for at, name in enumerate(names) if bits is None or bits >> at & 1]
+        staged.job.head["changing"] = {"snapshot": snapshot, "columns": changing}
     missing = deleted if staged.job.mode == Mode.SYNC else _missing(staged, created)
     return Counts(created, updated, deleted, missing), snapshot
 
@@ -196,9 +195,14 @@ def new_value(staged: Staged, name: str) -> str:
 
 
 def changing_columns(staged: Staged) -> list[str]:
-    """Return the columns in which the plan changes any record, or more: the merge need not write the others."""
-    compared = _compared(staged)
-    return [name for name in staged.job.head.get("changing", compared) if name in compared]
+    """Return the columns in which the plan changes any record, or more: the merge need not write the others.
+
+    They are those of this very plan: an earlier release, still at work during a deploy, makes plans without them.
+    """
+    compared, known = _compared(staged), staged.job.head.get("changing", {})
+    if known.get("snapshot") != staged.job.snapshot:
+        return compared
+    return [name for name in compared if name in known["columns"]]
 
 
 def _compared(staged: Staged) -> list[str]:
