@@ -19,12 +19,11 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.copied import stored
-from benchmarks.screen_cells import TYPES, Column, make_column
+from benchmarks.screen_cells import TYPES, Column, as_csv, chunk_of, make_column
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer.judging import Wrong, make_judges
 from importer.mapping import Match
-from importer.readers.csv import Chunk, Position
-from importer.readers.grammar import count_lines, grammar_of
+from importer.readers.grammar import grammar_of
 from importer.rowpattern import row_pattern
 
 ROWS = 500
@@ -77,7 +76,7 @@ def pass_column(random: Random, kind: str) -> Iterator[Passed]:
     cells = [column.cell(random) for _ in range(ROWS)]
     if not quote:
         cells = [None if set(cell or "") & {delimiter, "\r", "\n"} else cell or None for cell in cells]
-    chunk = _chunk(random, cells, delimiter, quote)
+    chunk = chunk_of(as_csv(random, [[cell] for cell in cells], delimiter, quote), ROWS)
     fitted = pattern.fit(chunk, ())
     for row in fitted.rows.filter(fitted.fits).to_list() if fitted else ():
         cell = cells[row - chunk.first_row]
@@ -93,19 +92,6 @@ def _column(random: Random, kind: str) -> Column:
         column = make_column(random, 1, kind, 1)
         if column.match.recipe == Match(0, "", None, "", 0).recipe:
             return column
-
-
-def _chunk(random: Random, cells: Sequence[str | None], delimiter: str, quote: str) -> Chunk:
-    end, quotes_all = random.choice(("\n", "\r\n")), random.random() < 0.3
-
-    def written(text: str | None) -> str:
-        if text is None or not quote:
-            return text or ""
-        needs = not text or quotes_all or any(sign in text for sign in (delimiter, quote, "\r", "\n"))
-        return quote + text.replace(quote, quote * 2) + quote if needs else text
-
-    data = "".join(written(cell) + end for cell in cells).encode()
-    return Chunk(data, 2, 2, len(cells), Position(len(data), 2 + count_lines(data), 2 + len(cells)))
 
 
 def report(found: Compared, seconds: float) -> str:

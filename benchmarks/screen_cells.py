@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
@@ -11,11 +11,14 @@ from datasets.columntypes import check_cell
 from datasets.columntypes.base import BadValue, Reading
 from datasets.spec import ColumnOptions, ColumnSpec
 from importer.mapping import Match
+from importer.readers.csv import Chunk, Position
+from importer.readers.grammar import count_lines
 from importer.recipes import Recipe
 
 TYPES = ("text", "long_text", "integer", "decimal", "boolean", "date", "timestamp", "choice")
 CHOICES = (
     "new", "New", "paid", "sent out", "é", "e\u0301", "NA", " NA ", "true", " padded ", "0", "x" * 300, "ß", "  ",
+    "a\ufffd",
 )  # fmt: skip
 NULL_WORDS = ("NA", "N/A", "-", "null", "0", "", " ", "true", "x", "2026-01-01", "1.00", "new", "none ")
 OWN_WORDS = ("ja", "Oui", "SÍ", "0", "true", "n", "ẞ", "ss", "Ǆ", "ok", "x", "İ", " ja ", "", "k" * 65)
@@ -51,6 +54,27 @@ class Column:
     spec: ColumnSpec
     is_key: bool
     cell: Callable[[Random], str | None]
+
+
+def as_csv(
+    random: Random, table: Sequence[Sequence[str | None]], delimiter: str = ",", quote: str = '"'
+) -> str:
+    """Return rows as a reader gives them: in every way of quoting, with one line end or the other."""
+    end, quotes_all = random.choice(("\n", "\r\n")), random.random() < 0.3
+
+    def cell(text: str | None) -> str:
+        if text is None or not quote:
+            return text or ""
+        needs = not text or quotes_all or any(sign in text for sign in (delimiter, quote, "\r", "\n"))
+        return quote + text.replace(quote, quote * 2) + quote if needs else text
+
+    return "".join(delimiter.join(map(cell, row)) + end for row in table)
+
+
+def chunk_of(text: str, rows: int) -> Chunk:
+    """Return rows of a file as the chunk below its header."""
+    data = text.encode()
+    return Chunk(data, 2, 2, rows, Position(len(data), 2 + count_lines(data), 2 + rows))
 
 
 def make_column(random: Random, number: int, kind: str, width: int) -> Column:

@@ -18,12 +18,12 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.copied import copied
-from benchmarks.screen_cells import TYPES, Column, make_column
+from benchmarks.screen_cells import TYPES, Column, as_csv, chunk_of, make_column
 from datasets.spec import DatasetSpec
 from importer.dialect import Dialect
 from importer.judging import ColumnJudge, Wrong, make_judges
-from importer.readers.csv import Chunk, Position
-from importer.readers.grammar import count_lines, grammar_of
+from importer.readers.csv import Chunk
+from importer.readers.grammar import grammar_of
 from importer.screening import Screen
 from importer.validation import Checked, Validator
 
@@ -159,23 +159,12 @@ def _row(random: Random, columns: Sequence[Column]) -> list[str | None]:
 
 
 def _chunk(random: Random, table: Sequence[Sequence[str | None]]) -> Chunk:
-    """Return the rows as a reader gives them: in every way of quoting, with one line end or the other."""
-    end, quotes_all = random.choice(("\n", "\r\n")), random.random() < 0.3
-
-    def cell(text: str | None) -> str:
-        if text is None:
-            return ""
-        needs = not text or quotes_all or any(sign in text for sign in ',"\r\n')
-        return '"' + text.replace('"', '""') + '"' if needs else text
-
-    masks = (
-        str.maketrans("\x01\x02", "  ") if random.random() < 0.9 else {}
-    )  # these two the screen leaves alone
-    text = "".join(",".join(map(cell, row)) + end for row in table).translate(masks)
+    # \x01 and \x02 are two the screen leaves alone.
+    masks = str.maketrans("\x01\x02", "  ") if random.random() < 0.9 else {}
+    text = as_csv(random, table).translate(masks)
     if random.random() < 0.1 and table[0][0]:
         text = f"\ufeff{text}" if text[0] != '"' else text
-    last = Position(offset=len(text.encode()), line=2 + count_lines(text.encode()), row=2 + len(table))
-    return Chunk(text.encode(), 2, 2, len(table), last)
+    return chunk_of(text, len(table))
 
 
 def report(found: Found, seconds: float) -> str:

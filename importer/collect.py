@@ -40,8 +40,7 @@ def collect(
 ) -> Position | None:
     """Keep issue and raw cells of each refused row; return where to go on, or None when all are found.
 
-    A row that others repeat stands
-    before them: its line is written down when it passes, and told with theirs.
+    A row that others repeat stands before them: its line is written down when it passes, and told with theirs.
     """
     grammar = grammar_of(dialect.delimiter, dialect.quote)
     for chunk in chunks:

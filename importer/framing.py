@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from importer.readers.csv import Chunk, Excerpt
 from importer.readers.grammar import Grammar
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from importer.readers.csv import Chunk
 
 SENTINEL = "\x01"
 BOM = b"\xef\xbb\xbf"
@@ -42,9 +43,7 @@ class Framed:
 
     def line_of(self, row: int) -> int:
         """Return the line of the file on which a row begins."""
-        if isinstance(self.chunk, Excerpt):
-            return self.chunk.line_numbers[row]
-        return self.chunk.first_line + row + self._further_lines[bisect_left(self._long_rows, row)]
+        return self.chunk.line_of(row, self._further_lines[bisect_left(self._long_rows, row)])
 
 
 class Framer:

@@ -26,7 +26,7 @@ DEFAULT_QUOTE = '"'  # of what we write where the file has none
 MOST_COUNTED = 1_000  # characters of a cell that a pattern counts
 # Of all cells of a row. With more, the states of the expression no longer fit its cache, and it is slow.
 COUNTED_IN_ALL = 600
-_USED_IN_CELLS = re.compile(r"[A-Za-z0-9 .:+\\-]")
+_USED_IN_CELLS = re.compile(r"[A-Za-z0-9 .:+-]")
 _NOT_IN_TEXT = f"\x00\x01\x02\r\n{REPLACEMENT}"
 WORTH_IT = 4  # at least every so many rows of a chunk must fit
 
@@ -38,7 +38,6 @@ class Fitted:
     `fits` has a value for each line; `rest` holds the records that do not fit, which begin on the lines `rest_at`.
     """
 
-    chunk: Chunk
     lines: pl.Series
     fits: pl.Series
     rows: pl.Series
@@ -109,7 +108,7 @@ class RowPattern:
             row_numbers=rows.gather(rest_at).to_list(),
             line_numbers=(rest_at.cast(pl.Int64) + chunk.first_line).to_list(),
         )
-        return Fitted(chunk, lines, fits, rows, rest, rest_at.to_list())
+        return Fitted(lines, fits, rows, rest, rest_at.to_list())
 
     def _beginnings(self, lines: pl.Series, chunk: Chunk) -> pl.Series | None:
         """Return on which lines records begin and end well; None when all do.
@@ -208,7 +207,7 @@ class _Forms:
         if type_of(judge.column).holds_text:
             forms = self._texts(judge, is_counted=is_counted)
         else:
-            pattern = type_of(judge.column).pattern(judge.column, judge.reading, self.marks)
+            pattern = type_of(judge.column).pattern(judge.column, judge.reading, self.marks + _NOT_IN_TEXT)
             if pattern is None:
                 return None
             forms = [pattern, f"{self.q}{pattern}{self.q}"] if self.quote else [pattern]

@@ -18,7 +18,7 @@ from importer.framing import is_blank, without_surplus
 from importer.issues import Issue, shown, visible_cells
 from importer.judging import ColumnJudge, Wrong, hazard, make_judges
 from importer.mapping import Match
-from importer.readers.csv import Chunk, Excerpt
+from importer.readers.csv import Chunk
 from importer.readers.footer import NOTE_RULE, looks_like_note
 from importer.readers.grammar import Record, grammar_of
 from importer.readers.text import BadBytes
@@ -150,11 +150,9 @@ class Validator:
         checked, left_out = Checked(), set[int]()
         rows: list[Sequence[str | None]] = []
         nothing = [None] * len(self.columns)
-        line = chunk.first_line
+        further = 0
         for at, record in enumerate(self._grammar.records(chunk.data.decode())):
-            row = chunk.row_of(at)
-            if isinstance(chunk, Excerpt):
-                line = chunk.line_numbers[at]
+            row, line = chunk.row_of(at), chunk.line_of(at, further)
             bad = None if row in self._fixes else chunk.bad_rows.get(row)
             cells = without_surplus(list(self._fixes.get(row, record.cells)), self.width)
             values: list[str | None] | None = None
@@ -169,7 +167,7 @@ class Validator:
             if values is None:
                 left_out.add(at)
             rows.append(nothing if values is None else values)
-            line += record.lines
+            further += record.lines - 1
         columns = [
             pl.Series([values[number] for values in rows], dtype=pl.String) for number in range(len(nothing))
         ]

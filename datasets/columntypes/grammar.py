@@ -139,12 +139,6 @@ def _explain_date(text: str, reading: Reading) -> str:
     return f"Write the date as 2026-12-31{also}, with a year of four digits."
 
 
-# Every day of every year but 29 February, which only the calendar knows.
-_YEAR = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
-_DAY = "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-SURE_DATE = f"{_YEAR}-{_DAY}"
-
-
 def days_between(low: str, high: str) -> str:
     """Return the pattern of the days of the whole years from `low` to `high`, but for 29 February; "" is no bound."""
     first = 1 if not low else int(low[:4]) + (low[4:] != "-01-01")
@@ -153,11 +147,14 @@ def days_between(low: str, high: str) -> str:
 
 
 def any_of(words: Iterable[str], marks: str) -> str | None:
-    """Return the pattern of words, but for those that are empty or hold a mark or a line break."""
-    plain = [re.escape(word) for word in words if word and not set(word) & {*marks, "\r", "\n"}]
+    """Return the pattern of words, but for those that are empty or hold a mark."""
+    plain = [re.escape(word) for word in words if word and not set(word) & set(marks)]
     return f"(?:{'|'.join(plain)})" if plain else None
 
 
+# Every day of a year but 29 February, which only the calendar knows.
+_DAY = "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+SURE_DATE = days_between("", "")
 MIDNIGHT = "T00:00:00"  # behind the day of a workbook's cell that shows a time
 SURE_TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 

@@ -79,6 +79,10 @@ class Chunk:
         """Return which record a row of the chunk is, counted from 0."""
         return row - self.first_row
 
+    def line_of(self, at: int, further: int) -> int:
+        """Return the line on which a record begins; those before it stand on `further` lines more than they are."""
+        return self.first_line + at + further
+
 
 @dataclass(frozen=True, slots=True)
 class Excerpt(Chunk):
@@ -96,6 +100,9 @@ class Excerpt(Chunk):
 
     def at_of(self, row: int) -> int:
         return bisect_left(self.row_numbers, row)
+
+    def line_of(self, at: int, further: int) -> int:
+        return self.line_numbers[at]
 
 
 def read_chunks(
