@@ -1,8 +1,9 @@
-"""Where the chunks of a job's file stand, noted while they are staged: later, single rows are found at once."""
+"""Where the rows of a job's file stand, noted while they are staged: later, single ones are found at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,16 +13,17 @@ from importer import staging
 from importer.csvtext import csv_text
 from importer.dialect import Dialect
 from importer.models import ImportJob
-from importer.readers.csv import Chunk, Position, read_chunks
+from importer.readers.csv import Chunk, Mark, Position, read_chunks
 from importer.staging import places_table, refused_table
 
 FIELDS = (
     "first_row, end_row, first_line, end_line, begin_offset, begin_line, begin_row, data_offset, data_length"
 )
+AT_ONCE = 2_000  # places, in memory
 
 
 class Place(NamedTuple):
-    """A chunk: its rows and lines, where a reader begins for it, and its bytes if these are its data.
+    """A chunk or a piece of one: its rows and lines, where a reader begins for it, and its bytes if these are its data.
 
     `begin_offset` is None where reading begins with the header.
     """
@@ -43,12 +45,25 @@ class Place(NamedTuple):
         return Position(self.begin_offset, self.begin_line, self.begin_row)
 
 
-def noted(job: ImportJob, chunk: Chunk, begin: Position | None) -> tuple[str, bytes]:
-    """Return the COPY statement and its data that note a chunk, which is read from `begin` on."""
-    own = (chunk.end.offset - len(chunk.data), len(chunk.data)) if chunk.is_as_written else (None, None)
+def noted(job: ImportJob, chunk: Chunk, marks: Sequence[Mark], begin: Position | None) -> tuple[str, bytes]:
+    """Return the COPY statement and its data that note a chunk, which is read from `begin` on.
+
+    From mark to mark, if there are any and its bytes are the file's own: then single rows are found without the rest.
+    """
     start = (begin.offset, begin.line, begin.row) if begin else (None, None, None)
-    place = Place(chunk.first_row, chunk.end.row, chunk.first_line, chunk.end.line, *start, *own)
-    return f"COPY {places_table(job.pk)} ({FIELDS}) FROM STDIN (FORMAT csv)", csv_text([place])
+    places = [Place(chunk.first_row, chunk.end.row, chunk.first_line, chunk.end.line, *start, None, None)]
+    if chunk.is_as_written:
+        offset = chunk.end.offset - len(chunk.data)
+        ends = [*(marks or [Mark(0, 0, 0)]), Mark(chunk.rows, chunk.lines, len(chunk.data))]
+        places = [
+            Place(
+                chunk.first_row + one.at, chunk.first_row + following.at,
+                chunk.first_line + one.line, chunk.first_line + following.line,
+                *start, offset + one.offset, following.offset - one.offset,
+            )
+            for one, following in pairwise(ends)
+        ]  # fmt: skip
+    return f"COPY {places_table(job.pk)} ({FIELDS}) FROM STDIN (FORMAT csv)", csv_text(places)
 
 
 def chunks_with_refused(
@@ -63,8 +78,6 @@ def chunks_with_refused(
         return
     at = start or Position(row=0)
     for place in _places(job, at.row):
-        if place.end_row <= at.row:
-            continue
         is_begun = place.first_row < at.row  # a reader that begins elsewhere cuts chunks elsewhere
         if is_begun or place.data_offset is None or place.data_length is None:
             for chunk in read_chunks(path, dialect, start=at if is_begun else place.begin):
@@ -78,16 +91,22 @@ def chunks_with_refused(
             at = chunk.end
 
 
-def _places(job: ImportJob, after: int) -> list[Place]:
+def _places(job: ImportJob, after: int) -> Iterator[Place]:
     refused = f"SELECT FROM {refused_table(job.pk)} b WHERE"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {FIELDS} FROM {places_table(job.pk)} p WHERE end_row > %s"
-            f" AND (EXISTS ({refused} b.rn >= p.first_row AND b.rn < p.end_row)"
-            f" OR EXISTS ({refused} b.first >= p.first_row AND b.first < p.end_row)) ORDER BY first_row",
-            [after],
-        )
-        return [Place(*row) for row in cursor.fetchall()]
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {FIELDS} FROM {places_table(job.pk)} p WHERE end_row > %s"
+                f" AND (EXISTS ({refused} b.rn >= p.first_row AND b.rn < p.end_row)"
+                f" OR EXISTS ({refused} b.first >= p.first_row AND b.first < p.end_row))"
+                f" ORDER BY first_row LIMIT {AT_ONCE}",
+                [after],
+            )
+            found = [Place(*row) for row in cursor.fetchall()]
+        yield from found
+        if len(found) < AT_ONCE:
+            return
+        after = found[-1].end_row
 
 
 def _as_written(path: Path, place: Place, offset: int, length: int) -> Chunk:

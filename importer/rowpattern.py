@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from datasets.columntypes import type_of
 from datasets.columntypes.grammar import WHITE_SPACE
 from importer.judging import MAX_INDEXED_BYTES, REPLACEMENT, ColumnJudge, Wrong
-from importer.readers.csv import Chunk, Excerpt
+from importer.readers.csv import Chunk, Excerpt, Mark
 from importer.readers.grammar import Grammar
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ MOST_COUNTED = 1_000  # characters of a cell that a pattern counts
 COUNTED_IN_ALL = 600
 _USED_IN_CELLS = re.compile(r"[A-Za-z0-9 .:+-]")
 _NOT_IN_TEXT = f"\x00\x01\x02\r\n{REPLACEMENT}"
+MARKED_ROWS = 256
 WORTH_IT = 4  # at least every so many rows of a chunk must fit
 
 
@@ -36,6 +37,7 @@ class Fitted:
     """A chunk's lines, and which of them are rows that fit.
 
     `fits` has a value for each line; `rest` holds the records that do not fit, which begin on the lines `rest_at`.
+    `marks` say where every MARKED_ROWS-th record stands.
     """
 
     lines: pl.Series
@@ -43,6 +45,7 @@ class Fitted:
     rows: pl.Series
     rest: Excerpt
     rest_at: Sequence[int]
+    marks: Sequence[Mark]
 
 
 class PatternTooLarge(Exception):
@@ -108,7 +111,7 @@ class RowPattern:
             row_numbers=rows.gather(rest_at).to_list(),
             line_numbers=(rest_at.cast(pl.Int64) + chunk.first_line).to_list(),
         )
-        return Fitted(lines, fits, rows, rest, rest_at.to_list())
+        return Fitted(lines, fits, rows, rest, rest_at.to_list(), _marks(raw, begins))
 
     def _beginnings(self, lines: pl.Series, chunk: Chunk) -> pl.Series | None:
         """Return on which lines records begin and end well; None when all do.
@@ -120,6 +123,19 @@ class RowPattern:
         quotes = lines.str.count_matches(self._quote, literal=True)
         before = quotes.cum_sum() - quotes
         return before % 2 == 0
+
+
+def _marks(lines: pl.Series, begins: pl.Series | None) -> list[Mark]:
+    import polars as pl  # slow import  # noqa: PLC0415
+
+    firsts = pl.int_range(len(lines), eager=True) if begins is None else begins.arg_true()
+    firsts = firsts.gather_every(MARKED_ROWS)
+    lengths = lines.str.len_bytes().cast(pl.Int64) + 1
+    offsets = (lengths.cum_sum() - lengths).gather(firsts)
+    return [
+        Mark(number * MARKED_ROWS, line, offset)
+        for number, (line, offset) in enumerate(zip(firsts.to_list(), offsets.to_list(), strict=True))
+    ]
 
 
 def row_pattern(judges: Sequence[ColumnJudge], width: int, grammar: Grammar) -> RowPattern | None:

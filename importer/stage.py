@@ -65,7 +65,7 @@ def stage(
         for chunk, checked in _validated(validator, chunks, staged, time_left):
             tables = [
                 (sql, checked.staged),
-                noted(job, chunk, begin),
+                noted(job, chunk, checked.marks, begin),
                 *_beside(job, checked),
                 *_keys(job, keys, checked.rejected, checked.issues),
             ]

@@ -18,7 +18,7 @@ from importer.framing import is_blank, without_surplus
 from importer.issues import Issue, shown, visible_cells
 from importer.judging import ColumnJudge, Wrong, hazard, make_judges
 from importer.mapping import Match
-from importer.readers.csv import Chunk
+from importer.readers.csv import Chunk, Mark
 from importer.readers.footer import NOTE_RULE, looks_like_note
 from importer.readers.grammar import Record, grammar_of
 from importer.readers.text import BadBytes
@@ -46,7 +46,7 @@ class Checked:
     """What became of a chunk. `rows` counts staged and rejected rows; blank ones are counted apart.
 
     `issues` are errors, each of a rejected row; `warnings` are about staged rows. `staged` is text for COPY, in
-    the `form` that all chunks of a file have.
+    the `form` that all chunks of a file have. `marks` say where some of its records begin, if that is known.
     """
 
     staged: bytes = b""
@@ -57,6 +57,7 @@ class Checked:
     rejected: list[Rejected] = field(default_factory=list)
     rows: int = 0
     blank: int = 0
+    marks: Sequence[Mark] = ()
 
     def reject(self, row: int, line: int, cells: Cells, issues: Sequence[Issue]) -> None:
         self.issues.extend(issues)
@@ -133,6 +134,7 @@ class Validator:
             checked.staged, checked.staged_rows = written(self.form, looked.chunk, columns, left_out)
         else:
             checked.staged, checked.staged_rows = spliced(self.form, fitted, columns, left_out)
+            checked.marks = fitted.marks
         checked.rows = checked.staged_rows + len(checked.rejected)
         checked.form = self.form
         return checked

@@ -12,7 +12,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from importer.issues import RecordTooLarge
 from importer.readers.footer import footer_start
@@ -82,6 +82,14 @@ class Chunk:
     def line_of(self, at: int, further: int) -> int:
         """Return the line on which a record begins; those before it stand on `further` lines more than they are."""
         return self.first_line + at + further
+
+
+class Mark(NamedTuple):
+    """Where in a chunk a record begins, all counted from 0: which it is, on which line, at which byte of the data."""
+
+    at: int
+    line: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from datasets.models import Dataset
-from importer import places, preview
+from importer import places, preview, rowpattern
 from importer.models import ImportIssue, ImportJob, RejectedRow
 from importer.readers.csv import Chunk, read_chunks
 from importer.staging import places_table
@@ -87,6 +87,29 @@ def test_without_notes_the_whole_file_is_read(
     again = upload(orders, TEXT)
     assert len(in_pieces) > few
     assert (rejected(again), rules(again)) == (rejected(noted), rules(noted))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_is_kept_when_pieces_of_chunks_are_noted(
+    orders: Dataset, in_pieces: list[Chunk], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    whole = upload(orders, WAYS[way])
+    monkeypatch.setattr(preview, "read_chunks", read_chunks)
+    monkeypatch.setattr(rowpattern, "MARKED_ROWS", 3)
+    in_pieces.clear()
+    pieces = upload(orders, WAYS[way])
+    assert (rejected(pieces), rules(pieces)) == (rejected(whole), rules(whole))
+    if way in ("utf-8", "crlf", "utf-8 with a mark", "without the last line end"):
+        # The three rows that are refused, the two they repeat; a piece has three rows.
+        assert [chunk.rows for chunk in in_pieces] == [3, 3, 3, 1]
+
+
+def test_rows_that_all_repeat_one_are_told_its_line(orders: Dataset) -> None:
+    rows = ["1,new,1.00,first", *(f"{number},new,1.00,x" for number in range(2, 400))]
+    again = [f"1,paid,2.00,{number}" for number in range(300)]
+    job = upload(orders, "id,status,amount,note\n" + "\n".join([*rows, *again]) + "\n")
+    assert len(rejected(job)) == 300
+    assert set(rules(job)) == {"The key is that of row 2 already; the first row counts."}
 
 
 def test_every_chunk_is_noted_once(orders: Dataset, in_pieces: list[Chunk]) -> None:
