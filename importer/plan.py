@@ -20,7 +20,7 @@ from datasets.columntypes import type_of
 from datasets.spec import DatasetSpec
 from importer.models import ImportJob, Mode
 from importer.refusals import Staged
-from importer.staging import keys_table, plan_table, quoted, same_key, staging_table
+from importer.staging import analyze, keys_table, plan_table, quoted, same_key, staging_table
 
 LONGEST_TRANSACTION = timedelta(days=1)
 DELETIONS_FROM = 1 << 59
@@ -74,6 +74,8 @@ def make(staged: Staged) -> tuple[Counts, str]:
             _create(cursor, staged, f"{_plan_sql(staged)} AND false")
             return Counts(staged.job.staged_rows, 0, 0, 0), snapshot
         _create(cursor, staged, _plan_sql(staged))
+        # Or the merge would take these for a few entries, and hash all staged rows instead of them.
+        analyze(table, ["rn", "op"])
         deleted = 0
         if staged.job.mode == Mode.SYNC:
             cursor.execute(f"INSERT INTO {table} {_missing_sql(staged)}")

@@ -10,7 +10,7 @@ from django.db import connection
 from datasets.columntypes import type_of
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer.models import ImportJob, Mode
-from importer.staging import keys_table, quoted, refused_table, same_key, staging_table, use_memory
+from importer.staging import analyze, keys_table, quoted, refused_table, same_key, staging_table, use_memory
 
 type Statement = tuple[str, list[str]]
 
@@ -42,7 +42,7 @@ def find_refusals(staged: Staged) -> int:
         use_memory(cursor)
         # The rows lie in the order of rn: a BRIN index costs next to nothing and serves the pages.
         cursor.execute(f"CREATE INDEX IF NOT EXISTS {table}_rn ON {table} USING brin (rn)")
-        cursor.execute(f"ANALYZE {table} ({quoted(['rn', *spec.key])})")
+        analyze(table, ["rn", *spec.key])
         cursor.execute(f"DROP TABLE IF EXISTS {refused}")
         cursor.execute(
             f"CREATE UNLOGGED TABLE {refused} (rn bigint, code text, label text, value text, rule text,"
@@ -71,12 +71,13 @@ def remove_refused(staged: Staged) -> int:
     table, refused = staging_table(pk), refused_table(pk)
     is_refused = f"EXISTS (SELECT FROM {refused} b WHERE b.rn = s.rn)"
     with connection.cursor() as cursor:
-        if key:
-            cursor.execute(
-                f"INSERT INTO {keys_table(pk)} (rn, {quoted(key)}) SELECT s.rn, {quoted(key, 's.')}"
-                f" FROM {table} s WHERE {is_refused}"
+        removing = f"DELETE FROM {table} s WHERE {is_refused}"
+        if key:  # both in one statement: it reads all staged rows
+            removing = (
+                f"WITH gone AS ({removing} RETURNING s.rn, {quoted(key, 's.')})"
+                f" INSERT INTO {keys_table(pk)} (rn, {quoted(key)}) SELECT rn, {quoted(key)} FROM gone"
             )
-        cursor.execute(f"DELETE FROM {table} s WHERE {is_refused}")
+        cursor.execute(removing)
         removed = int(cursor.rowcount)
         cursor.execute(f"DROP TABLE {refused}")
     return removed
