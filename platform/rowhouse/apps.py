@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.checks import check_admin_app, check_dependencies
+from django.core import checks
 
 OURS = ("accounts", "tenants", "datasets", "importer", "exporter", "rowhouse")
 
@@ -25,10 +28,27 @@ class AdminConfig(SimpleAdminConfig):
     default = False
 
     def ready(self) -> None:
-        super().ready()
-        for app in (*OURS, *_extra()):
-            if find_spec(f"{app}.admin"):
-                import_module(f"{app}.admin")
+        # Not super(): it checks the pages there are by then, and ours are loaded with the URLs.
+        checks.register(check_dependencies, checks.Tags.admin)
+        checks.register(_check_pages, checks.Tags.admin)
+        for app in _extra():
+            _load(app)
+
+
+def load_pages() -> None:
+    """Register the pages of our apps. Commands have none, and would pay for them at each start."""
+    for app in OURS:
+        _load(app)
+
+
+def _load(app: str) -> None:
+    if find_spec(f"{app}.admin"):
+        import_module(f"{app}.admin")
+
+
+def _check_pages(**given: Any) -> list[checks.CheckMessage]:
+    load_pages()
+    return check_admin_app(**given)
 
 
 def _extra() -> list[str]:

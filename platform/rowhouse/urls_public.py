@@ -4,7 +4,9 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from accounts.sites import operator_site
+from rowhouse.apps import load_pages
 
+load_pages()
 urlpatterns = [
     path("operator/", operator_site.urls),
     path("", RedirectView.as_view(pattern_name="operator:index")),

@@ -6,7 +6,9 @@ from django.views.generic import RedirectView
 
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
+from rowhouse.apps import load_pages
 
+load_pages()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
