@@ -31,7 +31,7 @@ def copied(checked: Checked) -> list[list[str | None]]:
 
 def stored(text: str | None, column: ColumnSpec) -> str | None:
     """Return the canonical text of a cell that goes to the database as it stands, or what is wrong with it."""
-    if text is None or type_of(column).holds_text or column.type == "choice":
+    if text is None or type_of(column).sql_type(column) == "text":
         return text
     try:
         return check_cell(text, column, _ANY_DAY)

@@ -96,8 +96,8 @@ def _column(random: Random, kind: str) -> Column:
 
 def report(found: Compared, seconds: float) -> str:
     """Return the figures as a table for people."""
-    lines = [f"{'type':<10}{'cells':>12}{'as they stand':>16}"]
-    lines += [f"{kind:<10}{cells:>12,}{found.passed[kind]:>16,}" for kind, cells in found.cells.items()]
+    lines = [f"{'type':<14}{'cells':>12}{'as they stand':>16}"]
+    lines += [f"{kind:<14}{cells:>12,}{found.passed[kind]:>16,}" for kind, cells in found.cells.items()]
     lines.append(f"{found.cells.total():,} cells in {seconds:,.0f} s; {len(found.differences):,} differences")
     return "\n".join(lines + [f"  {difference!r}" for difference in found.differences[:10]])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
+from benchmarks.screen_forms import FURTHER, REGIONS, SECONDS, SEVERAL, ZONES
 from datasets.columntypes import check_cell
 from datasets.columntypes.base import BadValue, Reading
 from datasets.spec import ColumnOptions, ColumnSpec
@@ -15,7 +16,10 @@ from importer.readers.csv import Chunk, Position
 from importer.readers.grammar import count_lines
 from importer.recipes import Recipe
 
-TYPES = ("text", "long_text", "integer", "decimal", "boolean", "date", "timestamp", "choice")
+TYPES = (
+    "text", "long_text", "integer", "decimal", "boolean", "date", "time", "timestamp", "choice", "multi_choice",
+    "email", "url", "phone", "uuid", "json",
+)  # fmt: skip
 CHOICES = (
     "new", "New", "paid", "sent out", "é", "e\u0301", "NA", " NA ", "true", " padded ", "0", "x" * 300, "ß", "  ",
     "a\ufffd",
@@ -26,23 +30,6 @@ OWN_FALSE = ("nein", "Non", "NO", "1", "false", "y", "ẞ", "SS", "x", "ı", "-"
 SPACES = " \t\n\r\v\f\u00a0\u202f\u2028\u3000\x1c\x85\ufeff\u200b"
 DIGITS = "\u0660\u0661\u06f3\u0967\uff11\uff12\u00b2\u2460\U0001d7d9"
 ODD = "+-.,:/TZtzeE_xX0123456789 '\u2019\u00a0\u202f\u2212\"\x00\x01\\aAéßǅİ%#=@;|\n\r\u2028\ufeff😀" + DIGITS
-SECONDS = ("", ":00", ":59", ":60", ":07.5", ":07.500", ":07.123456", ":07.1234567", ":07.0", ":07.", ":7")
-ZONES = (
-    "Z",
-    "",
-    "+00",
-    "-00",
-    "+00:00",
-    "-00:00",
-    "+02",
-    "-15:59",
-    "+16",
-    "+01:60",
-    "z",
-    " Z",
-    "+0200",
-    "UTC",
-)
 WHOLE_RECIPES = (Recipe(trim=True), Recipe(case="upper"), Recipe(case="lower"), Recipe(case="title"))
 
 
@@ -117,6 +104,10 @@ def _recipe(random: Random, width: int) -> Recipe:
 def _options(random: Random, kind: str) -> ColumnOptions:
     if kind == "choice":
         return ColumnOptions(choices=tuple(random.sample(CHOICES, random.randint(0, 8))))
+    if kind == "multi_choice":
+        return ColumnOptions(choices=tuple(random.sample(SEVERAL, random.randint(0, 8))))
+    if kind == "phone":
+        return ColumnOptions(region=random.choice(REGIONS))
     if kind in ("text", "long_text"):
         return ColumnOptions(max_length=random.choice((None, None, 1, 5, 20)))
     precision = scale = None
@@ -124,7 +115,7 @@ def _options(random: Random, kind: str) -> ColumnOptions:
         precision = random.choice((1, 2, 5, 8, 18, 28, 38, 39, 100))
         scale = random.choice((0, precision, min(2, precision), random.randint(0, precision)))
     bare = ColumnSpec(1, "bare", kind, options=ColumnOptions(precision=precision, scale=scale))
-    if kind == "boolean" or random.random() < 0.5:
+    if kind in ("boolean", "email", "url", "uuid", "json") or random.random() < 0.5:
         return bare.options
     bounds = [value for _ in range(2) if (value := _canonical(random, bare))]
     low = bounds[0] if bounds and random.random() < 0.8 else None
@@ -265,5 +256,5 @@ def _choice(random: Random, column: ColumnSpec, reading: Reading) -> str:
 
 FORMS: dict[str, Callable[[Random, ColumnSpec, Reading], str]] = {
     "text": _text, "long_text": _text, "integer": _integer, "decimal": _decimal,
-    "boolean": _boolean, "date": _date, "timestamp": _timestamp, "choice": _choice,
+    "boolean": _boolean, "date": _date, "timestamp": _timestamp, "choice": _choice, **FURTHER,
 }  # fmt: skip

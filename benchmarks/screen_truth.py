@@ -169,11 +169,11 @@ def _chunk(random: Random, table: Sequence[Sequence[str | None]]) -> Chunk:
 
 def report(found: Found, seconds: float) -> str:
     """Return the figures as a table for people."""
-    lines = [f"{'type':<10}{'cells':>12}{'refused':>10}{'good, but left to the judge':>30}"]
+    lines = [f"{'type':<14}{'cells':>12}{'refused':>10}{'good, but left to the judge':>30}"]
     for kind, cells in found.cells.items():
         good = max(cells - found.refused[kind], 1)
         lines.append(
-            f"{kind:<10}{cells:>12,}{found.refused[kind] / cells:>10.1%}{found.left[kind] / good:>30.1%}"
+            f"{kind:<14}{cells:>12,}{found.refused[kind] / cells:>10.1%}{found.left[kind] / good:>30.1%}"
         )
     lines.append(f"{found.cells.total():,} cells in {seconds:,.0f} s; {len(found.differences):,} differences")
     return "\n".join(lines + [f"  {difference!r}" for difference in found.differences[:10]])

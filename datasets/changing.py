@@ -201,7 +201,7 @@ def _converted(value: _Value, new: ColumnSpec) -> str | None:
     except BadValue:
         if is_now:
             raise
-    if new.type == "choice":
+    if new.type in ("choice", "multi_choice"):
         return value.text
     free = replace(new.options, minimum=None, maximum=None, max_length=None)
     return check_cell(value.text, replace(new, is_required=False, options=free), Reading())

@@ -1,7 +1,8 @@
 """A dataset's definition as Table Schema JSON (Frictionless), out and in. Pure.
 
 What Table Schema cannot say stands in properties of our own: `rowhouse:type` where two of our types share
-one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal. What we cannot keep (a pattern, a
+one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal, `rowhouse:choices` of several choices,
+`rowhouse:region` of telephone numbers. What we cannot keep (a pattern, a
 foreign key) is refused, never dropped in silence.
 """
 
@@ -22,12 +23,21 @@ _THEIRS = {
     "text": "string",
     "long_text": "string",
     "choice": "string",
+    "multi_choice": "string",
+    "email": "string",
+    "url": "string",
+    "phone": "string",
+    "uuid": "string",
+    "json": "any",
     "integer": "integer",
     "decimal": "number",
     "boolean": "boolean",
     "date": "date",
+    "time": "time",
     "timestamp": "datetime",
 }
+# What Table Schema says of a string's form. It calls an address of the web a URI, which may be any.
+_FORMATS = {"email": "email", "url": "uri", "uuid": "uuid"}
 _OURS = {
     "string": "text",
     "any": "text",
@@ -36,9 +46,13 @@ _OURS = {
     "number": "decimal",
     "boolean": "boolean",
     "date": "date",
+    "time": "time",
     "datetime": "timestamp",
+    "object": "json",
+    "array": "json",
+    "geojson": "json",
 }
-_BOUNDED = ("integer", "decimal", "date", "timestamp")
+_BOUNDED = ("integer", "decimal", "date", "time", "timestamp")
 _SHOWN_PROBLEMS = 10
 
 NewColumnDef = NewColumn
@@ -151,7 +165,7 @@ def _column_problems(column: NewColumnDef) -> list[str]:
         found.append(f"“{column.label}” is {column.type}, which has no minimum and no maximum.")
     if column.type not in ("text", "long_text") and options.max_length is not None:
         found.append(f"“{column.label}” is {column.type}, which has no maximum length.")
-    if column.type != "choice" and options.choices:
+    if column.type not in ("choice", "multi_choice") and options.choices:
         found.append(f"“{column.label}” is {column.type}; only a choice has a list of values (enum).")
     return found
 
@@ -181,8 +195,16 @@ def _canonical_bounds(column: NewColumnDef) -> ColumnOptions:
 def _field(column: ColumnSpec) -> dict[str, Any]:
     options = column.options
     made: dict[str, Any] = {"name": column.label, "type": _THEIRS[column.type]}
-    if _OURS[made["type"]] != column.type:
+    if column.type in _FORMATS:
+        made["format"] = _FORMATS[column.type]
+    elif _OURS[made["type"]] != column.type:
         made["rowhouse:type"] = column.type
+    # The values of a cell that names several are no enum of the cell.
+    listed = "rowhouse:choices" if column.type == "multi_choice" else ""
+    if listed:
+        made[listed] = list(options.choices)
+    if options.region is not None:
+        made["rowhouse:region"] = options.region
     if options.precision is not None:
         made["rowhouse:precision"] = options.precision
     if options.scale is not None:
@@ -193,7 +215,7 @@ def _field(column: ColumnSpec) -> dict[str, Any]:
         "minimum": options.minimum,
         "maximum": options.maximum,
         "maxLength": options.max_length,
-        "enum": list(options.choices) or None,
+        "enum": (list(options.choices) or None) if not listed else None,
     }
     stated = {name: value for name, value in constraints.items() if value is not None}
     return {**made, "constraints": stated} if stated else made
@@ -213,6 +235,7 @@ def _column(field: object, number: int) -> NewColumnDef:
             f"{where} has the constraint “{str(unknown[0])[:40]}”; known are {', '.join(known)}."
         )
     enum = _strings(constraints.get("enum", []), f"enum of {where}")
+    enum += _strings(stated.get("rowhouse:choices", []), f"rowhouse:choices of {where}")
     return NewColumn(
         label=label,
         type=_type(stated, where, has_enum=bool(enum)),
@@ -225,6 +248,7 @@ def _column(field: object, number: int) -> NewColumnDef:
             minimum=_bound(constraints, "minimum", where),
             maximum=_bound(constraints, "maximum", where),
             max_length=_count(constraints, "maxLength", where),
+            region=_text(stated, "rowhouse:region", where),
         ),
     )
 
@@ -238,6 +262,9 @@ def _type(stated: Mapping[str, Any], where: str, *, has_enum: bool) -> str:
     theirs = stated.get("type", "string")
     if not isinstance(theirs, str) or theirs not in _OURS:
         raise InvalidDefinition(f"{where} has the type {_shown(theirs)}; known are {', '.join(_OURS)}.")
+    if theirs == "string" and not has_enum:
+        form = _text(stated, "format", where)
+        return next((ours for ours, name in _FORMATS.items() if name == form), "text")
     return "choice" if _OURS[theirs] == "text" and has_enum else _OURS[theirs]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from urllib.parse import quote
 
 from datasets.columntypes.decimal import size_of
 from datasets.spec import ColumnSpec
@@ -18,6 +19,15 @@ def readable(text: str, column: ColumnSpec) -> str:
     if column.type == "decimal" and size_of(column)[1] > _LARGEST_SCALE_WITH_ZEROS and "." in text:
         return text.rstrip("0").rstrip(".")
     return text
+
+
+def target_of(text: str, column: ColumnSpec) -> str:
+    """Return the address a canonical text is a link to, or "": only web pages, e-mail and telephone numbers."""
+    if column.type == "url" and text.startswith(("http://", "https://")):
+        return text
+    if column.type == "email":
+        return f"mailto:{quote(text, safe='@')}"
+    return f"tel:{text}" if column.type == "phone" else ""
 
 
 def shorten(text: str, characters: int = LIST_CHARACTERS) -> str:

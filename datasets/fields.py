@@ -36,6 +36,13 @@ def _choice(column: ColumnSpec, common: dict[str, Any]) -> models.Field[Any, Any
     return models.TextField(choices=[(choice, choice) for choice in column.options.choices], **common)
 
 
+class JsonTextField(models.TextField):  # type: ignore[type-arg]
+    """A `jsonb` column, read and written as its text: exact numbers, and `null` besides no value."""
+
+    def db_type(self, connection: Any) -> str:
+        return "jsonb"
+
+
 def _decimal(column: ColumnSpec, common: dict[str, Any]) -> models.Field[Any, Any]:
     precision, scale = size_of(column)
     return models.DecimalField(max_digits=precision, decimal_places=scale, **common)
@@ -49,5 +56,12 @@ _FIELDS: dict[str, Any] = {
     "integer": lambda _column, common: models.BigIntegerField(**common),
     "boolean": lambda _column, common: models.BooleanField(**common),
     "date": lambda _column, common: models.DateField(**common),
+    "time": lambda _column, common: models.TimeField(**common),
     "timestamp": lambda _column, common: models.DateTimeField(**common),
+    "multi_choice": _text,
+    "email": _text,
+    "url": _text,
+    "phone": _text,
+    "uuid": lambda _column, common: models.UUIDField(**common),
+    "json": lambda _column, common: JsonTextField(**common),
 }

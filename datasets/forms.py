@@ -10,6 +10,7 @@ from unfold import widgets
 
 from datasets.columntypes import TYPES, check_cell, type_of
 from datasets.columntypes.base import BadValue, Reading
+from datasets.columntypes.multi_choice import SEPARATOR, parts_of
 from datasets.models import Column
 from datasets.rows import RowBase
 from datasets.rules import NewColumn, clean_label
@@ -53,7 +54,35 @@ def _lines(text: str) -> str:
     return text.replace("\r\n", "\n")  # browsers send CRLF, whatever the value had
 
 
-_TIMESTAMP = {"placeholder": "2026-12-31T23:59:00Z"}
+# A keyboard that fits, but no check of the browser's: what a cell may hold, the column's grammar says alone.
+_ATTRIBUTES = {
+    "timestamp": {"placeholder": "2026-12-31T23:59:00Z"},
+    "time": {"placeholder": "14:00:00"},
+    "email": {"inputmode": "email", "placeholder": "name@example.org"},
+    "url": {"inputmode": "url", "placeholder": "https://example.org"},
+    "phone": {"inputmode": "tel", "placeholder": "+49 30 123456"},
+    "uuid": {"placeholder": "123e4567-e89b-12d3-a456-426614174000"},
+}
+MOST_BOXES = 12  # choices: more are a list of their own
+
+
+class _Several:
+    """A widget of several choices that takes and gives the text of a cell."""
+
+    def format_value(self, value: Any) -> list[str]:
+        return parts_of(value) if isinstance(value, str) and value else []
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        given = data.getlist(name) if hasattr(data, "getlist") else data.get(name) or []
+        return SEPARATOR.join([given] if isinstance(given, str) else filter(None, given))
+
+
+class ChoiceBoxes(_Several, widgets.UnfoldAdminCheckboxSelectMultipleWidget):
+    """Boxes to tick."""
+
+
+class ChoiceList(_Several, widgets.UnfoldAdminSelectMultipleWidget):
+    """A list to choose several of."""
 
 
 def _widget(column: ColumnSpec) -> Any:
@@ -62,11 +91,14 @@ def _widget(column: ColumnSpec) -> Any:
     if column.type == "choice":
         choices = [(choice, choice) for choice in column.options.choices]
         return widgets.UnfoldAdminSelectWidget(choices=[("", "No value"), *choices])
-    if column.type == "long_text":
+    if column.type == "multi_choice":
+        widget = ChoiceBoxes if len(column.options.choices) <= MOST_BOXES else ChoiceList
+        return widget(choices=[(choice, choice) for choice in column.options.choices])
+    if column.type in ("long_text", "json"):
         return widgets.UnfoldAdminTextareaWidget()
     if column.type == "date":
         return widgets.UnfoldAdminSingleDateWidget(attrs={"placeholder": "2026-12-31"})
-    return widgets.UnfoldAdminTextInputWidget(attrs=_TIMESTAMP if column.type == "timestamp" else None)
+    return widgets.UnfoldAdminTextInputWidget(attrs=_ATTRIBUTES.get(column.type))
 
 
 class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -112,6 +144,10 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 2}),
     )
 
+    region = forms.CharField(
+        required=False, max_length=2, widget=widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "DE"})
+    )
+
     class Meta:
         model = Column
         fields = ("label", "type", "is_required", "is_unique")
@@ -125,7 +161,9 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
         options = ColumnOptions()
         if data["type"] == "decimal":
             options = ColumnOptions(precision=data["precision"], scale=data["scale"])
-        if data["type"] == "choice":
+        if data["type"] == "phone":
+            options = ColumnOptions(region=data["region"].strip().upper() or None)
+        if data["type"] in ("choice", "multi_choice"):
             lines = (line.strip() for line in data["choices"].splitlines())
             options = ColumnOptions(choices=tuple(filter(None, lines)))
         return NewColumn(data["label"], data["type"], data["is_required"], data["is_unique"], options)

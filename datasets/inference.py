@@ -20,7 +20,10 @@ from datasets.spec import ColumnOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-PLAINEST_FIRST = ("boolean", "integer", "decimal", "date", "timestamp", "text")
+PLAINEST_FIRST = (
+    "boolean", "integer", "decimal", "date", "time", "timestamp", "uuid", "email", "url", "text",
+)  # fmt: skip
+NAMES = ("text", "uuid", "email", "url")  # what may name a record, whatever its label says
 BATCH_ROWS = 2_000
 MAX_TRACKED_VALUES = 2_000_000  # hashes held to find repeats, over all columns: about 170 MB at the very most
 MAX_FINGERPRINT_ROWS = 1_000_000
@@ -97,12 +100,14 @@ def suggest_key(columns: Sequence[Inferred]) -> tuple[str, ...]:
         for group in sorted(combinations(leading, size), key=_unlikeliness):
             if _is_distinct_together(group):
                 return tuple(column.label for column in group)
-    by_name = next((column for column in able if column.is_distinct and column.type == "text"), None)
+    by_name = next((column for column in able if column.is_distinct and column.type in NAMES), None)
     return (by_name.label,) if by_name else ()
 
 
 def _may_identify(column: Inferred) -> bool:
-    return not column.has_empty and column.type in ("integer", "text", "date", "timestamp")
+    return not column.has_empty and column.type in (
+        "integer", "text", "date", "timestamp", "uuid", "email", "url",
+    )  # fmt: skip
 
 
 def _words(label: str) -> set[str]:

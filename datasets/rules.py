@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from datasets.columntypes import TYPES
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.decimal import size_of
+from datasets.columntypes.grammar import stripped
+from datasets.columntypes.multi_choice import MARK
+from datasets.columntypes.phone import is_region
 from datasets.spec import ColumnOptions, ColumnSpec
 
 MAX_COLUMNS = 500
@@ -18,6 +21,7 @@ MAX_TITLE = 200
 MAX_CHOICES = 500
 MAX_CHOICE = 200
 MAX_PRECISION = 100
+NEVER_UNIQUE = ("json", "multi_choice")  # too long for an index, and not what names a thing
 # Direction overrides turn the text around them; the other format characters (joiners, marks) are language.
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -69,6 +73,11 @@ def problems(columns: Sequence[NewColumn], key: Sequence[str]) -> list[str]:
     labels = {column.label: column for column in columns}
     found += [f"The key names “{label}” more than once." for label in _repeated(key)]
     found += [f"The key names “{label}”, which is no column." for label in key if label not in labels]
+    found += [
+        f"The key names “{label}”, which is {labels[label].type}: no record is told from another by that."
+        for label in key
+        if label in labels and labels[label].type in NEVER_UNIQUE
+    ]
     return found
 
 
@@ -83,8 +92,21 @@ def _column_problems(column: NewColumn) -> list[str]:
     found = []
     if column.type == "decimal":
         found += _decimal_problems(ColumnSpec(0, column.label, "decimal", options=options))
-    if column.type == "choice":
+    if column.type in ("choice", "multi_choice"):
         found += _choice_problems(column.label, options.choices)
+    if column.type == "multi_choice":
+        found += [
+            f"“{column.label}” has the choice “{choice[:40]}”, which holds “{MARK}” or begins or ends with a blank."
+            for choice in options.choices
+            if MARK in choice or choice != stripped(choice)
+        ]
+    if options.region is not None and not (column.type == "phone" and is_region(options.region)):
+        found.append(
+            f"“{column.label}” has the region “{options.region[:40]}”; a telephone number has one of two capital"
+            " letters, such as DE."
+        )
+    if column.type in NEVER_UNIQUE and column.is_unique:
+        found.append(f"“{column.label}” is {column.type}, whose values cannot be unique.")
     if options.max_length is not None and options.max_length < 1:
         found.append(f"“{column.label}” allows {options.max_length} characters; allow at least one.")
     return found or _bound_problems(column)

@@ -15,10 +15,11 @@ class ColumnOptions:
 
     precision: int | None = None  # decimal: digits in all
     scale: int | None = None  # decimal: digits after the point
-    choices: tuple[str, ...] = ()  # choice
+    choices: tuple[str, ...] = ()  # choice, multi_choice
     minimum: str | None = None  # canonical text of the column's type
     maximum: str | None = None
     max_length: int | None = None  # text, in characters
+    region: str | None = None  # phone: of numbers without a +, as DE
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,14 @@ WRONG_WORDS = {
     "boolean": ("perhaps", "2", "tru"),
     "date": ("2026-02-30", "2026-13-01", "20260101", "tomorrow", "26-01-31"),
     "timestamp": ("2026-02-30T10:00:00Z", "2026-01-31T25:00:00Z", "2026-01-31 10:61", "tomorrow"),
+    "time": ("24:00", "10:61", "noon", "2:30 pm"),
     "choice": ("something else", "?"),
+    "multi_choice": ("something else", "?"),
+    "email": ("nobody", "a@b", "a b@example.org", "a@example..org"),
+    "url": ("example.org", "ftp://example.org/", "https://exa mple.org", "javascript:alert(1)"),
+    "phone": ("call me", "+49", "+1 555 0100 ext. 7", "+999 123456"),
+    "uuid": ("123e4567", "123e4567-e89b-12d3-a456-42661417400g"),
+    "json": ("{", "{'a': 1}", "NaN", '{"a": 1, "a": 2}'),
 }
 # What a cell of a workbook shows that holds no value: a formula never calculated, an error.
 HAZARDS = ("=1/0", "=VLOOKUP(A1,B:C,2)", "#DIV/0!", "#N/A", "#REF!", "#VALUE!")

@@ -101,10 +101,16 @@ def _moment(text: str) -> dt.datetime | str:
     return text if moment.year < FIRST_YEAR else moment
 
 
+def _time(text: str) -> dt.time | str:
+    time = dt.time.fromisoformat(text)
+    return text if time.microsecond else time
+
+
 FORMS: dict[str, Callable[[str], Any]] = {
     "integer": _number,
     "decimal": _number,
     "boolean": lambda text: text == "true",
     "date": _day,
+    "time": _time,
     "timestamp": _moment,
 }

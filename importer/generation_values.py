@@ -8,10 +8,12 @@ from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from random import Random
 from string import ascii_lowercase, digits
+from uuid import UUID
 
 from datasets.columntypes import type_of
 from datasets.columntypes.decimal import size_of
 from datasets.columntypes.integer import HIGHEST, LOWEST
+from datasets.columntypes.multi_choice import SEPARATOR
 from datasets.spec import ColumnSpec
 from importer.generation_words import words_for
 
@@ -20,6 +22,11 @@ LONGEST_SUFFIX = 14  # of a numbered word
 DRAWN_DATES = 5_000
 CODE_LETTERS = digits + ascii_lowercase
 BEGIN = dt.datetime(1, 1, 1)  # noqa: DTZ001 -- counted from, in UTC throughout
+DAY = 86_400  # seconds
+UUID_STEP = 0x9E3779B97F4A7C15F39CC0605CEDC835  # odd, so that every number is met once
+PAGES = tuple(f"https://www.example.{end}/{page}" for end in ("com", "org", "net") for page in (
+    "about", "products", "news", "contact", "help", "jobs", "prices", "terms",
+))  # fmt: skip
 LAST_SECOND = 315_537_897_599  # 9999-12-31T23:59:59
 
 
@@ -138,6 +145,16 @@ class Dates(Ordinals):
         return [self.text(ordinal) for ordinal in around if first <= ordinal <= last]
 
 
+class Times(Ordinals):
+    """Whole seconds of a day."""
+
+    def text(self, ordinal: int) -> str:
+        return (BEGIN + dt.timedelta(seconds=ordinal)).time().isoformat()
+
+    def outside(self) -> list[str]:
+        return [self.text(ordinal) for ordinal in (self.lowest - 1, self.highest + 1) if 0 <= ordinal < DAY]
+
+
 class Timestamps(Ordinals):
     """Whole seconds."""
 
@@ -149,6 +166,66 @@ class Timestamps(Ordinals):
         return [self.text(ordinal) for ordinal in around if 0 <= ordinal <= LAST_SECOND]
 
 
+class Uuids(Ordinals):
+    """Counted through in steps that look like chance."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 2**128 - 1, 0, 2**128)
+
+    def text(self, ordinal: int) -> str:
+        return str(UUID(int=ordinal * UUID_STEP % 2**128))
+
+    def outside(self) -> list[str]:
+        return []
+
+
+class Phones(Ordinals):
+    """German mobile numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 10**9 - 1, 0, 10**9)
+
+    def text(self, ordinal: int) -> str:
+        return f"+4915{ordinal:09}"
+
+    def outside(self) -> list[str]:
+        return []
+
+
+class Addresses(Words):
+    """Web pages: a number behind one makes another."""
+
+    def nth(self, index: int) -> str:
+        number, at = divmod(index, len(self._pool))
+        return f"{self._pool[at]}/{number}" if number else self._pool[at]
+
+
+class Subsets(Values):
+    """Some of the choices; which, the bits of a number say."""
+
+    def __init__(self, choices: tuple[str, ...]) -> None:
+        self._choices = choices
+        self.plausible = self.most = 2 ** min(len(choices), 40) - 1
+
+    def draw(self, rng: Random, count: int) -> list[str]:
+        return [self.nth(rng.randrange(self.most)) for _ in range(count)]
+
+    def nth(self, index: int) -> str:
+        return SEPARATOR.join(choice for at, choice in enumerate(self._choices) if (index + 1) >> at & 1)
+
+
+class Objects(Values):
+    """Small objects."""
+
+    plausible = most = ENDLESS
+
+    def draw(self, rng: Random, count: int) -> list[str]:
+        return [self.nth(rng.randrange(1_000)) for _ in range(count)]
+
+    def nth(self, index: int) -> str:
+        return f'{{"n": {index}, "tags": ["made"], "weight": {index % 1_000}.50}}'
+
+
 def values_of(column: ColumnSpec, seed: int) -> Values:
     """Return what a column can hold."""
     makers: dict[str, Callable[[], Values]] = {
@@ -157,6 +234,13 @@ def values_of(column: ColumnSpec, seed: int) -> Values:
         "integer": lambda: _integers(column),
         "decimal": lambda: _decimals(column),
         "date": lambda: _dates(column),
+        "time": lambda: _times(column),
+        "multi_choice": lambda: Subsets(column.options.choices),
+        "email": lambda: Words(words_for("email", seed, is_long=False), is_endless=True),
+        "url": lambda: Addresses(PAGES, is_endless=True),
+        "phone": Phones,
+        "uuid": Uuids,
+        "json": Objects,
         "timestamp": lambda: _timestamps(column),
     }
     return makers.get(column.type, lambda: _texts(column, seed))()
@@ -203,6 +287,15 @@ def _dates(column: ColumnSpec) -> Dates:
     return Dates(
         lowest.toordinal(), highest.toordinal(), begin.toordinal(), 4_000 if begin.year > 2000 else 24_000
     )
+
+
+def _times(column: ColumnSpec) -> Times:
+    low, high = column.options.minimum, column.options.maximum
+    lowest = 0 if low is None else -(_since_begin(f"0001-01-01T{low}") // dt.timedelta(seconds=-1))
+    highest = DAY - 1
+    if high is not None:
+        highest = _since_begin(f"0001-01-01T{high}") // dt.timedelta(seconds=1)
+    return Times(lowest, highest, 8 * 3600, 10 * 3600)
 
 
 def _timestamps(column: ColumnSpec) -> Timestamps:

@@ -186,9 +186,9 @@ def _counted_ones(judges: Sequence[ColumnJudge]) -> tuple[set[str], int]:
 
 
 def _limit(judge: ColumnJudge) -> int | None:
-    """Return how many characters a text column surely takes, or None for any number."""
+    """Return how many characters a column surely takes whose pattern takes any number of them, or None."""
     if not type_of(judge.column).holds_text:
-        return None
+        return type_of(judge.column).longest
     limit = judge.column.options.max_length
     indexed = MAX_INDEXED_BYTES // 4  # a character is at most four bytes
     return min(limit or indexed, indexed) if judge.limits_bytes else limit

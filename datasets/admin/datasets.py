@@ -47,7 +47,17 @@ class NewColumns(ColumnsInline):
 
     form = NewColumnForm
     formset = NewColumnFormSet
-    fields = ("label", "type", "is_required", "is_unique", "is_key", "precision", "scale", "choices")
+    fields = (
+        "label",
+        "type",
+        "is_required",
+        "is_unique",
+        "is_key",
+        "precision",
+        "scale",
+        "choices",
+        "region",
+    )
     extra = 5
     max_num = 500
     verbose_name_plural = "columns"
@@ -73,9 +83,12 @@ class Columns(ColumnsInline):
         if options.precision is not None:
             words.append(f"{options.precision} digits, {options.scale} after the point")
         if options.choices:
-            words.append("one of " + ", ".join(options.choices[:10]))
+            either = "any of" if column.type == "multi_choice" else "one of"
+            words.append(f"{either} {', '.join(options.choices[:10])}")
         if options.minimum is not None:
             words.append(f"from {options.minimum}")
+        if options.region is not None:
+            words.append(f"numbers without a + are of {options.region}")
         if options.maximum is not None:
             words.append(f"to {options.maximum}")
         if options.max_length is not None:

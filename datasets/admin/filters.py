@@ -8,8 +8,11 @@ from decimal import Decimal
 from math import ceil, floor
 from typing import Any
 
+from django import forms
+from django.contrib.admin import FieldListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import QuerySet
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import F, Func, QuerySet, TextField, Value
 from django.http import HttpRequest
 from django.utils.timezone import make_aware
 from unfold.contrib.filters.admin import (
@@ -21,7 +24,14 @@ from unfold.contrib.filters.admin import (
     RangeNumericFilter,
 )
 from unfold.utils import parse_datetime_str
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
+from datasets.columntypes import TYPES, BadValue, Reading
+from datasets.columntypes.multi_choice import SEPARATOR
 from datasets.spec import ColumnSpec
 
 # Long enough for every bound, short enough that no exponent or digit flood costs anything.
@@ -69,6 +79,100 @@ class TimestampFilter(RangeDateTimeFilter):
         return queryset
 
 
+class TimeRangeForm(forms.Form):
+    """From and to, as the column writes its times."""
+
+    def __init__(self, name: str, data: dict[str, Any]) -> None:
+        super().__init__(data)
+        for end, shown in (("from", "From"), ("to", "To")):
+            widget = UnfoldAdminTextInputWidget(attrs={"placeholder": f"{shown} 14:00", "aria-label": shown})
+            self.fields[f"{name}_{end}"] = forms.CharField(required=False, label="", widget=widget)
+
+
+class TimeFilter(FieldListFilter):
+    """From and to, both included; written as in a cell."""
+
+    template = "unfold/filters/filters_date_range.html"
+
+    def expected_parameters(self) -> list[str]:  # type: ignore[override]
+        return [f"{self.field_path}_from", f"{self.field_path}_to"]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        kind = TYPES["time"]
+        for end, lookup in (("from", "gte"), ("to", "lte")):
+            raw = _last(self.used_parameters.get(f"{self.field_path}_{end}"))
+            if not raw.strip():
+                continue
+            try:
+                moment = kind.to_python(kind.parse(raw, ColumnSpec(0, "", "time"), Reading()))
+            except BadValue as error:
+                raise IncorrectLookupParameters(error.rule) from error
+            queryset = queryset.filter(**{f"{self.field_path}__{lookup}": moment})
+        return queryset
+
+    def choices(self, changelist: Any) -> Any:
+        data = {name: _last(self.used_parameters.get(name)) for name in self.expected_parameters()}
+        yield {"form": TimeRangeForm(self.field_path, data)}
+
+
+class SeveralChoicesForm(forms.Form):
+    """The choices to look for, and whether a record needs one or all of them."""
+
+    def __init__(self, name: str, label: str, choices: list[tuple[str, str]], data: dict[str, Any]) -> None:
+        super().__init__(data)
+        self.fields[f"{name}__has"] = forms.MultipleChoiceField(
+            required=False, label=label, choices=choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
+        )
+        self.fields[f"{name}__match"] = forms.ChoiceField(
+            required=False,
+            label="",
+            choices=[("any", "any of the ticked"), ("all", "all of the ticked")],
+            widget=UnfoldAdminSelectWidget(attrs={"aria-label": f"{label}: any or all"}),
+        )
+
+
+class MultiChoiceFilter(FieldListFilter):
+    """Any or all of the ticked choices."""
+
+    template = "unfold/filters/filters_field.html"
+
+    def expected_parameters(self) -> list[str]:  # type: ignore[override]
+        return [f"{self.field_path}__has", f"{self.field_path}__match"]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = self._wanted()
+        if not wanted:
+            return queryset
+        texts = ArrayField(TextField())
+        named = Func(F(self.field_path), Value(SEPARATOR), function="string_to_array", output_field=texts)
+        lookup = "contains" if self._match() == "all" else "overlap"
+        found: QuerySet[Any] = queryset.alias(named=named).filter(**{f"named__{lookup}": wanted})
+        return found
+
+    def _wanted(self) -> list[str]:
+        given: Any = self.used_parameters.get(f"{self.field_path}__has") or []
+        return [given] if isinstance(given, str) else list(given)
+
+    def _match(self) -> str:
+        return _last(self.used_parameters.get(f"{self.field_path}__match")) or "any"
+
+    def choices(self, changelist: Any) -> Any:
+        column = next(one for one in changelist.model.spec.columns if one.name == self.field_path)
+        yield {
+            "form": SeveralChoicesForm(
+                self.field_path,
+                f" By {self.title} ",
+                [(choice, choice) for choice in column.options.choices],
+                {f"{self.field_path}__has": self._wanted(), f"{self.field_path}__match": self._match()},
+            )
+        }
+
+
+def _last(given: Any) -> str:
+    """Return the text of a URL parameter, which may stand there several times."""
+    return str((given[-1] if given else "") if isinstance(given, list) else given or "")
+
+
 class TextFilter(FieldTextFilter):
     """Contains, in any case."""
 
@@ -85,16 +189,20 @@ _FILTERS: dict[str, type] = {
     "integer": NumberFilter,
     "decimal": NumberFilter,
     "date": DateFilter,
+    "time": TimeFilter,
     "timestamp": TimestampFilter,
     "boolean": BooleanFilter,
     "choice": ChoiceFilter,
+    "multi_choice": MultiChoiceFilter,
 }
 _PARAMETERS: dict[type, tuple[str, ...]] = {
     NumberFilter: ("_from", "_to"),
     DateFilter: ("_from", "_to"),
+    TimeFilter: ("_from", "_to"),
     TimestampFilter: ("_from_0", "_from_1", "_to_0", "_to_1"),
     TextFilter: ("__icontains",),
     ChoiceFilter: ("__exact", "__isnull"),
+    MultiChoiceFilter: ("__has", "__match"),
     BooleanFilter: ("__exact", "__isnull"),
 }
 

@@ -32,9 +32,9 @@ from datasets.admin.filters import filter_of, parameters_of
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
 from datasets.admin.removal import delete_selected
-from datasets.columntypes import TYPES, type_of
+from datasets.columntypes import type_of
 from datasets.columntypes.base import BadValue, Reading
-from datasets.display import readable, shorten
+from datasets.display import readable, shorten, target_of
 from datasets.forms import CellField, RecordForm
 from datasets.models import Dataset
 from datasets.paginator import EstimatedPaginator
@@ -42,7 +42,8 @@ from datasets.rows import MODELS, RowBase
 from datasets.spec import ColumnSpec
 
 LIST_COLUMNS = 20
-UNBROKEN = ("integer", "decimal", "date", "timestamp")
+UNBROKEN = ("integer", "decimal", "date", "time", "timestamp", "uuid", "phone")
+LINKED = "text-primary-600 dark:text-primary-500 hover:underline"
 SEARCH_WORDS = 8
 SEARCH_CHARACTERS = 200
 DEFAULT_TIMEOUT_SECONDS = 15.0
@@ -142,7 +143,8 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         return RecordsChangeList
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [_cell(column) for column in self.listed_columns()]
+        # The first column is a link to its record, and none of its own.
+        return [_cell(column, may_link=at > 0) for at, column in enumerate(self.listed_columns())]
 
     def listed_columns(self) -> list[ColumnSpec]:
         """Return the columns a list shows: the key's first, and no more than a page can hold."""
@@ -161,7 +163,11 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         return lookup in allowed
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
-        return [column.name for column in self.spec.columns if column.type not in ("boolean", "date")]
+        return [
+            column.name
+            for column in self.spec.columns
+            if column.type not in ("boolean", "date", "time", "json")
+        ]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -173,9 +179,9 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     def _search(self, word: str) -> Q:
         found = Q(pk__in=[])
         for column in self.spec.columns:
-            if getattr(TYPES[column.type], "holds_text", False) or column.type == "choice":
+            if type_of(column).sql_type(column) == "text":
                 found |= Q(**{f"{column.name}__icontains": word})
-            elif column.type in ("integer", "decimal"):
+            elif column.type in ("integer", "decimal", "uuid"):
                 found |= _equal(column, word)
         return found
 
@@ -268,14 +274,23 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
             return super().history_form_view(request, object_id, version_id, extra_context)
 
 
-def _cell(column: ColumnSpec) -> Callable[[RowBase], Any]:
+def _cell(column: ColumnSpec, *, may_link: bool) -> Callable[[RowBase], Any]:
     """Return the list's column: a callable with the attributes the admin reads."""
 
     def show(record: RowBase) -> Any:
         value = getattr(record, column.name)
         if value is None or column.type == "boolean":
             return value
-        text = shorten(readable(type_of(column).to_text(value), column))
+        canonical = type_of(column).to_text(value)
+        text = shorten(readable(canonical, column))
+        if may_link and (target := target_of(canonical, column)):
+            # What a tenant's people put into a cell learns neither where it was clicked nor gets hold of the page.
+            return format_html(
+                '<a href="{}" target="_blank" rel="noopener noreferrer nofollow" class="{}">{}</a>',
+                target,
+                LINKED,
+                text,
+            )
         if column.type in UNBROKEN:
             return format_html('<span class="whitespace-nowrap">{}</span>', text)
         return text

@@ -17,10 +17,24 @@ boolean       true/false, yes/no, 1/0, t/f, y/n in any case, or      ``true``, `
 date          ``2026-12-31``; ``31/12/2026`` or ``12/31/2026`` (with  ``2026-12-31``
               ``/``, ``.`` or ``-``) when the reading says DMY or
               MDY; years 0001 to 9999, four digits
+time          ``14:00``, ``9:30`` or ``14:00:00`` with up to 6       ``14:00:00.5``: a fraction only if
+              decimals; no zone                                      not zero
 timestamp     a date, ``T`` or a space, ``14:00`` or ``14:00:00``    ``2026-08-26T14:00:00.5Z``: in UTC,
               with up to 6 decimals, then ``Z``, ``+02``, ``+02:00``  a fraction only if not zero
               or nothing, which is UTC
 choice        exactly one of the column's choices                    the choice
+multi_choice  some of the column's choices, ``;`` between them       ``new; urgent``: each once, in the
+                                                                     order of the column
+email         ``name@example.org``, with letters of any language;    domain in lower case, before the
+              254 bytes; no quotes, names or ``mailto:``             ``@`` byte for byte
+url           ``http://`` or ``https://``, a host, what follows;     scheme and host in lower case, the
+              2,000 bytes; no user name                              rest byte for byte
+phone         ``+`` and a country's code, or a number of the         ``+4930123456`` (E.164)
+              column's region; blanks and ``()./-`` between
+uuid          32 hexadecimal digits in any case: hyphenated, in      ``123e4567-e89b-…``: hyphenated, in
+              braces, as ``urn:uuid:``, without hyphens              lower case
+json          RFC 8259; no key twice, 100 deep, numbers of 1,000     as ``jsonb`` writes it:
+              digits in full                                         ``{"a": 1.10}``
 ============  =====================================================  ==========================
 
 Numbers use the decimal mark and, between groups of three digits, the group mark of the reading; exponents,
@@ -41,11 +55,18 @@ from datasets.columntypes.boolean import Boolean
 from datasets.columntypes.choice import Choice
 from datasets.columntypes.date import Date
 from datasets.columntypes.decimal import Decimal
+from datasets.columntypes.email import Email
 from datasets.columntypes.grammar import stripped, unseen_space
 from datasets.columntypes.integer import Integer
+from datasets.columntypes.json import Json
 from datasets.columntypes.long_text import LongText
+from datasets.columntypes.multi_choice import MultiChoice
+from datasets.columntypes.phone import Phone
 from datasets.columntypes.text import Text
+from datasets.columntypes.time import Time
 from datasets.columntypes.timestamp import Timestamp
+from datasets.columntypes.url import Url
+from datasets.columntypes.uuid import Uuid
 
 if TYPE_CHECKING:
     from datasets.spec import ColumnSpec
@@ -54,7 +75,23 @@ __all__ = ["TYPES", "BadValue", "ColumnType", "Reading", "check_cell", "is_no_va
 
 TYPES: dict[str, ColumnType] = {
     kind.name: kind
-    for kind in (Text(), LongText(), Integer(), Decimal(), Boolean(), Date(), Timestamp(), Choice())
+    for kind in (
+        Text(),
+        LongText(),
+        Integer(),
+        Decimal(),
+        Boolean(),
+        Date(),
+        Time(),
+        Timestamp(),
+        Choice(),
+        MultiChoice(),
+        Email(),
+        Url(),
+        Phone(),
+        Uuid(),
+        Json(),
+    )
 }
 
 _SEARCHED_CHARACTERS = 1_000

@@ -48,6 +48,7 @@ class ColumnType(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     holds_text: ClassVar[bool] = False  # a value is text, byte for byte: "" is one, spaces count
+    longest: ClassVar[int | None] = None  # bytes of a value which its pattern leaves to others to count
 
     @abstractmethod
     def parse(self, raw: str, column: ColumnSpec, reading: Reading) -> str:

@@ -31,7 +31,7 @@ class Choice(ColumnType):
         value = stripped(raw)
         if value in choices:
             return value
-        raise BadValue(_explain(value, choices), code="constraint-error")
+        raise BadValue(explain_choice(value, choices), code="constraint-error")
 
     def sql_type(self, column: ColumnSpec) -> str:
         return "text"
@@ -61,8 +61,9 @@ class Choice(ColumnType):
         return False  # which values are allowed is a decision, not an observation
 
 
-def _explain(value: str, choices: tuple[str, ...]) -> str:
+def explain_choice(value: str, choices: tuple[str, ...], *, shows_value: bool = False) -> str:
     """Return the sentence that names the allowed choices nearest to `value`."""
+    refused = f"“{value[:_COMPARED_CHARACTERS]}” is not" if shows_value else "Not"
     near = process.extract(
         value[:_COMPARED_CHARACTERS].casefold(),
         [choice[:_COMPARED_CHARACTERS].casefold() for choice in choices],
@@ -71,9 +72,11 @@ def _explain(value: str, choices: tuple[str, ...]) -> str:
         limit=3,
     )
     if near:
-        return f"Not an allowed choice. The nearest: {_listed([choices[index] for _, _, index in near])}."
+        return (
+            f"{refused} an allowed choice. The nearest: {_listed([choices[index] for _, _, index in near])}."
+        )
     more = f" and {len(choices) - _LISTED} more" if len(choices) > _LISTED else ""
-    return f"Not an allowed choice. Allowed: {_listed(choices[:_LISTED])}{more}."
+    return f"{refused} an allowed choice. Allowed: {_listed(choices[:_LISTED])}{more}."
 
 
 def _listed(choices: list[str] | tuple[str, ...]) -> str:

@@ -127,7 +127,7 @@ def test_the_rules_of_the_new_type_are_the_tables_and_those_of_the_old_gone(as_a
 @pytest.mark.parametrize("new", [name for name in TYPES if name not in ("text", "long_text")])
 def test_a_value_that_does_not_convert_stops_everything_and_is_named(as_acme: TenantRef, new: str) -> None:
     dataset = made(["what", "ever", "what"])
-    options = {"choice": ColumnOptions(choices=("new",))}.get(new, ColumnOptions())
+    options = ColumnOptions(choices=("new",)) if "choice" in new else ColumnOptions()
     column = dataset.columns.get(label="v")
     report = check_type_change(dataset=dataset, column=column, type=new, options=options)
     assert (report.values, report.unconvertible, report.is_clean) == (2, 2, False)

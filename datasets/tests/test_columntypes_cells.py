@@ -21,8 +21,15 @@ def test_every_type_is_registered_under_its_name() -> None:
         "decimal",
         "boolean",
         "date",
+        "time",
         "timestamp",
         "choice",
+        "multi_choice",
+        "email",
+        "url",
+        "phone",
+        "uuid",
+        "json",
     ]
     assert type_of(column("date")) is TYPES["date"]
 

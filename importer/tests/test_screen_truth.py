@@ -64,8 +64,15 @@ PLANTS = {
     "decimal": also(r"^[0-9]\.[0-9]0$"),
     "boolean": also(r"^Oui$"),
     "date": also(r"^2023-02-29$"),
+    "time": also(r"^23:59:60$"),
     "timestamp": also(r":59:60Z$"),
     "choice": also(r"^NEW$"),
+    "multi_choice": also(";;"),
+    "email": also(r"@Example\.org$"),
+    "url": also(r"^HTTP://example\."),
+    "phone": also("^00"),
+    "uuid": also(r"^\{"),
+    "json": also("^1e5$"),
 }
 
 
@@ -86,7 +93,9 @@ def test_a_wrong_value_for_a_right_cell_is_caught(monkeypatch, kind):
     assert compare(50_000, 6, [kind]).differences
 
 
-@pytest.mark.parametrize("kind", ["integer", "decimal", "boolean", "date", "timestamp"])
+@pytest.mark.parametrize(
+    "kind", ["integer", "decimal", "boolean", "date", "time", "timestamp", "email", "url", "uuid"]
+)
 def test_a_wrong_value_for_what_is_written_in_another_way_is_caught(monkeypatch, kind):
     owner = type(TYPES[kind])
     right = owner.convert
