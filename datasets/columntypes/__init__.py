@@ -21,6 +21,7 @@ timestamp     a date, ``T`` or a space, ``14:00`` or ``14:00:00``    ``2026-08-2
               with up to 6 decimals, then ``Z``, ``+02``, ``+02:00``  a fraction only if not zero
               or nothing, which is UTC
 choice        exactly one of the column's choices                    the choice
+reference     what the key it points to takes                        the key's
 ============  =====================================================  ==========================
 
 Numbers use the decimal mark and, between groups of three digits, the group mark of the reading; exponents,
@@ -29,7 +30,7 @@ two-digit years, ``20240101``, week dates, ``24:00`` and second 60 are refused.
 
 No value: an empty cell, the reading's words for it, and spaces alone in any type but text. A quoted empty
 cell (``""``) is an empty text in an optional text column (unless "" is one of the reading's words), a missing
-cell in a required column, and no value in every other type.
+cell in a required column, and no value in every other type, a reference to a text among them.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from datasets.columntypes.decimal import Decimal
 from datasets.columntypes.grammar import stripped, unseen_space
 from datasets.columntypes.integer import Integer
 from datasets.columntypes.long_text import LongText
+from datasets.columntypes.reference import Reference
 from datasets.columntypes.text import Text
 from datasets.columntypes.timestamp import Timestamp
 
@@ -54,18 +56,28 @@ __all__ = ["TYPES", "BadValue", "ColumnType", "Reading", "check_cell", "is_no_va
 
 TYPES: dict[str, ColumnType] = {
     kind.name: kind
-    for kind in (Text(), LongText(), Integer(), Decimal(), Boolean(), Date(), Timestamp(), Choice())
+    for kind in (
+        Text(),
+        LongText(),
+        Integer(),
+        Decimal(),
+        Boolean(),
+        Date(),
+        Timestamp(),
+        Choice(),
+        Reference(),
+    )
 }
 
 _SEARCHED_CHARACTERS = 1_000
 
 
 def type_of(column: ColumnSpec) -> ColumnType:
-    """Return the type of a column.
+    """Return the type of a column's values: a reference's are those of the key it points to.
 
     :raises KeyError: no type has that name.
     """
-    return TYPES[column.type]
+    return TYPES[column.value_type]
 
 
 def check_cell(raw: str | None, column: ColumnSpec, reading: Reading) -> str | None:
@@ -81,7 +93,7 @@ def check_cell(raw: str | None, column: ColumnSpec, reading: Reading) -> str | N
             raise BadValue("This column needs a value.", code="missing-cell")
         return None
     if not raw:
-        return raw
+        return raw if column.options.target is None else None  # no record has an empty key
     try:
         return kind.parse(raw, column, reading)
     except BadValue as wrong:

@@ -23,6 +23,7 @@ def test_every_type_is_registered_under_its_name() -> None:
         "date",
         "timestamp",
         "choice",
+        "reference",
     ]
     assert type_of(column("date")) is TYPES["date"]
 
