@@ -10,11 +10,12 @@ from django.db import IntegrityError, connection, transaction
 
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
-from datasets import references
+from datasets import bulk, ddl, references
 from datasets.changing import change_type, check_type_change
 from datasets.columntypes import BadValue, Reading, check_cell, type_of
 from datasets.definition import InvalidDefinition, from_table_schema, to_table_schema
 from datasets.models import Dataset
+from datasets.rows import get_row_model
 from datasets.rules import NewColumn
 from datasets.services import create_dataset, delete_dataset, rename_dataset
 from datasets.spec import ColumnOptions, ColumnSpec, Target
@@ -241,3 +242,44 @@ def test_rules_of_the_key_cannot_be_stated_of_a_reference() -> None:
     }
     with pytest.raises(RowhouseError, match="“A” is reference, which has no minimum"):
         from_table_schema(schema)
+
+
+def indexes_and_references(table: str) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %(table)s::regclass"
+            " UNION SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = %(table)s::regclass",
+            {"table": table},
+        )
+        return {sql for (sql,) in cursor.fetchall()}
+
+
+def test_a_first_load_leaves_what_other_references_lean_on(as_acme: TenantRef) -> None:
+    customers, staff = make_customers(), make_staff()
+    make_orders(refers_to("By", "staff"))
+    for dataset in (customers, staff):
+        spec = dataset.spec()
+        before = indexes_and_references(spec.table)
+        with ddl.references_at_the_end(spec), bulk.first_load(spec, bulk.WORTH_IT_ROWS) as is_first:
+            during = indexes_and_references(spec.table)
+            assert is_first and during < before
+            assert any(spec.key[0] in sql and "UNIQUE" in sql for sql in during)
+        assert indexes_and_references(spec.table) == before
+    alone = create_dataset(
+        title="Alone", columns=(NewColumn("No", "integer"), refers_to("Next", "")), key=("No",)
+    )
+    spec = alone.spec()
+    before = indexes_and_references(spec.table)
+    add_record(alone, No=1, Next=1)
+    get_row_model(alone).objects.all().delete()
+    with ddl.references_at_the_end(spec), bulk.first_load(spec, bulk.WORTH_IT_ROWS):
+        assert not any("FOREIGN KEY" in sql or "UNIQUE" in sql for sql in indexes_and_references(spec.table))
+        add_record(alone, No=1, Next=2)
+        add_record(alone, No=2, Next=1)
+    assert indexes_and_references(spec.table) == before
+    with (
+        pytest.raises(IntegrityError),
+        transaction.atomic(),
+        bulk.first_load(make_staff(slug="more").spec(), bulk.WORTH_IT_ROWS),
+    ):
+        add_record(Dataset.objects.get(slug="more"), Number=1, Superior=2)
