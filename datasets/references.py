@@ -6,7 +6,7 @@ here comes before it, so that people read a sentence and not an error of the dat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,6 @@ from psycopg2.errors import ForeignKeyViolation
 
 from core.errors import RowhouseError
 from core.words import count
-from datasets.columntypes import type_of
 from datasets.definition import THEIRS, InvalidDefinition
 from datasets.models import Column, Dataset
 from datasets.rules import NewColumn
@@ -96,6 +95,31 @@ def require_unreferenced(dataset: Dataset, *, to: str, column: Column | None = N
             f"You cannot {to}: {listed(names)} {'refers' if len(found) == 1 else 'refer'} to it."
             " Delete those datasets or give those columns another type first."
         )
+
+
+def outside(datasets: Sequence[Dataset]) -> list[str]:
+    """Return in words which columns of other datasets refer to some of these, which therefore cannot all go."""
+    gone = {dataset.pk for dataset in datasets}
+    return [
+        f"“{one.column.label}” of “{one.dataset.title}” refers to “{dataset.title}”"
+        for dataset in datasets
+        for one in referrers_of(dataset)
+        if one.dataset.pk not in gone
+    ]
+
+
+def referring_first(datasets: Iterable[Dataset]) -> list[Dataset]:
+    """Return datasets in an order in which they can be deleted: each before those it refers to."""
+    left, ordered = {dataset.pk: dataset for dataset in datasets}, list[Dataset]()
+    while left:
+        free = [
+            one
+            for one in left.values()
+            if not {by.dataset.pk for by in referrers_of(one)} & (set(left) - {one.pk})
+        ]
+        for dataset in free or list(left.values()):
+            ordered.append(left.pop(dataset.pk))
+    return ordered
 
 
 def listed(names: Sequence[str]) -> str:
@@ -218,6 +242,24 @@ def held(dataset: Dataset, chosen: str = "true", parameters: Sequence[Any] = ())
     return found
 
 
+def referring_records(referrer: Referrer, key: Any, *, most: int) -> int:
+    """Return how many records refer to a key, and no more than `most`. By index."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT count(*) FROM (SELECT FROM "{referrer.table}" WHERE "{referrer.name}" = %s LIMIT {most}) r',
+            [key],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def words_of(held: Sequence[Held], visible: Container[int]) -> str:
+    """Return which records refer to something, for somebody who may know the `visible` datasets, by primary key."""
+    names = [one.words for one in held if one.referrer.dataset.pk in visible]
+    if len(names) < len(held):
+        names.append("records of datasets you may not see")
+    return listed(names)
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Run the block in a transaction or savepoint, and say in a sentence which reference forbids what it was to write.
@@ -253,12 +295,6 @@ def refusal_of(error: IntegrityError) -> RowhouseError | None:
             f"Records of “{found.dataset.title}” refer to it in “{found.label}”. Change or delete those first."
         )
     return NothingReferenced(f"“{found.label}”: {missing_rule(target)}")
-
-
-def label_sql(spec: DatasetSpec, table: str) -> str:
-    """Return the SQL of what people know a record by besides its key: its first other text column, or NULL."""
-    column = label_column(spec)
-    return "NULL" if column is None else type_of(column).text_sql(f'{table}."{column.name}"')
 
 
 def label_column(spec: DatasetSpec) -> ColumnSpec | None:
