@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
-from datasets.ddl import DatasetBusy, short_wait
+from datasets.ddl import DatasetBusy, reference_constraint, short_wait
 from datasets.spec import DatasetSpec
 
 WORTH_IT_ROWS = 50_000
@@ -38,7 +38,7 @@ def first_load(spec: DatasetSpec, rows: int) -> Iterator[bool]:
     dropped = _drop_indexes(spec) if rows >= WORTH_IT_ROWS else []
     yield bool(dropped)
     with connection.cursor() as cursor:
-        for index in dropped:
+        for index in reversed(dropped):  # what leans on an index went before it
             cursor.execute(index.make)
 
 
@@ -46,9 +46,12 @@ def _drop_indexes(spec: DatasetSpec) -> list[_Index]:
     tables = [table for table in (spec.table, spec.history_table) if _is_empty(table)]
     if spec.table not in tables:
         return []
-    indexes = [index for table in tables for index in _indexes(table)]
+    indexes = [*_own_references(spec), *(index for table in tables for index in _indexes(table))]
     try:
         with transaction.atomic(), short_wait(), connection.cursor() as cursor:
+            if names := ", ".join(f'"{reference_constraint(spec, one)}"' for one in spec.own_references):
+                # What was deleted before awaits its check, and no table is altered meanwhile. Empty, it passes.
+                cursor.execute(f"SET CONSTRAINTS {names} IMMEDIATE")
             for index in indexes:
                 cursor.execute(index.drop)
     except DatasetBusy:
@@ -67,11 +70,24 @@ def _indexes(table: str) -> list[_Index]:
         cursor.execute(
             "SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid), quote_ident(c.conname),"
             " pg_get_constraintdef(c.oid) FROM pg_index i"
-            " LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid"
-            " WHERE i.indrelid = %s::regclass ORDER BY i.indexrelid",
+            " LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype <> 'f'"
+            # Other tables' references lean on an index for good.
+            " WHERE i.indrelid = %s::regclass AND NOT EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f'"
+            " AND f.conindid = i.indexrelid AND f.conrelid <> i.indrelid) ORDER BY i.indexrelid DESC",
             [table],
         )
         return [_index(table, *row) for row in cursor.fetchall()]
+
+
+def _own_references(spec: DatasetSpec) -> list[_Index]:
+    """Return the references of the table to itself: they lean on the index of its key."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE contype = 'f' AND conrelid = %(table)s::regclass AND confrelid = %(table)s::regclass",
+            {"table": spec.table},
+        )
+        return [_index(spec.table, "", "", *row) for row in cursor.fetchall()]
 
 
 def _index(table: str, name: str, definition: str, constraint: str | None, rule: str | None) -> _Index:

@@ -19,7 +19,7 @@ from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
 from core.words import count
-from datasets import ddl, signals
+from datasets import ddl, references, signals
 from datasets.columntypes import BadValue, Reading, check_cell, type_of
 from datasets.models import Column, Dataset, stored_options
 from datasets.rules import NewColumn
@@ -79,8 +79,10 @@ def check_type_change(
     Whether two records would have the same key or unique value only the change itself finds out.
 
     :raises InvalidDefinition: a column cannot be of this type with these options.
+    :raises StillReferenced: it is the key that a column refers to.
     """
     spec = dataset.spec()
+    _require_free(dataset, column, type)
     old, new = _old_and_new(dataset, spec, column, type, options)
     return _convert(spec, old, new)
 
@@ -99,6 +101,7 @@ def change_type(
     :raises InvalidDefinition: a column cannot be of this type with these options.
     :raises NotConvertible: a value cannot, or two records would have one key or unique value.
     :raises DatasetBusy: other work holds the dataset.
+    :raises StillReferenced: it is the key that a column refers to.
     :raises RowhouseError: an app above refuses, because it works on the dataset.
     """
     with ddl.short_wait():
@@ -106,6 +109,7 @@ def change_type(
     dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
     signals.changing.send(sender=Dataset, dataset=dataset)
     spec = dataset.spec()
+    _require_free(dataset, column, type)
     old, new = _old_and_new(dataset, spec, column, type, options)
     with ddl.short_wait(), connection.cursor() as cursor:
         # From here on nobody writes: a value that was not looked at could not be of the new type.
@@ -123,6 +127,20 @@ def change_type(
         ) from error
     _save(dataset, old, new, by)
     return report
+
+
+def _require_free(dataset: Dataset, column: Column, type: str) -> None:
+    """Refuse to change what references hold.
+
+    :raises StillReferenced: it is a key that a column refers to.
+    :raises InvalidDefinition: it is a reference, or was to become one.
+    """
+    references.require_unreferenced(dataset, column=column, to=f"change the type of “{column.label}”")
+    if "reference" in (column.type, type):
+        raise InvalidDefinition(
+            f"“{column.label}” cannot change from {column.type} to {type}: what a reference points to is decided when"
+            " its column is made."
+        )
 
 
 def _old_and_new(

@@ -16,7 +16,7 @@ from psycopg2.errors import LockNotAvailable
 from audit.tracking import track
 from core.errors import RowhouseError
 from datasets.columntypes import type_of
-from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.spec import ColumnSpec, DatasetSpec, Target
 
 LOCK_SECONDS = 3
 
@@ -60,6 +60,9 @@ def create_table(spec: DatasetSpec) -> None:
     """Create the table of records and the table of their versions, with constraints, indexes and triggers."""
     with short_wait(), connection.cursor() as cursor:
         cursor.execute(_table_sql(spec))
+        for column, _target in spec.references:
+            if statement := _reference_index_sql(spec, column):
+                cursor.execute(statement)
         for statement in _history_sql(spec):
             cursor.execute(statement)
         track(spec.table)
@@ -97,11 +100,48 @@ def _column_constraints(spec: DatasetSpec, column: ColumnSpec) -> list[str]:
     made = []
     if has_own_unique(spec, column):
         made.append(f'CONSTRAINT "{unique_constraint(spec, column)}" UNIQUE ("{column.name}")')
+    if (target := column.options.target) is not None:
+        made.append(_reference_sql(spec, column, target))
     return [*made, *checks_of(spec, column).values()]
+
+
+def _reference_sql(spec: DatasetSpec, column: ColumnSpec, target: Target) -> str:
+    # Checked at once, so that a form or psql hears of it where it happens. A merge of a dataset that refers to itself
+    # asks for the check at its end (`references_at_the_end`).
+    return (
+        f'CONSTRAINT "{reference_constraint(spec, column)}" FOREIGN KEY ("{column.name}")'
+        f' REFERENCES "{target.table}" ("{target.name}") DEFERRABLE INITIALLY IMMEDIATE'
+    )
+
+
+def _reference_index_sql(spec: DatasetSpec, column: ColumnSpec) -> str | None:
+    """Return the SQL of the index that finds who refers to a record; None where another index begins with it."""
+    if column.is_unique or spec.key[:1] == (column.name,):
+        return None
+    return f'CREATE INDEX "{spec.table}_{column.name}_by_target" ON "{spec.table}" ("{column.name}")'
+
+
+@contextmanager
+def references_at_the_end(spec: DatasetSpec) -> Iterator[None]:
+    """Run the block, which writes records in several statements, and check only then what they refer to in each other.
+
+    :raises IntegrityError: at the end of the block, a record refers to one that is not there.
+    """
+    names = ", ".join(f'"{reference_constraint(spec, column)}"' for column in spec.own_references)
+    if not names:
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET CONSTRAINTS {names} DEFERRED")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET CONSTRAINTS {names} IMMEDIATE")
 
 
 def checks_of(spec: DatasetSpec, column: ColumnSpec) -> dict[str, str]:
     """Return the CHECK constraints of a column by their names, as CREATE TABLE writes them."""
+    if column.options.target is not None:
+        return {}  # the key holds them, and nothing but a key can stand here
     made = {}
     if column.is_required and type_of(column).sql_type(column) == "text":
         made[f"{spec.table}_{column.name}_is_filled"] = f"\"{column.name}\" <> ''"
@@ -136,6 +176,11 @@ def key_constraint(spec: DatasetSpec) -> str:
 def unique_constraint(spec: DatasetSpec, column: ColumnSpec) -> str:
     """Return the name of a unique column's constraint."""
     return f"{spec.table}_{column.name}_unique"
+
+
+def reference_constraint(spec: DatasetSpec, column: ColumnSpec) -> str:
+    """Return the name of a reference's FOREIGN KEY; `references.refusal` reads it."""
+    return f"{spec.table}_{column.name}_refers"
 
 
 def has_own_unique(spec: DatasetSpec, column: ColumnSpec) -> bool:

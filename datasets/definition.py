@@ -2,8 +2,9 @@
 
 What Table Schema cannot say stands in properties of our own: `rowhouse:type` where two of our types share
 one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal, `rowhouse:choices` of several choices,
-`rowhouse:region` of telephone numbers. What we cannot keep (a pattern, a
-foreign key) is refused, never dropped in silence.
+`rowhouse:region` of telephone numbers. A reference is one of `foreignKeys`; its resource is the slug of the dataset,
+or "" for the very dataset. What we cannot keep (a pattern, a reference of two columns) is refused, never dropped in
+silence.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from core.errors import RowhouseError
 from datasets import rules
 from datasets.columntypes import TYPES, BadValue, Reading
 from datasets.rules import NewColumn, clean_label
-from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
+from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec, Target
 
-_THEIRS = {
+THEIRS = {
     "text": "string",
     "long_text": "string",
     "choice": "string",
@@ -90,7 +91,14 @@ def to_table_schema(spec: DatasetSpec) -> dict[str, Any]:
     }
     if spec.key:
         schema["primaryKey"] = [column.label for column in spec.key_columns]
+    if spec.references:
+        schema["foreignKeys"] = [_foreign_key(spec, column, target) for column, target in spec.references]
     return schema
+
+
+def _foreign_key(spec: DatasetSpec, column: ColumnSpec, target: Target) -> dict[str, Any]:
+    resource = "" if target.dataset == spec.pk else target.slug
+    return {"fields": [column.label], "reference": {"resource": resource, "fields": [target.label]}}
 
 
 def from_table_schema(schema: object) -> Definition:
@@ -106,7 +114,9 @@ def from_table_schema(schema: object) -> Definition:
         raise InvalidDefinition("The definition has no list “fields”; list at least one column there.")
     if len(fields) > rules.MAX_COLUMNS:
         raise InvalidDefinition(f"The definition has {len(fields)} columns; {rules.MAX_COLUMNS} are allowed.")
-    columns = [_column(field, number) for number, field in enumerate(fields, start=1)]
+    columns = _with_references(
+        [_column(field, number) for number, field in enumerate(fields, start=1)], top, fields
+    )
     title = clean_label(_text(top, "title", "The definition") or _text(top, "name", "The definition") or "")
     definition = Definition(
         title=title,
@@ -160,6 +170,8 @@ def _labels_alike(columns: Sequence[NewColumnDef]) -> list[str]:
 
 def _column_problems(column: NewColumnDef) -> list[str]:
     options = column.options
+    if options.target is not None and options.target.dataset:
+        return []  # its options are those of the key it points to
     found = []
     if column.type not in _BOUNDED and (options.minimum is not None or options.maximum is not None):
         found.append(f"“{column.label}” is {column.type}, which has no minimum and no maximum.")
@@ -194,10 +206,12 @@ def _canonical_bounds(column: NewColumnDef) -> ColumnOptions:
 
 def _field(column: ColumnSpec) -> dict[str, Any]:
     options = column.options
-    made: dict[str, Any] = {"name": column.label, "type": _THEIRS[column.type]}
-    if column.type in _FORMATS:
-        made["format"] = _FORMATS[column.type]
-    elif _OURS[made["type"]] != column.type:
+    made: dict[str, Any] = {"name": column.label, "type": THEIRS[column.value_type]}
+    if column.value_type in _FORMATS:
+        made["format"] = _FORMATS[column.value_type]
+    if options.target is not None:  # `foreignKeys` says the rest
+        options = ColumnOptions()
+    elif "format" not in made and _OURS[made["type"]] != column.type:
         made["rowhouse:type"] = column.type
     # The values of a cell that names several are no enum of the cell.
     listed = "rowhouse:choices" if column.type == "multi_choice" else ""
@@ -269,9 +283,51 @@ def _type(stated: Mapping[str, Any], where: str, *, has_enum: bool) -> str:
 
 
 def _refuse_unknown_rules(top: Mapping[str, Any]) -> None:
-    for name in ("foreignKeys", "uniqueKeys"):
-        if top.get(name):
-            raise InvalidDefinition(f"The definition has “{name}”, which datasets cannot keep; remove it.")
+    if top.get("uniqueKeys"):
+        raise InvalidDefinition("The definition has “uniqueKeys”, which datasets cannot keep; remove it.")
+
+
+def _with_references(
+    columns: list[NewColumnDef], top: Mapping[str, Any], fields: list[Any]
+) -> list[NewColumnDef]:
+    """Return the columns, those that `foreignKeys` names as references."""
+    listed = top.get("foreignKeys") or []
+    if not isinstance(listed, list):
+        raise InvalidDefinition(f"foreignKeys is {_shown(listed)}; it must be a list.")
+    targets: dict[str, Target] = {}
+    for number, one in enumerate(listed, start=1):
+        label, target = _reference(one, f"Foreign key {number}")
+        if target.slug == top.get("name"):
+            target = replace(target, slug="")
+        if label in targets:
+            raise InvalidDefinition(f"foreignKeys names “{label[:40]}” more than once.")
+        targets[label] = target
+    if unknown := set(targets) - {column.label for column in columns}:
+        raise InvalidDefinition(f"foreignKeys names “{min(unknown)[:40]}”, which is no column.")
+    return [
+        _referring(column, targets[column.label], field) if column.label in targets else column
+        for column, field in zip(columns, fields, strict=True)
+    ]
+
+
+def _referring(column: NewColumnDef, target: Target, field: Mapping[str, Any]) -> NewColumnDef:
+    stated = column.type if "type" in field and column.type != "reference" else ""
+    options = replace(column.options, target=replace(target, type=stated))
+    return replace(column, type="reference", options=options)
+
+
+def _reference(stated: object, where: str) -> tuple[str, Target]:
+    """Return the label of the column and the key that an entry of `foreignKeys` states."""
+    entry = _mapping(stated, where)
+    reference = _mapping(entry.get("reference"), f"The reference of {where}")
+    labels = _strings(entry.get("fields", []), f"fields of {where}")
+    keys = _strings(reference.get("fields", []), f"fields of the reference of {where}")
+    if len(labels) != 1 or len(keys) > 1:
+        raise InvalidDefinition(
+            f"{where} has several fields or none; a reference is one column to one key column."
+        )
+    resource = _text(reference, "resource", f"The reference of {where}") or ""
+    return clean_label(labels[0]), Target(resource, clean_label(keys[0]) if keys else "")
 
 
 def _mapping(value: object, what: str) -> Mapping[str, Any]:

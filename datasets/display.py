@@ -16,7 +16,7 @@ _LARGEST_SCALE_WITH_ZEROS = 6
 
 def readable(text: str, column: ColumnSpec) -> str:
     """Return a canonical text as a person reads it: very wide decimals without their trailing zeros."""
-    if column.type == "decimal" and size_of(column)[1] > _LARGEST_SCALE_WITH_ZEROS and "." in text:
+    if column.value_type == "decimal" and size_of(column)[1] > _LARGEST_SCALE_WITH_ZEROS and "." in text:
         return text.rstrip("0").rstrip(".")
     return text
 

@@ -15,7 +15,7 @@ def model_field(column: ColumnSpec) -> models.Field[Any, Any]:
 
     :raises KeyError: the type has no field here.
     """
-    field: models.Field[Any, Any] = _FIELDS[column.type](column, _common(column))
+    field: models.Field[Any, Any] = _FIELDS[column.value_type](column, _common(column))
     return field
 
 

@@ -8,24 +8,32 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold import widgets
 
+from datasets import references
 from datasets.columntypes import TYPES, check_cell, type_of
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.multi_choice import SEPARATOR, parts_of
-from datasets.models import Column
+from datasets.lookup import text_of
+from datasets.models import Column, Dataset
 from datasets.rows import RowBase
 from datasets.rules import NewColumn, clean_label
 from datasets.services import InvalidDefinition, checked_definition
-from datasets.spec import ColumnOptions, ColumnSpec
+from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec, Target
 
 CANONICAL = Reading()
+ITSELF = "."  # no slug
 
 
 class CellField(forms.Field):
     """One cell of a record: the same grammar and the same messages as a cell of a file."""
 
-    def __init__(self, column: ColumnSpec) -> None:
-        super().__init__(required=column.is_required, label=column.label, widget=_widget(column))
+    def __init__(self, column: ColumnSpec, keys: KeysWidget | None = None) -> None:
+        """:param keys: what a reference is chosen with by those who may view what it points to; others type its key."""
+        super().__init__(required=column.is_required, label=column.label, widget=keys or _widget(column))
         self.column = column
+        if column.options.target is not None and keys is None:
+            self.help_text = (
+                f"The {column.options.target.label} of a record of “{column.options.target.title}”."
+            )
 
     def prepare_value(self, value: Any) -> Any:
         """Return the canonical text of a stored value; what a person typed stays as it is."""
@@ -96,9 +104,23 @@ def _widget(column: ColumnSpec) -> Any:
         return widget(choices=[(choice, choice) for choice in column.options.choices])
     if column.type in ("long_text", "json"):
         return widgets.UnfoldAdminTextareaWidget()
-    if column.type == "date":
+    if column.value_type == "date":
         return widgets.UnfoldAdminSingleDateWidget(attrs={"placeholder": "2026-12-31"})
-    return widgets.UnfoldAdminTextInputWidget(attrs=_ATTRIBUTES.get(column.type))
+    return widgets.UnfoldAdminTextInputWidget(attrs=_ATTRIBUTES.get(column.value_type))
+
+
+class KeysWidget(widgets.UnfoldAdminAutocompleteWidget):
+    """Chooses a record of another dataset; its options come page by page from `url`."""
+
+    def __init__(self, target: DatasetSpec, url: str) -> None:
+        super().__init__(attrs={"data-ajax--url": url, "data-minimum-input-length": "0"})
+        self.target = target
+
+    def optgroups(self, name: str, value: list[str], attrs: dict[str, Any] | None = None) -> Any:
+        """Give the only option that is there from the beginning: what is chosen."""
+        chosen = [one for one in value if one]
+        self.choices = [(one, text_of(self.target, one)) for one in chosen] or [("", "")]
+        return super().optgroups(name, value, attrs)
 
 
 class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -118,7 +140,21 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
         for name in set(cleaned) - set(self.changed_data):
             if not self.instance._state.adding:
                 cleaned[name] = getattr(self.instance, name)
+        self._check_references(cleaned)
         return cleaned
+
+    def _check_references(self, cleaned: dict[str, Any]) -> None:
+        """Say of a changed reference that no record has its key. Its own new key is one a record may name."""
+        spec = self.instance.spec
+        for column, target in spec.references:
+            value = cleaned.get(column.name)
+            if value is None or column.name not in self.changed_data:
+                continue
+            is_own = target.dataset == spec.pk and value == cleaned.get(target.name)
+            if not is_own and not references.exists(target, value):
+                self.add_error(
+                    column.name, ValidationError(references.missing_rule(target), code="foreign-key")
+                )
 
 
 class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -147,6 +183,12 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
     region = forms.CharField(
         required=False, max_length=2, widget=widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "DE"})
     )
+    target = forms.ChoiceField(
+        required=False,
+        label="refers to",
+        choices=lambda: _targets(),
+        widget=widgets.UnfoldAdminSelectWidget(),
+    )
 
     class Meta:
         model = Column
@@ -166,7 +208,15 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
         if data["type"] in ("choice", "multi_choice"):
             lines = (line.strip() for line in data["choices"].splitlines())
             options = ColumnOptions(choices=tuple(filter(None, lines)))
+        if data["type"] == "reference" and data["target"]:
+            options = ColumnOptions(target=Target("" if data["target"] == ITSELF else data["target"]))
         return NewColumn(data["label"], data["type"], data["is_required"], data["is_unique"], options)
+
+
+def _targets() -> list[tuple[str, str]]:
+    """Return the datasets a reference may point to: those with a key of one column, and the one being defined."""
+    keyed = [(one.slug, one.title) for one in Dataset.objects.order_by("title", "pk") if len(one.key) == 1]
+    return [("", "No dataset"), (ITSELF, "This dataset"), *keyed]
 
 
 class NewColumnFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
@@ -177,7 +227,8 @@ class NewColumnFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
         if any(self.errors):
             return
         try:
-            checked_definition(title="any", columns=self.columns(), key=self.key())
+            columns = references.resolved(self.columns(), self.key())
+            checked_definition(title="any", columns=columns, key=self.key())
         except InvalidDefinition as error:
             raise ValidationError(error.message) from error
 

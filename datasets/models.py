@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
-from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
+from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec, Target
 
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -55,8 +57,10 @@ class Dataset(models.Model):
         return self.title
 
     def spec(self) -> DatasetSpec:
-        """Return the dataset as a frozen value. One query, for the columns in use."""
-        columns = tuple(column.spec() for column in self.columns.in_use())
+        """Return the dataset as a frozen value. One query, for the columns in use; one more if some are references."""
+        used = list(self.columns.in_use())
+        keys = keys_of(used)
+        columns = tuple(column.spec(keys) for column in used)
         return DatasetSpec(
             pk=self.pk,
             slug=self.slug,
@@ -104,25 +108,56 @@ class Column(models.Model):
     def __str__(self) -> str:
         return self.label
 
-    def spec(self) -> ColumnSpec:
-        """Return the column as a frozen value."""
+    @property
+    def target_pk(self) -> int | None:
+        """The key column a reference points to."""
+        target = self.options.get("target")
+        return None if target is None else int(target["column"])
+
+    def spec(self, keys: dict[int, Column] | None = None) -> ColumnSpec:
+        """Return the column as a frozen value.
+
+        :param keys: the key columns that references point to, where they were fetched already (see `keys_of`).
+        """
+        options = options_of(self.options)
+        if self.target_pk is not None:
+            options = _reference_options((keys_of([self]) if keys is None else keys)[self.target_pk])
         return ColumnSpec(
             pk=self.pk,
             label=self.label,
             type=self.type,
             is_required=self.is_required,
             is_unique=self.is_unique,
-            options=options_of(self.options),
+            options=options,
         )
 
 
+def keys_of(columns: Iterable[Column]) -> dict[int, Column]:
+    """Return the key columns that references among `columns` point to, with their datasets. One query, if any does."""
+    wanted = {column.target_pk for column in columns if column.target_pk is not None}
+    return Column.objects.select_related("dataset").in_bulk(wanted) if wanted else {}
+
+
+def _reference_options(key: Column) -> ColumnOptions:
+    """Return what a reference to `key` holds: the key's own options, and which key it is."""
+    spec = key.spec()
+    target = Target(
+        slug=key.dataset.slug, title=key.dataset.title, label=key.label, type=spec.value_type,
+        dataset=key.dataset_id, column=key.pk,
+    )  # fmt: skip
+    return replace(spec.options, target=target)
+
+
 def options_of(stored: dict[str, Any]) -> ColumnOptions:
-    """Return stored options as a hashable value: equal definitions give equal specs."""
-    return ColumnOptions(**{**stored, "choices": tuple(stored.get("choices", ()))})
+    """Return stored options as a hashable value: equal definitions give equal specs. A target is not among them."""
+    own = {name: value for name, value in stored.items() if name != "target"}
+    return ColumnOptions(**{**own, "choices": tuple(own.get("choices", ()))})
 
 
 def stored_options(options: ColumnOptions) -> dict[str, Any]:
-    """Return options as they are stored: only what is set."""
+    """Return options as they are stored: only what is set. Of a reference, only which key it points to."""
+    if options.target is not None:
+        return {"target": {"dataset": options.target.dataset, "column": options.target.column}}
     names = ("precision", "scale", "minimum", "maximum", "max_length", "region")
     stored: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.choices:

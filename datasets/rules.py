@@ -89,6 +89,8 @@ def _column_problems(column: NewColumn) -> list[str]:
     if column.type not in TYPES:
         return [f"“{column.label}” has the type “{column.type}”; known are {', '.join(TYPES)}."]
     options = column.options
+    if column.type == "reference":
+        return [] if options.target else [f"“{column.label}” is a reference: say which dataset it refers to."]
     found = []
     if column.type == "decimal":
         found += _decimal_problems(ColumnSpec(0, column.label, "decimal", options=options))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -17,7 +18,7 @@ from simple_history.utils import bulk_create_with_history
 from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
-from datasets import access, ddl, rules, signals
+from datasets import access, ddl, references, rules, signals
 from datasets.definition import Definition, InvalidDefinition, check_definition
 from datasets.inference import infer, suggest_key
 from datasets.models import SLUG_PATTERN, Column, Dataset, stored_options
@@ -84,9 +85,9 @@ def create_dataset(
     :raises InvalidDefinition: the definition has problems; the message lists them.
     :raises SlugTaken: another dataset has the slug.
     """
-    checked = checked_definition(title=title, columns=columns, key=key)
+    checked = checked_definition(title=title, columns=references.resolved(columns, key), key=key)
     dataset = _saved(Dataset(slug=slug or _free_slug(checked.title), title=checked.title), by)
-    made = _saved_columns(dataset, checked.columns, by)
+    made = _saved_columns(dataset, checked.columns, key, by)
     dataset.key = [made[label].pk for label in key]
     Dataset.objects.filter(pk=dataset.pk).update(key=dataset.key)
     ddl.create_table(dataset.spec())
@@ -131,21 +132,39 @@ def _saved(dataset: Dataset, by: User | None) -> Dataset:
     return dataset
 
 
-def _saved_columns(dataset: Dataset, columns: Sequence[NewColumn], by: User | None) -> dict[str, Column]:
-    rows = [
-        Column(
-            dataset=dataset,
-            label=column.label,
-            type=column.type,
-            position=position,
-            is_required=column.is_required,
-            is_unique=column.is_unique,
-            options=stored_options(column.options),
-        )
-        for position, column in enumerate(columns, start=1)
-    ]
-    made = bulk_create_with_history(rows, Column, default_user=by)
-    return {column.label: column for column in made}
+def _saved_columns(
+    dataset: Dataset, columns: Sequence[NewColumn], key: Sequence[str], by: User | None
+) -> dict[str, Column]:
+    """Save the columns, those last that refer to the dataset's own key: it must have its number."""
+    made: dict[str, Column] = {}
+    placed = list(enumerate(columns, start=1))
+    own = [(position, column) for position, column in placed if _refers_to_itself(column)]
+    for some in ([one for one in placed if one not in own], own):
+        rows = [
+            Column(
+                dataset=dataset,
+                label=column.label,
+                type=column.type,
+                position=position,
+                is_required=column.is_required,
+                is_unique=column.is_unique,
+                options=_options_to_store(column, dataset, made[key[0]] if some is own else None),
+            )
+            for position, column in some
+        ]
+        made |= {one.label: one for one in bulk_create_with_history(rows, Column, default_user=by) if rows}
+    return made
+
+
+def _refers_to_itself(column: NewColumn) -> bool:
+    return column.options.target is not None and not column.options.target.dataset
+
+
+def _options_to_store(column: NewColumn, dataset: Dataset, key: Column | None) -> dict[str, Any]:
+    options, target = column.options, column.options.target
+    if key is not None and target is not None:
+        options = replace(options, target=replace(target, dataset=dataset.pk, column=key.pk))
+    return stored_options(options)
 
 
 @transaction.atomic
@@ -182,11 +201,13 @@ def delete_dataset(*, dataset: Dataset, by: User | None = None) -> None:
     """Delete a dataset: records, their history, definition, rights and content type.
 
     :raises DatasetBusy: other work holds it.
+    :raises StillReferenced: another dataset refers to it.
     :raises RowhouseError: an app above refuses, because it still works on the dataset.
     """
     with ddl.short_wait():
         ddl.lock_dataset(dataset.pk)
         Dataset.objects.select_for_update().get(pk=dataset.pk)
+    references.require_unreferenced(dataset, to=f"delete “{dataset.title}”")
     signals.deleting.send(sender=Dataset, dataset=dataset)
     ddl.drop_table(dataset.spec())
     access.forget(dataset)

@@ -10,8 +10,36 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """The key a reference takes its values from: the single key column of a dataset.
+
+    In a definition that is still to be made, `dataset` and `column` are 0, and `slug` alone says which dataset is
+    meant: "" is the one that is being defined. `label` and `type` are then what was stated of the key, "" for nothing.
+    """
+
+    slug: str
+    label: str = ""  # of the key column
+    type: str = ""  # of the key's values; never "reference"
+    title: str = ""  # of the dataset
+    dataset: int = 0
+    column: int = 0
+
+    @property
+    def table(self) -> str:
+        return f"ds_{self.dataset}"
+
+    @property
+    def name(self) -> str:
+        """The physical key column."""
+        return f"c{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnOptions:
-    """The parameters of a column's type and its rules; what does not apply is None or empty."""
+    """The parameters of a column's type and its rules; what does not apply is None or empty.
+
+    Those of a reference are the key's it points to, so that its values are read by the very same grammar.
+    """
 
     precision: int | None = None  # decimal: digits in all
     scale: int | None = None  # decimal: digits after the point
@@ -20,6 +48,7 @@ class ColumnOptions:
     maximum: str | None = None
     max_length: int | None = None  # text, in characters
     region: str | None = None  # phone: of numbers without a +, as DE
+    target: Target | None = None  # reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +66,11 @@ class ColumnSpec:
     def name(self) -> str:
         """The physical column and the model's field."""
         return f"c{self.pk}"
+
+    @property
+    def value_type(self) -> str:
+        """The type of its values: its own, but for a reference, which holds what the key it points to holds."""
+        return self.type if self.options.target is None else self.options.target.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +96,13 @@ class DatasetSpec:
         """The key's columns, in the key's order."""
         by_name = {column.name: column for column in self.columns}
         return tuple(by_name[name] for name in self.key)
+
+    @property
+    def references(self) -> tuple[tuple[ColumnSpec, Target], ...]:
+        """The references among its columns, with what they point to."""
+        return tuple((one, one.options.target) for one in self.columns if one.options.target is not None)
+
+    @property
+    def own_references(self) -> tuple[ColumnSpec, ...]:
+        """The references to records of this very dataset."""
+        return tuple(column for column, target in self.references if target.dataset == self.pk)

@@ -16,6 +16,7 @@ CODES = (
     "missing-cell",
     "extra-cell",
     "primary-key",
+    "foreign-key",
     "encoding-error",
     "missing-label",
     "duplicate-label",
@@ -23,7 +24,7 @@ CODES = (
     "cell-too-large",
     "repeated-header",
 )
-WARNINGS = ("space-around", "replacement-character")
+WARNINGS = ("space-around", "replacement-character", "still-referenced")
 SHOWN_CHARACTERS = 200
 
 

@@ -10,7 +10,7 @@ from core.words import count
 from datasets import ddl
 from datasets.bulk import first_load
 from datasets.spec import DatasetSpec
-from importer import plan, recognise, rights, services, staging
+from importer import plan, recognise, references, rights, services, staging
 from importer.models import ImportJob, State
 from importer.parts import staged_of
 from importer.preview import DefinitionChanged
@@ -23,9 +23,15 @@ from jobs.kinds import Slice, Step
 class PlanStale(Exception):
     """The merge met records that are not as the plan saw them."""
 
-    def __init__(self, drift: plan.Drift) -> None:
+    def __init__(self, drift: plan.Drift, notice: str = "") -> None:
         super().__init__(drift)
         self.drift = drift
+        self.notice = notice or stale_notice(drift)
+
+
+def broken(error: IntegrityError) -> PlanStale:
+    """Return what to make of a merge that a constraint refused: the records are not those of the plan."""
+    return PlanStale(plan.Drift(1), references.BROKEN if references.is_broken(error) else "")
 
 
 def run(job: ImportJob, work: Slice) -> Step:
@@ -53,7 +59,7 @@ def run(job: ImportJob, work: Slice) -> Step:
             if not job.is_same:
                 _merge(job, work.payload.get("by"))
         except PlanStale as stale:
-            return back(job, stale_notice(stale.drift), drifted=stale.drift.words())
+            return back(job, stale.notice, drifted=stale.drift.words())
     services.finish_import(job)
     return Step(done=False, cursor={"phase": "tidy"}, processed=job.changes_in_all)
 
@@ -94,15 +100,16 @@ def _merge(job: ImportJob, user_id: int | None) -> None:
             drift = plan.drift(staged)
             if drift.entries:
                 raise PlanStale(drift)
-            # In this order: what goes frees the unique values that others take.
-            deleted = _delete(staged)
-            updated = _update(staged)
-            with first_load(staged.spec, job.created_rows) as is_first:
-                created = _insert(staged, is_first=is_first)
+            with ddl.references_at_the_end(staged.spec):
+                # In this order: what goes frees the unique values that others take.
+                deleted = _delete(staged)
+                updated = _update(staged)
+                with first_load(staged.spec, job.created_rows) as is_first:
+                    created = _insert(staged, is_first=is_first)
             if (created, updated, deleted) != (job.created_rows, job.updated_rows, job.deleted_rows):
                 raise PlanStale(plan.Drift(1))
     except IntegrityError as error:
-        raise PlanStale(plan.Drift(1)) from error
+        raise broken(error) from error
 
 
 def hold_writers(spec: DatasetSpec) -> None:

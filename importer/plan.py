@@ -18,6 +18,7 @@ from django.db import connection
 from core import clock
 from datasets.columntypes import type_of
 from datasets.spec import DatasetSpec
+from importer import references
 from importer.models import ImportJob, Mode
 from importer.refusals import Staged
 from importer.staging import analyze, keys_table, plan_table, quoted, same_key, staging_table
@@ -80,6 +81,9 @@ def make(staged: Staged) -> tuple[Counts, str]:
         if staged.job.mode == Mode.SYNC:
             cursor.execute(f"INSERT INTO {table} {_missing_sql(staged)}")
             deleted = int(cursor.rowcount)
+            references.tell_of_kept(
+                staged, _is_missing(staged), f"coalesce({key_text(staged.spec, 't')}, '')"
+            )
         cursor.execute(
             "SELECT count(*) FILTER (WHERE op = '+'), count(*) FILTER (WHERE op = '~'), bit_or(columns)"
             f" FROM {table}"
@@ -139,7 +143,7 @@ def drift(staged: Staged) -> Drift:
         return Drift()
     now = _plan_sql(staged)
     if job.mode == Mode.SYNC:
-        now = f"{now} UNION ALL {_missing_sql(staged)}"
+        now = f"{now} UNION ALL ({_missing_sql(staged)})"
     with connection.cursor() as cursor:
         cursor.execute(PLANNING_MEMORY)
         cursor.execute(
@@ -236,10 +240,15 @@ def _plan_sql(staged: Staged) -> str:
 
 
 def _missing_sql(staged: Staged) -> str:
+    entry = f"{DELETIONS_FROM} + m.id, m.id, '-'::\"char\", m.seen, m.at, NULL::bigint"
+    return references.deletions(staged, _is_missing(staged), entry)
+
+
+def _is_missing(staged: Staged) -> str:
+    """Return the condition of a record `t` that no row of the file names, refused or not."""
     pk, key = staged.job.pk, staged.spec.key
     return (
-        f"SELECT {DELETIONS_FROM} + t.id, t.id, '-'::\"char\", t.xmin, t.ctid, NULL::bigint FROM {staged.spec.table} t"
-        f" WHERE NOT EXISTS (SELECT FROM {staging_table(pk)} s WHERE {same_key(key, 's', 't')})"
+        f"NOT EXISTS (SELECT FROM {staging_table(pk)} s WHERE {same_key(key, 's', 't')})"
         f" AND NOT EXISTS (SELECT FROM {keys_table(pk)} k WHERE {same_key(key, 'k', 't')})"
     )
 

@@ -39,6 +39,8 @@ def same_before(job: ImportJob, spec: DatasetSpec) -> ImportJob | None:
         .order_by("-pk")
         .first()
     )  # fmt: skip
+    if earlier is not None and "foreign-key" in earlier.issue_counts:
+        return None  # by now the record may be there
     if earlier is None or RowFix.objects.filter(job=earlier).exists() or _reads(earlier) != _reads(job):
         return None
     return earlier if _is_last_writer(earlier, spec) else None

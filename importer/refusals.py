@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from django.db import connection
 
 from datasets.columntypes import type_of
-from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.references import missing_rule
+from datasets.spec import ColumnSpec, DatasetSpec, Target
 from importer.models import ImportJob, Mode
 from importer.staging import analyze, keys_table, quoted, refused_table, same_key, staging_table, use_memory
 
@@ -101,6 +102,7 @@ def _refusals(staged: Staged) -> Iterator[Statement]:
         if column.is_unique and spec.key != (column.name,):
             yield from _repeated_values(staged, column)
             yield _values_of_others(staged, column)
+    yield from _without_record(staged)
 
 
 def _into(staged: Staged, columns: Sequence[ColumnSpec]) -> str:
@@ -176,6 +178,54 @@ def _values_of_others(staged: Staged, column: ColumnSpec) -> Statement:
         f" WHERE NOT ({same_key(key, 't', 's')}){stays}"
         f" AND NOT EXISTS (SELECT FROM {refused} b WHERE b.rn = s.rn)",
         ["constraint-error", column.label],
+    )
+
+
+def _without_record(staged: Staged) -> Iterator[Statement]:
+    """Yield what refuses the rows that refer to no record: of another dataset, or of this one and the file's rows."""
+    own: list[tuple[ColumnSpec, Target]] = []
+    for column in staged.columns:
+        target = column.options.target
+        if target is not None and target.dataset == staged.spec.pk:
+            own.append((column, target))
+        elif target is not None:
+            yield _without_other(staged, column, target)
+    if own:
+        yield _without_own(staged, own)
+
+
+def _without_other(staged: Staged, column: ColumnSpec, target: Target) -> Statement:
+    name = quoted([column.name], "s.")
+    return (
+        _into(staged, [column]) + f"%s FROM {staging_table(staged.job.pk)} s WHERE {name} IS NOT NULL"
+        f" AND NOT EXISTS (SELECT FROM {target.table} t WHERE t.{target.name} = {name})",
+        ["foreign-key", column.label, missing_rule(target)],
+    )
+
+
+def _without_own(staged: Staged, own: Sequence[tuple[ColumnSpec, Target]]) -> Statement:
+    """Refuse rows that refer to neither a record nor a good row, and those that refer to such rows, and so on."""
+    table, refused = staging_table(staged.job.pk), refused_table(staged.job.pk)
+    column, target = own[0]
+    key = quoted([target.name], "s.")
+    is_left = f"NOT EXISTS (SELECT FROM {refused} b WHERE b.rn = s.rn)"
+    edges = " UNION ALL ".join(
+        f"SELECT s.rn, %s::text AS label, {name} AS value FROM {table} s WHERE {name} IS NOT NULL AND {is_left}"
+        f" AND NOT EXISTS (SELECT FROM {target.table} t WHERE t.{target.name} = {name})"
+        for name in (quoted([one.name], "s.") for one, _ in own)
+    )
+    return (
+        f"INSERT INTO {refused} WITH RECURSIVE e AS MATERIALIZED ({edges}),"
+        f" k AS MATERIALIZED (SELECT s.rn, {key} AS value FROM {table} s WHERE {is_left}),"
+        " lost AS (SELECT e.* FROM e WHERE NOT EXISTS (SELECT FROM k WHERE k.value = e.value)"
+        " UNION SELECT e.* FROM lost l JOIN k ON k.rn = l.rn JOIN e ON e.value = k.value)"
+        f" SELECT rn, %s, label, left({type_of(column).text_sql('value')}, 200), %s FROM lost",
+        [
+            *(one.label for one, _ in own),
+            "foreign-key",
+            f"No record of “{target.title}” has this key, nor has a good row of the file."
+            " Correct the value, or add that record first.",
+        ],
     )
 
 

@@ -25,6 +25,7 @@ from datasets.spec import DatasetSpec
 from importer import staging, undo_conflicts
 from importer.models import ImportIssue, ImportJob
 from importer.plan import NAMED_KEYS, Drift, is_touched, key_text
+from importer.references import HELD, UNFIT, held_rule_of, keep_in_undo
 from importer.stage import KEPT_ISSUES
 from importer.staging import keys_table, plan_table, quoted, refused_table
 from importer.undo_conflicts import stored_columns
@@ -32,12 +33,13 @@ from importer.undo_conflicts import stored_columns
 # History keeps the database's time, a job its web process's: they are not always the same.
 CLOCKS_APART = timedelta(hours=1)
 
-EDITED, TAKEN, UNFIT = "edited-since", "key-taken", "no-longer-fits"
+EDITED, TAKEN = "edited-since", "key-taken"
 RULES = {
     EDITED: "This record was changed since the import and stays as it is.",
     TAKEN: "Another record has this value now, and it must be unique. Change that record if this one is to"
     " get its former values.",
-    UNFIT: "The value before the import does not fit the column's rules of today.",
+    UNFIT: "The value before the import does not fit the column's rules of today, or refers to a record that is gone.",
+    HELD: "Others refer to this record, so it stays.",
 }
 GONE = "This record was deleted since the import and stays deleted."
 BACK = "This record was brought back since the import and stays as it is."
@@ -128,11 +130,12 @@ def write_issues(job: ImportJob, spec: DatasetSpec) -> None:
         cursor.execute(
             f"INSERT INTO {ImportIssue._meta.db_table} ({fields})"
             f" SELECT %s, d.kept, 0, 0, coalesce(d.label, ''), left({name_text(spec, 'e')}, 200),"
-            " CASE WHEN d.kept = %s THEN %s WHEN d.kept = %s THEN %s WHEN d.op = '+' THEN %s"
+            f" CASE WHEN d.kept = %s THEN {held_rule_of(spec, 'e')}"
+            " WHEN d.kept = %s THEN %s WHEN d.kept = %s THEN %s WHEN d.op = '+' THEN %s"
             " WHEN d.seen IS NULL THEN %s ELSE %s END, 'warning'"
             f" FROM {plan_table(job.pk)} d JOIN {spec.history_table} e ON e.history_id = d.entry"
             f" WHERE d.kept IS NOT NULL ORDER BY d.entry LIMIT {KEPT_ISSUES}",
-            [job.pk, TAKEN, RULES[TAKEN], UNFIT, RULES[UNFIT], BACK, GONE, RULES[EDITED]],
+            [job.pk, HELD, TAKEN, RULES[TAKEN], UNFIT, RULES[UNFIT], BACK, GONE, RULES[EDITED]],
         )
 
 
@@ -186,8 +189,13 @@ def _write(job: ImportJob, spec: DatasetSpec, table: str) -> int:
         )
         cursor.execute(f"DROP TABLE {touched}")
         cursor.execute(f"ANALYZE {table}")
-    if undone.updated_rows or undone.deleted_rows:
+    has_former = bool(undone.updated_rows or undone.deleted_rows)
+    if has_former:
         undo_conflicts.keep_conflicting(spec, table, code=TAKEN)
+    while keep_in_undo(spec, table, has_former=has_former):
+        if not has_former:
+            break
+        undo_conflicts.keep_conflicting(spec, table, code=TAKEN)  # a record that stays keeps its values
     return int(sum(found))
 
 

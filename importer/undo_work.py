@@ -6,10 +6,11 @@ from django.db import IntegrityError, connection
 
 from audit.actor import actor, only_changes
 from audit.services import record
+from datasets import ddl
 from datasets.bulk import first_load
 from datasets.spec import DatasetSpec
 from importer import services, staging, undo, undo_plan
-from importer.merge import PlanStale, back, hold_dataset, hold_writers, require_confirmer, stale_notice
+from importer.merge import PlanStale, back, broken, hold_dataset, hold_writers, require_confirmer
 from importer.models import PREVIEWING, ImportIssue, ImportJob, State
 from importer.plan import Drift
 from importer.rights import NoLongerPermitted
@@ -76,7 +77,7 @@ def merge(job: ImportJob, work: Slice) -> Step:
         try:
             _merge(job, work.payload.get("by"))
         except PlanStale as stale:
-            return back(job, stale_notice(stale.drift), drifted=stale.drift.words())
+            return back(job, stale.notice, drifted=stale.drift.words())
         undo.finish_undo(job)
     return Step(done=False, cursor={"phase": "tidy"}, processed=job.changes_in_all)
 
@@ -105,15 +106,16 @@ def _merge(job: ImportJob, user_id: int | None) -> None:
             drift = undo_plan.drift(job, spec)
             if drift.entries:
                 raise PlanStale(drift)
-            # In this order: what goes frees the values that others take.
-            deleted = _remove(job, spec)
-            updated = _restore(job, spec)
-            with first_load(spec, job.created_rows):
-                created = _bring_back(job, spec)
+            with ddl.references_at_the_end(spec):
+                # In this order: what goes frees the values that others take.
+                deleted = _remove(job, spec)
+                updated = _restore(job, spec)
+                with first_load(spec, job.created_rows):
+                    created = _bring_back(job, spec)
             if (created, updated, deleted) != (job.created_rows, job.updated_rows, job.deleted_rows):
                 raise PlanStale(Drift(1))
     except IntegrityError as error:
-        raise PlanStale(Drift(1)) from error
+        raise broken(error) from error
 
 
 def _remove(job: ImportJob, spec: DatasetSpec) -> int:

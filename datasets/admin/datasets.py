@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from accounts.models import User
 from accounts.sites import tenant_site
-from datasets import access, services, stats
+from datasets import access, references, services, stats
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
 from datasets.admin.records import row_urls
@@ -57,6 +57,7 @@ class NewColumns(ColumnsInline):
         "scale",
         "choices",
         "region",
+        "target",
     )
     extra = 5
     max_num = 500
@@ -80,6 +81,8 @@ class Columns(ColumnsInline):
         options, words = column.spec().options, []
         if column.pk in column.dataset.key:
             words.append("key")
+        if options.target is not None:
+            return "; ".join([*words, f"{options.target.label} of “{options.target.title}”"])
         if options.precision is not None:
             words.append(f"{options.precision} digits, {options.scale} after the point")
         if options.choices:
@@ -256,7 +259,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         services.delete_dataset(dataset=obj, by=_person(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Dataset]) -> None:
-        for dataset in queryset:
+        for dataset in references.referring_first(queryset):
             services.delete_dataset(dataset=dataset, by=_person(request))
 
     def get_deleted_objects(
@@ -271,7 +274,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
             label = stats.count_label(count, is_exact=is_exact)
             shown.append(f"{dataset.title}: {label} records, their history, the rights and the imports")
         lacking = set() if self.has_delete_permission(request) else {"dataset"}
-        return shown, {"datasets": len(datasets)}, lacking, []
+        return shown, {"datasets": len(datasets)}, lacking, references.outside(datasets)
 
 
 def _person(request: HttpRequest) -> User:

@@ -32,6 +32,7 @@ from unfold.widgets import (
 
 from datasets.columntypes import TYPES, BadValue, Reading
 from datasets.columntypes.multi_choice import SEPARATOR
+from datasets.lookup import key_value
 from datasets.spec import ColumnSpec
 
 # Long enough for every bound, short enough that no exponent or digit flood costs anything.
@@ -177,6 +178,29 @@ class TextFilter(FieldTextFilter):
     """Contains, in any case."""
 
 
+class ReferenceFilter(FieldTextFilter):
+    """The records that refer to one key, written as people write it."""
+
+    def __init__(
+        self, field: Any, request: HttpRequest, params: Any, model: Any, *more: Any, **named: Any
+    ) -> None:
+        self.column: ColumnSpec = next(one for one in model.spec.columns if one.name == field.name)
+        super().__init__(field, request, params, model, *more, **named)
+        self.lookup_kwarg = f"{self.field_path}__exact"
+        self.lookup_val = self.used_parameters.get(self.lookup_kwarg)
+
+    def expected_parameters(self) -> list[str | None]:
+        return [f"{self.field_path}__exact"]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        written = self.used_parameters.get(f"{self.field_path}__exact")
+        raw = written[-1] if isinstance(written, list) else written
+        if not raw:
+            return queryset
+        value = key_value(self.column, str(raw))
+        return queryset.none() if value is None else queryset.filter(**{self.column.name: value})
+
+
 class ChoiceFilter(ChoicesCheckboxFilter):
     """Any of the ticked choices."""
 
@@ -194,6 +218,7 @@ _FILTERS: dict[str, type] = {
     "boolean": BooleanFilter,
     "choice": ChoiceFilter,
     "multi_choice": MultiChoiceFilter,
+    "reference": ReferenceFilter,
 }
 _PARAMETERS: dict[type, tuple[str, ...]] = {
     NumberFilter: ("_from", "_to"),
@@ -201,6 +226,7 @@ _PARAMETERS: dict[type, tuple[str, ...]] = {
     TimeFilter: ("_from", "_to"),
     TimestampFilter: ("_from_0", "_from_1", "_to_0", "_to_1"),
     TextFilter: ("__icontains",),
+    ReferenceFilter: ("__exact",),
     ChoiceFilter: ("__exact", "__isnull"),
     MultiChoiceFilter: ("__has", "__match"),
     BooleanFilter: ("__exact", "__isnull"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.admin import AdminSite, ShowFacets
@@ -18,7 +19,7 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import path
+from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
 from django.utils.html import format_html
 from psycopg2.errors import QueryCanceled
@@ -27,15 +28,16 @@ from unfold.views import ChangeList
 
 from audit.actor import actor
 from core.errors import RowhouseError
-from datasets import access
+from datasets import access, references
 from datasets.admin.filters import filter_of, parameters_of
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
+from datasets.admin.references import Visible, by_key_view, keys_view, referring
 from datasets.admin.removal import delete_selected
 from datasets.columntypes import type_of
 from datasets.columntypes.base import BadValue, Reading
 from datasets.display import readable, shorten, target_of
-from datasets.forms import CellField, RecordForm
+from datasets.forms import CellField, KeysWidget, RecordForm
 from datasets.models import Dataset
 from datasets.paginator import EstimatedPaginator
 from datasets.rows import MODELS, RowBase
@@ -54,6 +56,8 @@ ROW_OPS = {
     "history": ("<int:object_id>/history/", "history_view"),
     "delete": ("<int:object_id>/delete/", "delete_view"),
     "change": ("<int:object_id>/change/", "change_view"),
+    "keys": ("keys/", "keys_view"),
+    "by_key": ("by-key/", "by_key_view"),
 }
 
 
@@ -94,12 +98,14 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     list_before_template = "datasets/records_head.html"
     search_help_text = "Words found in any text column, or whole numbers."
     warn_unsaved_form = True
+    change_form_outer_after_template = "datasets/referring.html"
 
     def __init__(self, dataset: Dataset, site: AdminSite, user: Any = None) -> None:
         self.dataset = dataset
         self.spec = dataset.spec()
         self.rights = access.rights_of(user, dataset)
         self.reverting: int | None = None
+        self.visible = Visible(user)
         super().__init__(MODELS.get(self.spec), site)
 
     # ---- rights: of this dataset, as they are in this request
@@ -144,7 +150,17 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         # The first column is a link to its record, and none of its own.
-        return [_cell(column, may_link=at > 0) for at, column in enumerate(self.listed_columns())]
+        return [
+            _cell(column, may_link=at > 0, records=self._links_to(column))
+            for at, column in enumerate(self.listed_columns())
+        ]
+
+    def _links_to(self, column: ColumnSpec) -> str:
+        """Return where the records are that a reference names, "" if it is none or this person may not view them."""
+        target = column.options.target
+        if target is None or target.dataset not in self.visible:
+            return ""
+        return reverse("admin:datasets_row_by_key", args=(target.dataset,))
 
     def listed_columns(self) -> list[ColumnSpec]:
         """Return the columns a list shows: the key's first, and no more than a page can hold."""
@@ -153,11 +169,16 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         return ordered[:LIST_COLUMNS]
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        return [filter_of(column) for column in self.listed_columns()]
+        return [filter_of(column) for column in self._filtered_columns()]
+
+    def _filtered_columns(self) -> list[ColumnSpec]:
+        """Return the columns with a filter: those listed, and all references, which other records' pages lead to."""
+        listed = self.listed_columns()
+        return [*listed, *(column for column, _ in self.spec.references if column not in listed)]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         # Only what a filter on the page can ask for: stock allows every lookup of every field, regex too.
-        allowed = frozenset[str]().union(*(parameters_of(column) for column in self.listed_columns()))
+        allowed = frozenset[str]().union(*(parameters_of(column) for column in self._filtered_columns()))
         if "\x00" in value or len(value) > SEARCH_CHARACTERS:
             raise IncorrectLookupParameters("a filter value that no column holds")
         return lookup in allowed
@@ -166,7 +187,7 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         return [
             column.name
             for column in self.spec.columns
-            if column.type not in ("boolean", "date", "time", "json")
+            if column.value_type not in ("boolean", "date", "time", "json")
         ]
 
     def get_search_results(
@@ -181,7 +202,7 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         for column in self.spec.columns:
             if type_of(column).sql_type(column) == "text":
                 found |= Q(**{f"{column.name}__icontains": word})
-            elif column.type in ("integer", "decimal", "uuid"):
+            elif column.value_type in ("integer", "decimal", "uuid"):
                 found |= _equal(column, word)
         return found
 
@@ -189,7 +210,23 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         column = self._column(db_field.name)
-        return CellField(column) if column else None
+        return CellField(column, self._keys_widget(column)) if column else None
+
+    def _keys_widget(self, column: ColumnSpec) -> KeysWidget | None:
+        target = column.options.target
+        if target is None or target.dataset not in self.visible:
+            return None
+        url = reverse("admin:datasets_row_keys", args=(target.dataset,))
+        return KeysWidget(self.visible[target.dataset].spec(), url)
+
+    def keys_view(self, request: HttpRequest) -> HttpResponse:
+        """Answer what the widget of a reference to this dataset asks, in the form select2 reads."""
+        with limited_time():
+            return keys_view(request, self.spec)
+
+    def by_key_view(self, request: HttpRequest) -> HttpResponse:
+        """Lead to the record that a reference names by its key."""
+        return by_key_view(request, self.spec)
 
     def _column(self, name: str) -> ColumnSpec | None:
         return next((column for column in self.spec.columns if column.name == name), None)
@@ -206,7 +243,13 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        context = {"subtitle": self.dataset.title, "dataset": self.dataset, **(extra_context or {})}
+        record = self.get_object(request, object_id) if object_id else None
+        context = {
+            "subtitle": self.dataset.title,
+            "dataset": self.dataset,
+            "referring": referring(self.dataset, record, self.visible) if record else [],
+            **(extra_context or {}),
+        }
         return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: RowBase, form: Any, change: bool) -> None:
@@ -218,7 +261,7 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         is_revert = self.reverting is not None and self._is_version(obj, self.reverting)
         reason = f"reverted to version {self.reverting}" if is_revert else "edited in the admin"
         try:
-            with actor(request.user.pk, reason):
+            with references.refusals(), actor(request.user.pk, reason):
                 # Only what was changed: what somebody else changes meanwhile stays.
                 obj.save(update_fields=fields)
         except IntegrityError as error:
@@ -240,15 +283,16 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     # ---- deleting
 
     def delete_model(self, request: HttpRequest, obj: RowBase) -> None:
-        with actor(request.user.pk, "deleted in the admin"):
+        with references.refusals(), actor(request.user.pk, "deleted in the admin"):
             obj.delete()
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
-        # Nothing relates to a record, so nothing is collected: stock would load every one.
+        # No model relates to a record, so nothing is collected: stock would load every one.
         shown = [str(obj) for obj in objs[:10]]
-        return shown, {"records": len(objs)}, set(), []
+        held = references.held(self.dataset, "t.id = ANY(%s)", [[obj.pk for obj in objs]])
+        return shown, {"records": len(objs)}, set(), [references.words_of(held, self.visible)] if held else []
 
     # ---- history
 
@@ -274,8 +318,11 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
             return super().history_form_view(request, object_id, version_id, extra_context)
 
 
-def _cell(column: ColumnSpec, *, may_link: bool) -> Callable[[RowBase], Any]:
-    """Return the list's column: a callable with the attributes the admin reads."""
+def _cell(column: ColumnSpec, *, may_link: bool, records: str = "") -> Callable[[RowBase], Any]:
+    """Return the list's column: a callable with the attributes the admin reads.
+
+    :param records: where a reference leads by its key.
+    """
 
     def show(record: RowBase) -> Any:
         value = getattr(record, column.name)
@@ -283,6 +330,8 @@ def _cell(column: ColumnSpec, *, may_link: bool) -> Callable[[RowBase], Any]:
             return value
         canonical = type_of(column).to_text(value)
         text = shorten(readable(canonical, column))
+        if records:
+            return format_html('<a href="{}?{}">{}</a>', records, urlencode({"key": canonical}), text)
         if may_link and (target := target_of(canonical, column)):
             # What a tenant's people put into a cell learns neither where it was clicked nor gets hold of the page.
             return format_html(
@@ -291,7 +340,7 @@ def _cell(column: ColumnSpec, *, may_link: bool) -> Callable[[RowBase], Any]:
                 LINKED,
                 text,
             )
-        if column.type in UNBROKEN:
+        if column.value_type in UNBROKEN:
             return format_html('<span class="whitespace-nowrap">{}</span>', text)
         return text
 

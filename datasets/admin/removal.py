@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 
 from audit.actor import actor
 from audit.services import record
-from datasets import ddl
+from datasets import ddl, references
 
 if TYPE_CHECKING:
     from datasets.admin.records import RowsAdmin
@@ -24,6 +24,12 @@ def delete_selected(
     modeladmin: RowsAdmin, request: HttpRequest, queryset: QuerySet[Any]
 ) -> HttpResponse | None:
     """Show how many records and a sample of them; on confirmation delete what was shown."""
+    if held := _held(modeladmin, queryset):
+        messages.error(
+            request,
+            f"Nothing was deleted, because {held} refer to some of them. Delete or change those first.",
+        )
+        return None
     count = queryset.order_by().count()
     if request.POST.get("confirmed"):
         if request.POST.get("count") == str(count):
@@ -48,9 +54,18 @@ delete_selected.short_description = "Delete selected records"  # type: ignore[at
 delete_selected.allowed_permissions = ("delete",)  # type: ignore[attr-defined]
 
 
+def _held(modeladmin: RowsAdmin, queryset: QuerySet[Any]) -> str:
+    """Return in words who refers to some of the records, "" if nobody does."""
+    if not references.referrers_of(modeladmin.dataset):
+        return ""
+    chosen, parameters = queryset.order_by().values("pk").query.sql_with_params()
+    held = references.held(modeladmin.dataset, f"t.id IN ({chosen})", parameters)
+    return references.words_of(held, modeladmin.visible) if held else ""
+
+
 def _delete(modeladmin: RowsAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> None:
     dataset = modeladmin.dataset
-    with actor(request.user.pk, "deleted in the admin"):
+    with references.refusals(), actor(request.user.pk, "deleted in the admin"):
         # The same lock as a merge takes: two statements over many records in two orders could deadlock.
         with ddl.short_wait():
             ddl.lock_dataset(dataset.pk)

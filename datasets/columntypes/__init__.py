@@ -35,6 +35,7 @@ uuid          32 hexadecimal digits in any case: hyphenated, in      ``123e4567-
               braces, as ``urn:uuid:``, without hyphens              lower case
 json          RFC 8259; no key twice, 100 deep, numbers of 1,000     as ``jsonb`` writes it:
               digits in full                                         ``{"a": 1.10}``
+reference     what the key it points to takes                        the key's
 ============  =====================================================  ==========================
 
 Numbers use the decimal mark and, between groups of three digits, the group mark of the reading; exponents,
@@ -43,7 +44,7 @@ two-digit years, ``20240101``, week dates, ``24:00`` and second 60 are refused.
 
 No value: an empty cell, the reading's words for it, and spaces alone in any type but text. A quoted empty
 cell (``""``) is an empty text in an optional text column (unless "" is one of the reading's words), a missing
-cell in a required column, and no value in every other type.
+cell in a required column, and no value in every other type, a reference to a text among them.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ from datasets.columntypes.json import Json
 from datasets.columntypes.long_text import LongText
 from datasets.columntypes.multi_choice import MultiChoice
 from datasets.columntypes.phone import Phone
+from datasets.columntypes.reference import Reference
 from datasets.columntypes.text import Text
 from datasets.columntypes.time import Time
 from datasets.columntypes.timestamp import Timestamp
@@ -91,6 +93,7 @@ TYPES: dict[str, ColumnType] = {
         Phone(),
         Uuid(),
         Json(),
+        Reference(),
     )
 }
 
@@ -98,11 +101,11 @@ _SEARCHED_CHARACTERS = 1_000
 
 
 def type_of(column: ColumnSpec) -> ColumnType:
-    """Return the type of a column.
+    """Return the type of a column's values: a reference's are those of the key it points to.
 
     :raises KeyError: no type has that name.
     """
-    return TYPES[column.type]
+    return TYPES[column.value_type]
 
 
 def check_cell(raw: str | None, column: ColumnSpec, reading: Reading) -> str | None:
@@ -118,7 +121,7 @@ def check_cell(raw: str | None, column: ColumnSpec, reading: Reading) -> str | N
             raise BadValue("This column needs a value.", code="missing-cell")
         return None
     if not raw:
-        return raw
+        return raw if column.options.target is None else None  # no record has an empty key
     try:
         return kind.parse(raw, column, reading)
     except BadValue as wrong:

@@ -30,6 +30,7 @@ def test_every_type_is_registered_under_its_name() -> None:
         "phone",
         "uuid",
         "json",
+        "reference",
     ]
     assert type_of(column("date")) is TYPES["date"]
 

@@ -173,7 +173,7 @@ def test_the_501st_column_is_refused() -> None:
         ({"fields": [{"name": "a"}], "primaryKey": ["b"]}, "names “b”, which is no column"),
         ({"fields": [{"name": "a"}], "primaryKey": ["a", "a"]}, "more than once"),
         ({"fields": [{"name": "a"}], "primaryKey": 5}, "list of texts"),
-        ({"fields": [{"name": "a"}], "foreignKeys": [{}]}, "cannot keep"),
+        ({"fields": [{"name": "a"}], "uniqueKeys": [["a"]]}, "cannot keep"),
     ],
 )
 def test_what_a_dataset_cannot_be_is_refused_with_the_reason(schema: Any, says: str) -> None:

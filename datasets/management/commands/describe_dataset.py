@@ -25,5 +25,7 @@ class Command(TenantCommand):
             words = ["key"] if column.name in spec.key else []
             words += ["required"] if column.is_required else []
             words += ["unique"] if column.is_unique else []
-            lines.append(f"  {column.label}: {column.type}" + (f" ({', '.join(words)})" if words else ""))
+            target = column.options.target
+            to = f" to {target.label} of {target.slug}" if target else ""
+            lines.append(f"  {column.label}: {column.type}{to}" + (f" ({', '.join(words)})" if words else ""))
         return Result(to_table_schema(spec), lines)
