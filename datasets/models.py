@@ -73,6 +73,10 @@ class ColumnQuerySet(models.QuerySet["Column"]):
         """Return the columns that are not retired, in the dataset's order."""
         return self.filter(is_retired=False).order_by("position", "pk")
 
+    def retired(self) -> ColumnQuerySet:
+        """Return the columns that are retired, the last one first."""
+        return self.filter(is_retired=True).order_by("-retired_at", "-pk")
+
 
 class Column(models.Model):
     """One column. Its table column is `c<pk>`; the label is what files and people call it."""
@@ -85,6 +89,10 @@ class Column(models.Model):
     is_unique = models.BooleanField("unique", default=False)
     options = models.JSONField(default=dict, blank=True)
     is_retired = models.BooleanField("retired", default=False)
+    retired_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When its values go for good, and the job that sees to it; both empty while nobody ordered that.
+    purge_at = models.DateTimeField(null=True, blank=True, editable=False)
+    purge_job_id = models.BigIntegerField(null=True, blank=True, editable=False)
 
     objects = ColumnQuerySet.as_manager()
     history = definition_history()

@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 from guardian.models import GroupObjectPermission, UserObjectPermission
-from simple_history.utils import bulk_create_with_history
+from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from accounts.models import User
 from audit.services import record
@@ -132,6 +132,14 @@ def _saved(dataset: Dataset, by: User | None) -> Dataset:
 
 
 def _saved_columns(dataset: Dataset, columns: Sequence[NewColumn], by: User | None) -> dict[str, Column]:
+    made = save_columns(dataset, columns, by=by, first=1)
+    return {column.label: column for column in made}
+
+
+def save_columns(
+    dataset: Dataset, columns: Sequence[NewColumn], *, by: User | None, first: int, reason: str | None = None
+) -> list[Column]:
+    """Save new columns from a position on, with their history; their table is not touched."""
     rows = [
         Column(
             dataset=dataset,
@@ -142,10 +150,9 @@ def _saved_columns(dataset: Dataset, columns: Sequence[NewColumn], by: User | No
             is_unique=column.is_unique,
             options=stored_options(column.options),
         )
-        for position, column in enumerate(columns, start=1)
+        for position, column in enumerate(columns, start=first)
     ]
-    made = bulk_create_with_history(rows, Column, default_user=by)
-    return {column.label: column for column in made}
+    return list(bulk_create_with_history(rows, Column, default_user=by, default_change_reason=reason))
 
 
 @transaction.atomic
@@ -162,12 +169,9 @@ def rename_dataset(
     renamed = [NewColumn(wanted[c.pk], c.type, c.is_required, c.is_unique, c.spec().options) for c in columns]
     checked = checked_definition(title=title, columns=renamed, key=())
     changed = [column for column in columns if column.label != wanted[column.pk]]
-    # Two columns may swap their labels: free both before either takes the other's.
-    Column.objects.filter(pk__in=[column.pk for column in changed]).update(is_retired=True)
     for column in changed:
         column.label = wanted[column.pk]
-        column._history_user = by  # type: ignore[attr-defined]
-        column.save(update_fields=["label", "is_retired"])
+    save_labels(changed, by=by)
     before, dataset.title = dataset.title, checked.title
     if not changed and before == dataset.title:
         return
@@ -175,6 +179,13 @@ def rename_dataset(
     dataset._history_user = by  # type: ignore[attr-defined]
     dataset.save()
     record("datasets.dataset.renamed", actor=by, target=dataset, before=before, labels=len(changed))
+
+
+def save_labels(columns: Sequence[Column], *, by: User | None) -> None:
+    """Save the labels and positions of columns in use, with their history. Two may have swapped their labels."""
+    # Free all of them before one takes another's.
+    Column.objects.filter(pk__in=[column.pk for column in columns]).update(is_retired=True)
+    bulk_update_with_history(columns, Column, ["label", "position", "is_retired"], default_user=by)
 
 
 @transaction.atomic
