@@ -109,7 +109,6 @@ def test_columns_that_cannot_be_are_refused_whole(
     assert (physical(f"ds_{orders.pk}"), version(orders)) == (before, 1)
 
 
-@pytest.mark.case("N15")
 def test_a_table_without_room_says_so(orders: Dataset) -> None:
     with connection.cursor() as cursor:  # as after years of adding and purging
         for _ in range(4):
