@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
@@ -122,6 +123,28 @@ class Column(models.Model):
             is_unique=self.is_unique,
             options=options_of(self.options),
         )
+
+
+class DatasetTemplate(models.Model):
+    """A definition kept to begin datasets with, as a Table Schema."""
+
+    title = models.CharField(max_length=200)
+    description = models.CharField(max_length=500, blank=True)
+    schema = models.JSONField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("title", "pk")
+        constraints = [
+            models.UniqueConstraint(fields=["title"], name="a_template_title_stands_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
 
 
 def options_of(stored: dict[str, Any]) -> ColumnOptions:

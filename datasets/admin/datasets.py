@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from accounts.models import User
 from accounts.sites import tenant_site
 from datasets import access, services, stats
+from datasets.admin.beginning import from_file_url
 from datasets.admin.definition import definition_urls
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import definition_links, record_links
@@ -150,6 +151,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         context = {
             "title": "Datasets",
             "may_add": self.has_add_permission(request),
+            "from_file_url": from_file_url(),
             "is_empty": not self.get_queryset(request).exists(),
             **(extra_context or {}),
         }

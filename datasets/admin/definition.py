@@ -8,7 +8,7 @@ from django.contrib.admin import AdminSite
 from django.urls import path
 from django.urls.resolvers import URLPattern
 
-from datasets.admin import editor
+from datasets.admin import beginning, definition_files, editor, own_templates
 
 
 def definition_urls(site: AdminSite) -> list[URLPattern]:
@@ -28,4 +28,11 @@ def definition_urls(site: AdminSite) -> list[URLPattern]:
         at(f"{column}purge/", editor.purge, "purge_column"),
         at(f"{column}keep/", editor.keep, "keep_column"),
         at(f"{one}definition-history/", editor.history, "definition_history"),
+        at(f"{one}workbook/", definition_files.workbook, "workbook"),
+        at(f"{one}schema/", definition_files.schema, "schema"),
+        at("new/", beginning.begin, "begin"),
+        at("new/<slug:name>/", beginning.from_template, "from_template"),
+        at(f"{one}save-as-template/", own_templates.save, "save_as_template"),
+        at("templates/<int:pk>/delete/", own_templates.delete, "delete_template"),
+        at(f"{one}compare/", definition_files.compare_schema, "compare"),
     ]
