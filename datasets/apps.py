@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from django.apps import AppConfig
 
+from jobs.kinds import JobKind
+
 ALL_ROWS = (
     "datasets.view_rows",
     "datasets.add_rows",
@@ -30,6 +32,10 @@ class DatasetsConfig(AppConfig):
         ),
         "editor": ("datasets.view_dataset", *ALL_ROWS),
         "viewer": ("datasets.view_dataset", "datasets.view_rows"),
+    }
+
+    job_kinds: ClassVar = {
+        "datasets.purge": JobKind(run="datasets.tasks.purge", title="Purge of a retired column"),
     }
 
     def ready(self) -> None:

@@ -6,8 +6,9 @@ written by the triggers of `audit.tracking`. Everything runs in the caller's tra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
@@ -19,6 +20,8 @@ from datasets.columntypes import type_of
 from datasets.spec import ColumnSpec, DatasetSpec, Target
 
 LOCK_SECONDS = 3
+ALTER_SECONDS = 1  # whoever waits for a whole table keeps all later readers waiting too
+MOST_PLACES = 1600  # PostgreSQL's limit of columns, counting those that were dropped
 
 
 class DatasetBusy(RowhouseError):
@@ -28,15 +31,15 @@ class DatasetBusy(RowhouseError):
 
 
 @contextmanager
-def short_wait() -> Iterator[None]:
+def short_wait(seconds: int = LOCK_SECONDS) -> Iterator[None]:
     """Run the block with a lock timeout, so that it never queues readers up behind itself.
 
     Must be inside a transaction.
 
-    :raises DatasetBusy: a lock was not free within LOCK_SECONDS.
+    :raises DatasetBusy: a lock was not free within that time.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        cursor.execute(f"SET LOCAL lock_timeout = '{int(seconds)}s'")
     try:
         yield
     except OperationalError as error:
@@ -76,6 +79,75 @@ def drop_table(spec: DatasetSpec) -> None:
     """
     with short_wait(), connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE "{spec.table}", "{spec.history_table}"')
+
+
+@transaction.atomic
+def add_columns(spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> None:
+    """Add columns of `spec`, the definition they are part of already, to both tables.
+
+    :raises DatasetBusy: somebody is reading or writing them for longer than we wait.
+    """
+    with short_wait(ALTER_SECONDS), connection.cursor() as cursor:
+        _lock_both(cursor, spec)
+        # History first: a record must never have a column that its versions lack.
+        added = ", ".join(f"ADD COLUMN {_column_sql(column)}" for column in columns)
+        cursor.execute(f'ALTER TABLE "{spec.history_table}" {added}')
+        changes = []
+        for column in columns:
+            changes.append(f"ADD COLUMN {_column_sql(column)}" + (" NOT NULL" if column.is_required else ""))
+            changes += [f"ADD {constraint}" for constraint in _column_constraints(spec, column)]
+        cursor.execute(f'ALTER TABLE "{spec.table}" {", ".join(changes)}')
+        for column in columns:
+            if column.options.target is not None and (statement := _reference_index_sql(spec, column)):
+                cursor.execute(statement)
+
+
+@transaction.atomic
+def free_column(spec: DatasetSpec, column: ColumnSpec) -> None:
+    """Let records be without a value in a column. What else holds for it still does: its values may come back.
+
+    :raises DatasetBusy: somebody is reading or writing the records for longer than we wait.
+    """
+    with short_wait(ALTER_SECONDS), connection.cursor() as cursor:
+        cursor.execute(
+            f'ALTER TABLE "{spec.table}" ALTER COLUMN "{column.name}" DROP NOT NULL,'
+            f' DROP CONSTRAINT IF EXISTS "{filled_constraint(spec, column)}"'
+        )
+
+
+@transaction.atomic
+def drop_column(spec: DatasetSpec, column: ColumnSpec) -> None:
+    """Drop a column from both tables.
+
+    :raises DatasetBusy: somebody is reading or writing them for longer than we wait.
+    """
+    with short_wait(ALTER_SECONDS), connection.cursor() as cursor:
+        _lock_both(cursor, spec)
+        for table in (spec.table, spec.history_table):
+            cursor.execute(f'ALTER TABLE "{table}" DROP COLUMN IF EXISTS "{column.name}"')
+
+
+def is_filled(spec: DatasetSpec) -> bool:
+    """Return whether a dataset has any record."""
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT EXISTS (SELECT FROM "{spec.table}")')
+        return bool(cursor.fetchone()[0])
+
+
+def free_places(spec: DatasetSpec) -> int:
+    """Return how many columns PostgreSQL lets us add: dropped ones keep their place in both tables."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT max(attnum) FROM pg_catalog.pg_attribute"
+            " WHERE attrelid IN (to_regclass(%s), to_regclass(%s))",
+            [spec.table, spec.history_table],
+        )
+        return MOST_PLACES - int(cursor.fetchone()[0])
+
+
+def _lock_both(cursor: Any, spec: DatasetSpec) -> None:
+    # In the order in which whoever writes records takes them: two orders could deadlock.
+    cursor.execute(f'LOCK TABLE "{spec.table}", "{spec.history_table}" IN ACCESS EXCLUSIVE MODE')
 
 
 def _table_sql(spec: DatasetSpec) -> str:
@@ -144,7 +216,7 @@ def checks_of(spec: DatasetSpec, column: ColumnSpec) -> dict[str, str]:
         return {}  # the key holds them, and nothing but a key can stand here
     made = {}
     if column.is_required and type_of(column).sql_type(column) == "text":
-        made[f"{spec.table}_{column.name}_is_filled"] = f"\"{column.name}\" <> ''"
+        made[filled_constraint(spec, column)] = f"\"{column.name}\" <> ''"
     for number, check in enumerate(type_of(column).checks(column), start=1):
         made[f"{spec.table}_{column.name}_is_allowed_{number}"] = check.replace("{c}", f'"{column.name}"')
     return {name: f'CONSTRAINT "{name}" CHECK ({expression})' for name, expression in made.items()}
@@ -181,6 +253,11 @@ def unique_constraint(spec: DatasetSpec, column: ColumnSpec) -> str:
 def reference_constraint(spec: DatasetSpec, column: ColumnSpec) -> str:
     """Return the name of a reference's FOREIGN KEY; `references.refusal` reads it."""
     return f"{spec.table}_{column.name}_refers"
+
+
+def filled_constraint(spec: DatasetSpec, column: ColumnSpec) -> str:
+    """Return the name of the CHECK that a required text is not empty."""
+    return f"{spec.table}_{column.name}_is_filled"
 
 
 def has_own_unique(spec: DatasetSpec, column: ColumnSpec) -> bool:

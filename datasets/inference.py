@@ -57,6 +57,8 @@ class Inferred:
     evidence: str
     has_empty: bool = False
     is_distinct: bool = False
+    # The types that do not fit, each with the row and the value that first said so; (type, row, value).
+    against: tuple[tuple[str, int, str], ...] = ()
     fingerprints: array[int] | None = field(default=None, repr=False, compare=False)
 
 
@@ -215,6 +217,7 @@ class _Column:
             evidence=self._evidence(name),
             has_empty=self.first_empty is not None or not self.values,
             is_distinct=self.first_repeat is None and self.values > 0,
+            against=tuple((kind, row, _cut(value)) for kind, (row, value) in self.against.items()),
             fingerprints=self.fingerprints,
         )
 
@@ -267,5 +270,8 @@ def _keep_within_budget(columns: list[_Column]) -> None:
 
 
 def _shown(value: str) -> str:
-    short = value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"
-    return f"'{short}'"
+    return f"'{_cut(value)}'"
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
@@ -77,6 +78,10 @@ class ColumnQuerySet(models.QuerySet["Column"]):
         """Return the columns that are not retired, in the dataset's order."""
         return self.filter(is_retired=False).order_by("position", "pk")
 
+    def retired(self) -> ColumnQuerySet:
+        """Return the columns that are retired, the last one first."""
+        return self.filter(is_retired=True).order_by("-retired_at", "-pk")
+
 
 class Column(models.Model):
     """One column. Its table column is `c<pk>`; the label is what files and people call it."""
@@ -89,6 +94,10 @@ class Column(models.Model):
     is_unique = models.BooleanField("unique", default=False)
     options = models.JSONField(default=dict, blank=True)
     is_retired = models.BooleanField("retired", default=False)
+    retired_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When its values go for good, and the job that sees to it; both empty while nobody ordered that.
+    purge_at = models.DateTimeField(null=True, blank=True, editable=False)
+    purge_job_id = models.BigIntegerField(null=True, blank=True, editable=False)
 
     objects = ColumnQuerySet.as_manager()
     history = definition_history()
@@ -146,6 +155,28 @@ def _reference_options(key: Column) -> ColumnOptions:
         dataset=key.dataset_id, column=key.pk,
     )  # fmt: skip
     return replace(spec.options, target=target)
+
+
+class DatasetTemplate(models.Model):
+    """A definition kept to begin datasets with, as a Table Schema."""
+
+    title = models.CharField(max_length=200)
+    description = models.CharField(max_length=500, blank=True)
+    schema = models.JSONField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("title", "pk")
+        constraints = [
+            models.UniqueConstraint(fields=["title"], name="a_template_title_stands_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
 
 
 def options_of(stored: dict[str, Any]) -> ColumnOptions:

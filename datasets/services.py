@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 from guardian.models import GroupObjectPermission, UserObjectPermission
-from simple_history.utils import bulk_create_with_history
+from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from accounts.models import User
 from audit.services import record
@@ -140,30 +140,52 @@ def _saved_columns(
     placed = list(enumerate(columns, start=1))
     own = [(position, column) for position, column in placed if _refers_to_itself(column)]
     for some in ([one for one in placed if one not in own], own):
-        rows = [
-            Column(
-                dataset=dataset,
-                label=column.label,
-                type=column.type,
-                position=position,
-                is_required=column.is_required,
-                is_unique=column.is_unique,
-                options=_options_to_store(column, dataset, made[key[0]] if some is own else None),
-            )
-            for position, column in some
-        ]
-        made |= {one.label: one for one in bulk_create_with_history(rows, Column, default_user=by) if rows}
+        key_pk = made[key[0]].pk if some is own and own else None
+        made |= {one.label: one for one in _save_at(dataset, some, key_pk, by=by)}
     return made
+
+
+def save_columns(
+    dataset: Dataset, columns: Sequence[NewColumn], *, by: User | None, first: int, reason: str | None = None
+) -> list[Column]:
+    """Save new columns of a dataset that is there, from a position on, with their history; no table is touched."""
+    key_pk = dataset.key[0] if len(dataset.key) == 1 else None
+    return _save_at(dataset, list(enumerate(columns, start=first)), key_pk, by=by, reason=reason)
+
+
+def _save_at(
+    dataset: Dataset,
+    placed: Sequence[tuple[int, NewColumn]],
+    key_pk: int | None,
+    *,
+    by: User | None,
+    reason: str | None = None,
+) -> list[Column]:
+    rows = [
+        Column(
+            dataset=dataset,
+            label=column.label,
+            type=column.type,
+            position=position,
+            is_required=column.is_required,
+            is_unique=column.is_unique,
+            options=_options_to_store(column, dataset, key_pk),
+        )
+        for position, column in placed
+    ]
+    if not rows:
+        return []
+    return list(bulk_create_with_history(rows, Column, default_user=by, default_change_reason=reason))
 
 
 def _refers_to_itself(column: NewColumn) -> bool:
     return column.options.target is not None and not column.options.target.dataset
 
 
-def _options_to_store(column: NewColumn, dataset: Dataset, key: Column | None) -> dict[str, Any]:
+def _options_to_store(column: NewColumn, dataset: Dataset, key_pk: int | None) -> dict[str, Any]:
     options, target = column.options, column.options.target
-    if key is not None and target is not None:
-        options = replace(options, target=replace(target, dataset=dataset.pk, column=key.pk))
+    if target is not None and not target.dataset and key_pk is not None:
+        options = replace(options, target=replace(target, dataset=dataset.pk, column=key_pk))
     return stored_options(options)
 
 
@@ -181,12 +203,9 @@ def rename_dataset(
     renamed = [NewColumn(wanted[c.pk], c.type, c.is_required, c.is_unique, c.spec().options) for c in columns]
     checked = checked_definition(title=title, columns=renamed, key=())
     changed = [column for column in columns if column.label != wanted[column.pk]]
-    # Two columns may swap their labels: free both before either takes the other's.
-    Column.objects.filter(pk__in=[column.pk for column in changed]).update(is_retired=True)
     for column in changed:
         column.label = wanted[column.pk]
-        column._history_user = by  # type: ignore[attr-defined]
-        column.save(update_fields=["label", "is_retired"])
+    save_labels(changed, by=by)
     before, dataset.title = dataset.title, checked.title
     if not changed and before == dataset.title:
         return
@@ -194,6 +213,13 @@ def rename_dataset(
     dataset._history_user = by  # type: ignore[attr-defined]
     dataset.save()
     record("datasets.dataset.renamed", actor=by, target=dataset, before=before, labels=len(changed))
+
+
+def save_labels(columns: Sequence[Column], *, by: User | None) -> None:
+    """Save the labels and positions of columns in use, with their history. Two may have swapped their labels."""
+    # Free all of them before one takes another's.
+    Column.objects.filter(pk__in=[column.pk for column in columns]).update(is_retired=True)
+    bulk_update_with_history(columns, Column, ["label", "position", "is_retired"], default_user=by)
 
 
 @transaction.atomic

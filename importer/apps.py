@@ -35,6 +35,12 @@ class ImporterConfig(AppConfig):
             title="Import",
             is_long=True,
         ),
+        "importer.propose": JobKind(
+            run="importer.tasks.propose",
+            ended="importer.tasks.propose_ended",
+            title="Reading a file for a new dataset",
+            is_long=True,
+        ),
         "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports"),
     }
     hourly_jobs: ClassVar = ("importer.tidy",)

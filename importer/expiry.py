@@ -13,7 +13,7 @@ from audit.services import record
 from core import storage
 from core.clock import now
 from importer import services, staging
-from importer.models import ImportJob, State
+from importer.models import ImportJob, Proposal, State
 
 OVER = (State.IMPORT_SUCCEEDED, State.UNDONE, State.CANCELLED, State.PREVIEW_FAILED, State.IMPORT_FAILED)
 
@@ -21,7 +21,7 @@ OVER = (State.IMPORT_SUCCEEDED, State.UNDONE, State.CANCELLED, State.PREVIEW_FAI
 def tidy(time_left: Callable[[], float]) -> bool:
     """Do all of it in the current tenant while there is time; return whether nothing is left. May be repeated."""
     staging.sweep()
-    return expire_previews(time_left) and remove_uploads(time_left)
+    return expire_previews(time_left) and remove_uploads(time_left) and remove_proposals(time_left)
 
 
 def expire_previews(time_left: Callable[[], float]) -> bool:
@@ -61,6 +61,19 @@ def remove_uploads(time_left: Callable[[], float]) -> bool:
                 for key in filter(None, (job.key, job.sheet.get("key"), job.sheet.get("hazards"))):
                     storage.delete(key)
                 ImportJob.objects.filter(pk=pk).update(key="", sheet={})
+        if time_left() <= 0:
+            return False
+    return True
+
+
+def remove_proposals(time_left: Callable[[], float]) -> bool:
+    """Remove the files nobody made a dataset of for ROWHOUSE_PREVIEW_KEEP_DAYS; return whether all are gone."""
+    kept = timedelta(days=settings.ROWHOUSE_PREVIEW_KEEP_DAYS)
+    old = Proposal.objects.filter(created_at__lt=now() - kept).exclude(state=Proposal.State.READING)
+    for proposal in old.order_by("pk").iterator():
+        if proposal.key:
+            storage.delete(proposal.key)  # a repeat removes it again, which is no error
+        proposal.delete()
         if time_left() <= 0:
             return False
     return True

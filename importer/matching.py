@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.words import count
@@ -162,6 +163,24 @@ def chosen_matches(job: ImportJob, chosen: Mapping[int, str | None]) -> tuple[Ma
 def matches_of(job: ImportJob) -> tuple[Match, ...]:
     """Return the matches a job uses."""
     return tuple(Match.from_dict(match) for match in job.mapping)
+
+
+def leave_out_gone(job: ImportJob, spec: DatasetSpec) -> None:
+    """Take out of the job's mapping what names columns the dataset does not have any more (not saved)."""
+    there = {column.name for column in spec.columns}
+    kept: list[Match] = []
+    left_out = []
+    for match in matches_of(job):
+        if match.column is None or match.column in there:
+            kept.append(replace(match, candidates=tuple(one for one in match.candidates if one in there)))
+            continue
+        left_out.append(f"“{shown(match.label)}”" if match.label else "a constant")
+        # Every label of the file keeps one match; further ones and constants just go.
+        if match.position >= 0 and match.position not in {one.position for one in kept}:
+            kept.append(replace(match, column=None, reason="none", score=0, candidates=()))
+    if left_out:
+        job.mapping = [match.to_dict() for match in kept]
+        _notice(job, [f"The column that {what} went to is gone; it is left out." for what in left_out])
 
 
 def blocking(job: ImportJob, spec: DatasetSpec) -> list[Issue]:

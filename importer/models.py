@@ -403,3 +403,43 @@ class MappingVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+
+class Proposal(models.Model):
+    """A file that columns of a new dataset are proposed from; it is its uploader's alone.
+
+    `columns` holds what is proposed of each label, in the file's order (`importer.proposing`).
+    """
+
+    class State(models.TextChoices):
+        READING = "READING", "being read"
+        READY = "READY", "waiting for a decision"
+        FAILED = "FAILED", "cannot be read"
+        USED = "USED", "made a dataset"
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.READING)
+    error = models.TextField(blank=True)
+    file_name = models.CharField(max_length=255)
+    key = models.CharField(max_length=1024, blank=True)
+    sha256 = models.CharField(max_length=64)
+    rows = models.PositiveBigIntegerField(default=0)
+    columns = models.JSONField(default=list)
+    job_id = models.BigIntegerField(null=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    def move(self, *, old: str, new: str, **values: Any) -> bool:
+        """Move the state by compare and swap, and set these values with it."""
+        moved = type(self).objects.filter(pk=self.pk, state=old).update(state=new, **values)
+        if moved:
+            self.refresh_from_db()
+        return bool(moved)

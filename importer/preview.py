@@ -83,7 +83,11 @@ def open_file(job: ImportJob, work: Slice) -> Step:
     job.head["blank"] = rules_of(job.dataset).blank
     if spec.key:
         job.head["keyless"] = 0
-    lost = [] if job.mapping else matching.map_labels(job, spec)
+    lost = []
+    if job.mapping:
+        matching.leave_out_gone(job, spec)
+    else:
+        lost = matching.map_labels(job, spec)
     job.definition_version = job.dataset.definition_version
     job.save()
     if found := lost or matching.blocking(job, spec):

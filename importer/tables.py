@@ -23,11 +23,12 @@ from importer.readers.xlsx import to_csv
 class Table:
     """The labels of a file and its rows, each as wide as the labels; an empty cell is None.
 
-    A column whose label is empty is left out.
+    A column whose label is empty is left out. `bytes` is how much text they stand in, the labels' too.
     """
 
     labels: list[str]
     rows: Iterator[list[str | None]]
+    bytes: int = 0
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def open_table(path: Path) -> Iterator[Table]:
         ]
         labels = [sniffed.labels[at] for at in kept]
         rows = _rows(path, sniffed.dialect, kept)
-        yield Table(labels, rows)
+        yield Table(labels, rows, path.stat().st_size)
 
 
 def _rows(path: Path, dialect: Dialect, kept: list[int]) -> Iterator[list[str | None]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importer import expiry, services, undo_work
+from importer import expiry, proposing, services, undo_work
 from importer import merge as merging
 from importer import preview as previewing
 from importer.again import start_merge_again, start_preview_again
-from importer.models import PREVIEWING, ImportJob, State
+from importer.models import PREVIEWING, ImportJob, Proposal, State
 from jobs.kinds import Again, Ended, Json, Slice, Step
 from jobs.services import NotRetryable
 
@@ -59,6 +59,18 @@ def merge_ended(work: Ended) -> None:
 def merge_retried(work: Again) -> Json:
     """Put a failed merge back to where it can begin."""
     return start_merge_again(_job_again(work), work)
+
+
+def propose(work: Slice) -> Step:
+    """Propose the columns of a new dataset; the payload is {"proposal": pk}."""
+    proposal = Proposal.objects.filter(pk=work.payload["proposal"]).first()
+    return proposing.read(proposal, work) if proposal else Step(done=True)
+
+
+def propose_ended(work: Ended) -> None:
+    proposal = Proposal.objects.filter(pk=work.payload["proposal"]).first()
+    if proposal is not None:
+        proposing.fail(proposal, work.message or "Reading the file was cancelled. Upload it again.")
 
 
 def tidy(work: Slice) -> Step:

@@ -15,12 +15,15 @@ from unfold.admin import ModelAdmin, TabularInline
 from accounts.models import User
 from accounts.sites import tenant_site
 from datasets import access, references, services, stats
+from datasets.admin.beginning import from_file_url
+from datasets.admin.definition import definition_urls
 from datasets.admin.history import GuardedHistoryAdmin
-from datasets.admin.links import record_links
+from datasets.admin.links import definition_links, record_links
 from datasets.admin.records import row_urls
 from datasets.admin.rights import rights_view
 from datasets.forms import NewColumnForm, NewColumnFormSet
 from datasets.models import Column, Dataset
+from datasets.wording import rule_words
 
 
 class ColumnsInline(TabularInline):
@@ -78,24 +81,7 @@ class Columns(ColumnsInline):
     @admin.display(description="rules")
     def rules(self, column: Column) -> str:
         """Say what else the column holds, in words."""
-        options, words = column.spec().options, []
-        if column.pk in column.dataset.key:
-            words.append("key")
-        if options.target is not None:
-            return "; ".join([*words, f"{options.target.label} of “{options.target.title}”"])
-        if options.precision is not None:
-            words.append(f"{options.precision} digits, {options.scale} after the point")
-        if options.choices:
-            either = "any of" if column.type == "multi_choice" else "one of"
-            words.append(f"{either} {', '.join(options.choices[:10])}")
-        if options.minimum is not None:
-            words.append(f"from {options.minimum}")
-        if options.region is not None:
-            words.append(f"numbers without a + are of {options.region}")
-        if options.maximum is not None:
-            words.append(f"to {options.maximum}")
-        if options.max_length is not None:
-            words.append(f"at most {options.max_length} characters")
+        words = rule_words(column.spec(), is_key=column.pk in column.dataset.key)
         return "; ".join(words) or "none"
 
 
@@ -106,7 +92,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     list_display = ("name", "records", "columns_in_use", "last_change", "definition")
     list_display_links = None
     list_filter = ("created_at",)
-    search_fields = ("title", "slug", "columns__label")
+    search_fields = ("title", "slug")
     ordering = ("title", "pk")
     can_revert = False  # a former definition would not fit the table
     list_before_template = "datasets/datasets_head.html"
@@ -123,6 +109,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
                 {"site": self.admin_site},
                 name="datasets_dataset_rights",
             ),
+            *definition_urls(self.admin_site),
             *super().get_urls(),
         ]
 
@@ -159,12 +146,23 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
 
     # ---- the list
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Dataset], search_term: str
+    ) -> tuple[QuerySet[Dataset], bool]:
+        # A retired column leads nobody to its dataset.
+        for word in search_term[:200].replace("\x00", " ").split()[:8]:
+            columns = Column.objects.filter(is_retired=False, label__icontains=word)
+            found = Q(title__icontains=word) | Q(slug__icontains=word) | Q(pk__in=columns.values("dataset"))
+            queryset = queryset.filter(found)
+        return queryset, False
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         context = {
             "title": "Datasets",
             "may_add": self.has_add_permission(request),
+            "from_file_url": from_file_url(),
             "is_empty": not self.get_queryset(request).exists(),
             **(extra_context or {}),
         }
@@ -219,6 +217,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         if dataset is not None:
             rights = access.rights_of(request.user, dataset)
             context["links"] = record_links(request, dataset, rights)
+            context["definition_links"] = definition_links(request, dataset)
             context["rows_url"] = reverse("admin:datasets_row_changelist", args=(dataset.pk,))
             context["may_view"] = "view" in rights
         return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]

@@ -39,6 +39,24 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     return [link for link in found if link]
 
 
+def definition_links(request: HttpRequest, dataset: Dataset, *, here: str = "") -> list[Link]:
+    """Return the buttons above a dataset's definition that this user may press; `here` is the page's own."""
+    at = (dataset.pk,)
+    user_may_add = request.user.has_perm("datasets.add_dataset")
+    may_change = request.user.has_perm("datasets.change_dataset")
+    found = [
+        _link("Columns", "datasets_dataset_columns", "view_column", args=at) if may_change else None,
+        _link("Definition history", "datasets_dataset_definition_history", "manage_history", args=at),
+        _link("Template workbook", "datasets_dataset_workbook", "table_view", args=at),
+        _link("Table Schema", "datasets_dataset_schema", "data_object", args=at),
+        _link("Compare", "datasets_dataset_compare", "difference", args=at) if may_change else None,
+        _link("Save as template", "datasets_dataset_save_as_template", "bookmark_add", args=at)
+        if user_may_add
+        else None,
+    ]
+    return [link for link in found if link and f"/{here}/" not in link.url]
+
+
 def _link(
     title: str, name: str, icon: str, query: str = "", *, args: tuple[int, ...] = (), is_primary: bool = False
 ) -> Link | None:

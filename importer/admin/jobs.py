@@ -20,7 +20,7 @@ from core.lookups import ListedLookups
 from core.readonly import ReadOnly
 from datasets import access
 from importer.addresses import address, names
-from importer.admin import files, fix_page, mapping_page, pages
+from importer.admin import files, fix_page, mapping_page, new_dataset, pages
 from importer.admin.tabs import UNDO_WORDS, number
 from importer.models import PREVIEWING, ImportJob, State
 from importer.rights import jobs_for
@@ -110,6 +110,9 @@ class ImportJobAdmin(ReadOnly, ListedLookups, ModelAdmin):
             *self.urls_of_one(),
             at("<int:pk>/undo/", pages.undo, "undo"),
             at("rules/<int:pk>/", pages.rules, "rules"),
+            at("new-dataset/", new_dataset.upload, "new_dataset"),
+            at("new-dataset/<int:pk>/", new_dataset.proposal, "proposal"),
+            at("new-dataset/<int:pk>/progress/", new_dataset.progress, "proposal_progress"),
             *super().get_urls(),
         ]
 

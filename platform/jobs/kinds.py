@@ -54,6 +54,12 @@ class Step:
     total: int | None = None
 
 
+class Tell(Protocol):
+    """Says from inside a long block how far it is, for people to see."""
+
+    def __call__(self, processed: int, total: int | None = None) -> None: ...
+
+
 class Slice(Protocol):
     """One slice of a job, given to its handler inside the job's tenant and one transaction.
 
@@ -81,8 +87,11 @@ class Slice(Protocol):
         """
         ...
 
-    def long_statement(self) -> AbstractContextManager[None]:
-        """Lift the time limit for one long statement; the lease is renewed meanwhile from aside."""
+    def long_statement(self) -> AbstractContextManager[Tell]:
+        """Lift the time limit for one long statement; the lease is renewed meanwhile from aside.
+
+        The block may tell how far it is; its Step then counts as `processed` only what was not told.
+        """
         ...
 
 

@@ -18,13 +18,15 @@ import psycopg2
 from django.db import connection
 
 from jobs import heartbeat
+from jobs.kinds import Tell
 from jobs.limits import IDLE_SECONDS, STATEMENT_SECONDS, lease_seconds, leave_seconds, max_busy_seconds
 from jobs.models import Job
 
 logger = logging.getLogger(__name__)
 
 RENEW = """
-UPDATE public.jobs_job SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+UPDATE public.jobs_job SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
+       processed = greatest(processed, %(processed)s), total = coalesce(%(total)s, total)
  WHERE id = %(id)s AND lease = %(lease)s AND state = 'RUNNING' RETURNING cancel_requested"""
 LOOK_SECONDS = 0.25
 HELD_BY_OTHER = "SELECT lease IS DISTINCT FROM %(lease)s FROM public.jobs_job WHERE id = %(id)s"
@@ -36,6 +38,7 @@ class Renewal(Thread):
     def __init__(self, job: Job, working: Any) -> None:
         super().__init__(name=f"lease-{job.pk}", daemon=True)
         self.values = {"id": job.pk, "lease": str(job.lease), "seconds": lease_seconds()}
+        self.told: tuple[int, int | None] = (0, None)
         self.seconds_left = max_busy_seconds() - job.busy_seconds
         self.working = working  # psycopg2's cancel() may be called from any thread
         self.parameters = connection.get_connection_params()
@@ -64,6 +67,10 @@ class Renewal(Thread):
         if aside is not None:
             aside.close()
 
+    def tell(self, processed: int, total: int | None = None) -> None:
+        """Note how far the work is; people see it with the next renewal, a few seconds later at most."""
+        self.told = (processed, total)
+
     def stop(self) -> None:
         """Stop the statement; the next look stops the one after it."""
         if not self.over.is_set():
@@ -73,7 +80,8 @@ class Renewal(Thread):
     def renew(self, aside: Any) -> None:
         """Renew once, or stop the statement: cancelled, taken over, or out of time."""
         with aside.cursor() as cursor:
-            cursor.execute(RENEW, self.values)
+            processed, total = self.told
+            cursor.execute(RENEW, {**self.values, "processed": processed, "total": total})
             renewed = cursor.fetchone()
             if renewed is None:
                 cursor.execute(HELD_BY_OTHER, self.values)
@@ -98,8 +106,10 @@ class Left(Exception):
 
 
 @contextmanager
-def kept(job: Job) -> Iterator[None]:
+def kept(job: Job) -> Iterator[Tell]:
     """Lift the time limits of the current transaction and keep the job's lease until the block ends.
+
+    The block is given a function that tells how far it is.
 
     :raises Left: the block was stopped because the worker has to end.
     """
@@ -107,7 +117,7 @@ def kept(job: Job) -> Iterator[None]:
     _limit(0, 0)
     renewal.start()
     try:
-        yield
+        yield renewal.tell
     except Exception as error:
         if renewal.has_left:
             raise Left from error

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_public
 from jobs import ending, heartbeat, lease
-from jobs.kinds import Json, Step, handler_of
+from jobs.kinds import Json, Step, Tell, handler_of
 from jobs.limits import (
     HURRIED_SECONDS,
     IDLE_SECONDS,
@@ -77,7 +77,7 @@ class LiveSlice:
         with in_public():
             return Job.objects.filter(pk=self.job_id, cancel_requested=True).exists()
 
-    def long_statement(self) -> AbstractContextManager[None]:
+    def long_statement(self) -> AbstractContextManager[Tell]:
         return lease.kept(self.job)
 
 
