@@ -35,7 +35,8 @@ SAMPLE_CHARACTERS = 200
 HELD_SECONDS = 1.0  # of a slice that holds records: whoever edits one of them waits so long at most
 DRAINED_ROWS = 2_000  # what was written last is converted while all wait: a few milliseconds
 KEPT_DAYS = 30
-PAUSES = (0.1, 0.2, 0.4, 0.8, 1.5)  # between attempts to have the tables, in seconds
+PAUSES = (0.1, 0.2, 0.3)  # between the first attempts to have the tables, in seconds
+REST_SECONDS = 1.0  # after them, and while an import goes first
 IN_THE_WAY = "Other work holds the dataset; the change waits for a moment without it."
 
 
@@ -307,11 +308,14 @@ class _Stop(Exception):
 def _again(change: Change, cursor: dict[str, Any], why: str = IN_THE_WAY) -> Step:
     """Try the same again after a pause, which grows: who waits for the whole table is in everybody's way."""
     tries = int(cursor.get("tries", 0))
-    if not tries:
+    if why != cursor.get("why"):
         change.say(why)
         change.save(update_fields=["log"])
-    sleep(PAUSES[min(tries, len(PAUSES) - 1)])
-    return Step(done=False, cursor={**cursor, "tries": tries + 1})
+    waiting = {**cursor, "tries": tries + 1, "why": why}
+    if why == IN_THE_WAY and tries < len(PAUSES):
+        sleep(PAUSES[tries])
+        return Step(done=False, cursor=waiting)
+    return Step(done=False, cursor=waiting, rest_seconds=REST_SECONDS)
 
 
 def _begin(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) -> Step:
@@ -606,9 +610,7 @@ def _leave_nothing(change: Change, work: Slice) -> Step:
     try:
         tables.leave_nothing(shape)
     except ddl.DatasetBusy:
-        tries = int(work.cursor.get("tries", 0))
-        sleep(PAUSES[min(tries, len(PAUSES) - 1)])
-        return Step(done=False, cursor={"phase": "tidy", "tries": tries + 1})
+        return Step(done=False, cursor={"phase": "tidy"}, rest_seconds=REST_SECONDS)
     _forget_check(shape)
     return Step(done=True)
 

@@ -56,8 +56,8 @@ class NewColumns(ColumnsInline):
 class Columns(ColumnsInline):
     """The columns of a dataset that exists: labels change without touching the table."""
 
-    fields = ("label", "type", "is_required", "is_unique", "rules")
-    readonly_fields = ("type", "is_required", "is_unique", "rules")
+    fields = ("label", "type", "is_required", "is_unique", "rules", "change")
+    readonly_fields = ("type", "is_required", "is_unique", "rules", "change")
     extra = 0
     can_delete = False
 
@@ -81,6 +81,12 @@ class Columns(ColumnsInline):
         if options.max_length is not None:
             words.append(f"at most {options.max_length} characters")
         return "; ".join(words) or "none"
+
+    @admin.display(description="change")
+    def change(self, column: Column) -> str:
+        """Link to where the column's type and rules are changed."""
+        url = reverse("admin:datasets_change_ask_column", args=(column.pk,))
+        return format_html('<a href="{}" class="rh-link whitespace-nowrap">Change type or rules</a>', url)
 
 
 @admin.register(Dataset, site=tenant_site)
@@ -205,6 +211,11 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
             context["links"] = record_links(request, dataset, rights)
             context["rows_url"] = reverse("admin:datasets_row_changelist", args=(dataset.pk,))
             context["may_view"] = "view" in rights
+            if self.has_change_permission(request):
+                context["key_url"] = reverse("admin:datasets_change_ask_key", args=(dataset.pk,))
+                context["changes_url"] = (
+                    f"{reverse('admin:datasets_change_changelist')}?dataset__id__exact={dataset.pk}"
+                )
         return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:
