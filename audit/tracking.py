@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.db import connection
 
 # One function for every table: it reads the table's columns when it runs, so a changed table needs nothing
@@ -15,6 +18,9 @@ DECLARE
   source text;
   kind text;
 BEGIN
+  IF current_setting('rowhouse.track', true) = 'off' THEN
+    RETURN NULL;
+  END IF;
   SELECT string_agg(quote_ident(attname), ',' ORDER BY attnum) INTO cols FROM pg_attribute
    WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
   IF TG_OP = 'INSERT' THEN
@@ -39,12 +45,47 @@ BEGIN
 END $function$
 """
 
+# While a definition changes: every new version is noted in a table of the change (first argument), so that
+# what was written meanwhile is converted too.
+QUEUE_FUNCTION = """
+CREATE OR REPLACE FUNCTION public.rowhouse_queue() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $function$
+BEGIN
+  EXECUTE format('INSERT INTO %I.%I (history_id, id) SELECT history_id, id FROM new_rows',
+                 TG_TABLE_SCHEMA, TG_ARGV[0]);
+  RETURN NULL;
+END $function$
+"""
+
+# And the new column (first argument) of a record whose old value was just changed is emptied: no value or the
+# right one stands there, never a stale one that another record's could clash with.
+RESET_FUNCTION = """
+CREATE OR REPLACE FUNCTION public.rowhouse_reset() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $function$
+BEGIN
+  RETURN jsonb_populate_record(NEW, jsonb_build_object(TG_ARGV[0], NULL));
+END $function$
+"""
+
 # One trigger per event: PostgreSQL allows transition tables on single events only.
 TRIGGERS = {
     "ins": "AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows",
     "upd": "AFTER UPDATE ON {table} REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows",
     "del": "AFTER DELETE ON {table} REFERENCING OLD TABLE AS old_rows",
 }
+
+
+@contextmanager
+def untracked() -> Iterator[None]:
+    """Run the block without history: for what changes the form of records and not what they say.
+
+    Must be inside a transaction.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL rowhouse.track = 'off'")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL rowhouse.track = ''")
 
 
 def track(table: str) -> None:

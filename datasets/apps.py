@@ -36,7 +36,28 @@ class DatasetsConfig(AppConfig):
 
     job_kinds: ClassVar = {
         "datasets.purge": JobKind(run="datasets.tasks.purge", title="Purge of a retired column"),
+        "datasets.check_change": JobKind(
+            run="datasets.tasks.check_change",
+            ended="datasets.tasks.change_ended",
+            retried="datasets.tasks.not_again",
+            title="Check of a change of a definition",
+            is_long=True,
+        ),
+        "datasets.change": JobKind(
+            run="datasets.tasks.change_definition",
+            ended="datasets.tasks.change_ended",
+            retried="datasets.tasks.not_again",
+            title="Change of a definition",
+            is_long=True,
+        ),
+        "datasets.tidy_change": JobKind(
+            run="datasets.tasks.tidy_change", title="Tidying up after a change of a definition"
+        ),
+        "datasets.forget_former_values": JobKind(
+            run="datasets.tasks.forget_former_values", title="Forgetting values from before changes"
+        ),
     }
+    hourly_jobs: ClassVar = ("datasets.forget_former_values",)
 
     def ready(self) -> None:
         from datasets import ctcache  # noqa: PLC0415 -- needs loaded apps

@@ -1,294 +1,323 @@
-"""The change of a column's type, with all its values: those of today and those of history.
+"""Changing a definition whose dataset has records: asked for, checked, confirmed, made, reverted.
 
-A value converts as its canonical text would be read into the new type. History converts too, so that former
-versions can be shown, compared and brought back; the limits of the new type (choices, smallest, largest,
-length) need not hold there.
+A change is checked first (nothing is written), then a person decides, then a job makes it beside the traffic
+(`datasets.change_work`). See docs/changing-columns.md.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.db.models import Q
 
-from accounts.models import User
+import jobs.services
 from audit.services import record
+from core.clock import now as clock
 from core.errors import RowhouseError
+from core.tenancy import current_tenant
 from core.words import count
-from datasets import ddl, references, signals
-from datasets.columntypes import BadValue, Reading, check_cell, type_of
-from datasets.models import Column, Dataset, stored_options
+from datasets import change_work, references
+from datasets.change_models import OPEN, RUNNING, Change, ChangeState, OnFailure
+from datasets.conversion import is_in_place
+from datasets.models import Column, Dataset
 from datasets.rules import NewColumn
 from datasets.services import InvalidDefinition, checked_definition
 from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
 
-SHOWN_PROBLEMS = 20
-AT_ONCE = 10_000
-CONVERTED = "rowhouse_converted"  # in pg_temp: which texts become another one
+UNIQUE = "unique-error"
 
 
-class NotConvertible(RowhouseError):
-    """Values of a column cannot be of the type it was to have; `report` lists the first of them."""
+class NothingToChange(RowhouseError):
+    """The definition is already as it was to become."""
 
-    code = "not-convertible"
+    code = "nothing-to-change"
     status = 422
 
-    def __init__(self, message: str, report: ConversionReport) -> None:
-        super().__init__(message)
-        self.report = report
+
+class NotChangeable(RowhouseError):
+    """A change cannot be confirmed as it stands."""
+
+    code = "not-changeable"
 
 
-@dataclass(frozen=True, slots=True)
-class Unconvertible:
-    """A value that does not convert. `records` hold it today; 0: only history does."""
+class NotRevertible(RowhouseError):
+    """A change cannot be reverted, or not any more."""
 
-    value: str
-    rule: str
-    records: int
+    code = "not-revertible"
 
 
-@dataclass(frozen=True, slots=True)
-class ConversionReport:
-    """What a change of type meets: how many different values, how many do not convert, the first of those."""
+class ChangeOver(RowhouseError):
+    """A change was cancelled that is over, or in force already."""
 
-    values: int
-    unconvertible: int = 0
-    problems: tuple[Unconvertible, ...] = ()
-
-    @property
-    def is_clean(self) -> bool:
-        return not self.unconvertible
+    code = "change-over"
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
-    text: str
-    records: int
+def may_change(user: Any) -> bool:
+    """Return whether a user may change definitions. None is an operator at the command line."""
+    return user is None or bool(user.has_perm("datasets.change_dataset"))
 
 
-@transaction.atomic
-def check_type_change(
-    *, dataset: Dataset, column: Column, type: str, options: ColumnOptions | None = None
-) -> ConversionReport:
-    """Return what a change of type would meet; nothing is changed.
-
-    Whether two records would have the same key or unique value only the change itself finds out.
-
-    :raises InvalidDefinition: a column cannot be of this type with these options.
-    :raises StillReferenced: it is the key that a column refers to.
-    """
-    spec = dataset.spec()
-    _require_free(dataset, column, type)
-    old, new = _old_and_new(dataset, spec, column, type, options)
-    return _convert(spec, old, new)
+def _require(user: Any) -> None:
+    if not may_change(user):
+        raise PermissionDenied("You may not change the definition of a dataset. Ask an owner to do it.")
 
 
-@transaction.atomic
-def change_type(
+def propose_change(
     *,
     dataset: Dataset,
     column: Column,
-    type: str,
+    type: str | None = None,
+    is_required: bool | None = None,
+    is_unique: bool | None = None,
     options: ColumnOptions | None = None,
-    by: User | None = None,
-) -> ConversionReport:
-    """Change a column's type and options, and every value of it, today's and history's. Writes no history of records.
+    by: Any = None,
+) -> Change:
+    """Ask for the check of a column's other type or rules; what is left out stays. Nothing is changed.
 
-    :raises InvalidDefinition: a column cannot be of this type with these options.
-    :raises NotConvertible: a value cannot, or two records would have one key or unique value.
-    :raises DatasetBusy: other work holds the dataset.
-    :raises StillReferenced: it is the key that a column refers to.
-    :raises RowhouseError: an app above refuses, because it works on the dataset.
+    `options` are all the options of the new definition; left out, those of the old if the type stays.
+
+    :raises PermissionDenied: the person may not change definitions.
+    :raises InvalidDefinition: a column cannot be of this type with these rules.
+    :raises NothingToChange: it is so already.
+    :raises StillReferenced: it is the key that a column refers to, and would get another type.
     """
-    with ddl.short_wait():
-        ddl.lock_dataset(dataset.pk)
-    dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
-    signals.changing.send(sender=Dataset, dataset=dataset)
+    _require(by)
     spec = dataset.spec()
-    _require_free(dataset, column, type)
-    old, new = _old_and_new(dataset, spec, column, type, options)
-    with ddl.short_wait(), connection.cursor() as cursor:
-        # From here on nobody writes: a value that was not looked at could not be of the new type.
-        cursor.execute(f'LOCK TABLE "{spec.table}", "{spec.history_table}" IN ACCESS EXCLUSIVE MODE')
-    report = _convert(spec, old, new)
-    if not report.is_clean:
-        raise NotConvertible(_refusal(old, report), report)
-    try:
-        with transaction.atomic():
-            _alter(spec, old, new)
-    except IntegrityError as error:
-        raise NotConvertible(
-            f"Two records would have the same value in “{old.label}”, which must be unique. Change one of them.",
-            report,
-        ) from error
-    _save(dataset, old, new, by)
-    return report
+    old = next((one for one in spec.columns if one.pk == column.pk), None)
+    if old is None:
+        raise InvalidDefinition(f"“{column.label}” is no column of “{dataset.title}”.")
+    kind = old.type if type is None else type
+    kept = old.options if kind == old.type else ColumnOptions()
+    wanted = replace(
+        old,
+        type=kind,
+        is_required=old.is_required if is_required is None else is_required,
+        is_unique=old.is_unique if is_unique is None else is_unique,
+        options=kept if options is None or kind == "reference" else options,
+    )
+    if not is_in_place(old, wanted):
+        _require_free(dataset, column, kind)
+    new = _checked(dataset, replace(spec, columns=_with(spec, wanted)))
+    return _ask(dataset, column, spec, new, [column.pk], by)
 
 
-def _require_free(dataset: Dataset, column: Column, type: str) -> None:
+def propose_key(*, dataset: Dataset, key: Sequence[str], by: Any = None) -> Change:
+    """Ask for the check of another key, by labels in its order; empty: none. Its columns become required.
+
+    :raises PermissionDenied: the person may not change definitions.
+    :raises InvalidDefinition: a label is no column, or stands twice.
+    :raises NothingToChange: it is the key already.
+    :raises StillReferenced: a column refers to the key.
+    """
+    _require(by)
+    spec = dataset.spec()
+    for one in dataset.columns.filter(pk__in=dataset.key):
+        references.require_unreferenced(dataset, column=one, to=f"change the key of “{dataset.title}”")
+    names = {column.label: column.name for column in spec.columns}
+    if unknown := [label for label in key if label not in names]:
+        raise InvalidDefinition(f"“{unknown[0]}” is no column of “{dataset.title}”.")
+    new = _checked(dataset, replace(spec, key=tuple(names[label] for label in key)), key)
+    was = {column.pk: column for column in spec.columns}
+    columns = [column.pk for column in new.columns if column != was[column.pk]]
+    return _ask(dataset, None, spec, new, columns, by)
+
+
+def _require_free(dataset: Dataset, column: Column, kind: str) -> None:
     """Refuse to change what references hold.
 
     :raises StillReferenced: it is a key that a column refers to.
     :raises InvalidDefinition: it is a reference, or was to become one.
     """
     references.require_unreferenced(dataset, column=column, to=f"change the type of “{column.label}”")
-    if "reference" in (column.type, type):
+    if "reference" in (column.type, kind):
         raise InvalidDefinition(
-            f"“{column.label}” cannot change from {column.type} to {type}: what a reference points to is decided when"
+            f"“{column.label}” cannot change from {column.type} to {kind}: what a reference points to is decided when"
             " its column is made."
         )
 
 
-def _old_and_new(
-    dataset: Dataset, spec: DatasetSpec, column: Column, type: str, options: ColumnOptions | None
-) -> tuple[ColumnSpec, ColumnSpec]:
-    old = next((one for one in spec.columns if one.pk == column.pk), None)
-    if old is None:
-        raise InvalidDefinition(f"“{column.label}” is no column of “{dataset.title}”.")
-    wanted = replace(old, type=type, options=options or ColumnOptions())
-    columns = [
-        NewColumn(one.label, one.type, one.is_required, one.is_unique, one.options)
-        for one in (wanted if each.pk == old.pk else each for each in spec.columns)
-    ]
-    checked = checked_definition(
-        title=dataset.title, columns=columns, key=[one.label for one in spec.key_columns]
+def _with(spec: DatasetSpec, wanted: ColumnSpec) -> tuple[ColumnSpec, ...]:
+    return tuple(wanted if one.pk == wanted.pk else one for one in spec.columns)
+
+
+def _checked(dataset: Dataset, spec: DatasetSpec, key: Sequence[str] | None = None) -> DatasetSpec:
+    """Return the definition as a fresh dataset would have it: canonical limits, key columns required."""
+    columns = [NewColumn(c.label, c.type, c.is_required, c.is_unique, c.options) for c in spec.columns]
+    labels = [one.label for one in spec.key_columns] if key is None else list(key)
+    checked = checked_definition(title=dataset.title, columns=columns, key=labels)
+    found = {one.label: one for one in checked.columns}
+    return replace(
+        spec,
+        columns=tuple(
+            replace(c, is_required=found[c.label].is_required, options=found[c.label].options)
+            for c in spec.columns
+        ),
     )
-    found = next(one for one in checked.columns if one.label == old.label)
-    return old, replace(wanted, options=found.options)
 
 
-def _convert(spec: DatasetSpec, old: ColumnSpec, new: ColumnSpec) -> ConversionReport:
-    """Read each different value as the new type; keep those whose text changes in a temporary table."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{CONVERTED}")
-        cursor.execute(f"CREATE TEMP TABLE {CONVERTED} (old text, new text) ON COMMIT DROP")
-    if _is_surely_the_same(new):
-        return ConversionReport(values=0)
-    values = unconvertible = 0
-    problems: list[Unconvertible] = []
-    found = _values(spec, old)
-    while batch := list(islice(found, AT_ONCE)):
-        changed: list[tuple[str, str | None]] = []
-        for value in batch:
-            values += 1
-            try:
-                text = _converted(value, new)
-            except BadValue as error:
-                unconvertible += 1
-                if len(problems) < SHOWN_PROBLEMS:
-                    problems.append(Unconvertible(value.text[:200], error.rule, value.records))
-                continue
-            if text != value.text:
-                changed.append((value.text, text))
-        _keep(changed)
-    return ConversionReport(values, unconvertible, tuple(problems))
+@transaction.atomic
+def _ask(
+    dataset: Dataset,
+    column: Column | None,
+    old: DatasetSpec,
+    new: DatasetSpec,
+    columns: Sequence[int],
+    by: Any,
+    *,
+    reverts: Change | None = None,
+) -> Change:
+    if old == new:
+        raise NothingToChange("The definition is already so. Choose another type, rule or key.")
+    change = Change(
+        dataset=dataset,
+        column=column,
+        reverts=reverts,
+        created_by=by,
+        before=change_work.stated_definition(old, columns),
+        after=change_work.stated_definition(new, columns),
+    )
+    change.say("Asked for.")
+    change.save()
+    record("datasets.change.asked", actor=by, target=dataset, change=change.pk, column=column and column.pk)
+    _submit(change, "datasets.check_change")
+    return change
 
 
-def _is_surely_the_same(new: ColumnSpec) -> bool:
-    # Every canonical text is a text; what is required is filled in already.
-    return type_of(new).holds_text and new.options.max_length is None
+def _submit(change: Change, kind: str) -> None:
+    change.jobs_in_all += 1
+    submitted = jobs.services.submit(
+        kind,
+        target=f"change:{change.pk}",
+        payload={"change": change.pk},
+        idem_key=f"{current_tenant().schema}:{kind}:{change.pk}:{change.jobs_in_all}",
+    )
+    change.job_id = str(submitted.pk)
+    change.save(update_fields=["job_id", "jobs_in_all"])
 
 
-def _values(spec: DatasetSpec, old: ColumnSpec) -> Iterator[_Value]:
-    name = f'"{old.name}"'
-    text = type_of(old).text_sql(name)
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(
-            "SELECT value, count(*) FILTER (WHERE is_now) FROM"
-            f' (SELECT {text} AS value, true AS is_now FROM "{spec.table}" WHERE {name} IS NOT NULL UNION ALL'
-            f' SELECT {text}, false FROM "{spec.history_table}" WHERE {name} IS NOT NULL) v GROUP BY value'
-            " ORDER BY 2 DESC, 1"
-        )
-        while rows := cursor.fetchmany(AT_ONCE):
-            for value, records in rows:
-                yield _Value(value, records)
+def why_not_changeable(change: Change, on_failure: str) -> str | None:
+    """Return what stands against making a change that was checked, as a sentence, or None."""
+    if change.state != ChangeState.CHECK_SUCCEEDED:
+        return f"It cannot be confirmed now: {change.get_state_display()}."
+    spec = change.dataset.spec()
+    if not change_work.is_still(spec, change.before):
+        return change_work.DEFINITION_CHANGED
+    if not change.failing:
+        return None
+    failing = count(change.failing, "record")
+    if on_failure != OnFailure.EMPTY:
+        return f"{failing} would fail. Correct them and ask again, or let them lose their value."
+    return why_not_emptiable(change)
 
 
-def _converted(value: _Value, new: ColumnSpec) -> str | None:
-    """Return the canonical text of a value in the new type.
+def why_not_emptiable(change: Change) -> str | None:
+    """Return why failing records cannot be left without a value, as a sentence, or None."""
+    if change.column_id is None:
+        return "A key needs a value of its own in every record. Correct the records, then ask again."
+    if change.after["columns"][str(change.column_id)]["is_required"]:
+        return "The column needs a value in every record, so none can lose it. Correct the records, then ask again."
+    if change.failing_records.filter(code=UNIQUE).exists():
+        return "Records would have the same value where it must be unique. Correct them, then ask again."
+    return None
 
-    :raises BadValue: records of today cannot hold it, or no version can.
+
+def has_moved(dataset_pk: int, *, since: datetime) -> bool:
+    """Return whether a change wrote records anew since then, so that they are not in their places any more."""
+    begun = Change.objects.filter(dataset=dataset_pk, confirmed_at__isnull=False)
+    return begun.filter(Q(ended_at__isnull=True) | Q(ended_at__gte=since)).exists()
+
+
+@transaction.atomic
+def confirm_change(*, change: Change, on_failure: str = OnFailure.STOP, by: Any = None) -> None:
+    """Start a change that was checked.
+
+    :param on_failure: what becomes of records that fail, also of those that somebody writes meanwhile.
+    :raises PermissionDenied: the person may not change definitions.
+    :raises NotChangeable: it was not checked, records fail, or another change of the dataset is going on.
     """
-    is_now = value.records > 0
+    _require(by)
+    Dataset.objects.select_for_update(no_key=True).get(pk=change.dataset_id)
+    change.refresh_from_db()
+    if on_failure not in OnFailure.values:
+        raise NotChangeable(f"“{on_failure}” says not what becomes of records that fail: stop or empty.")
+    if on_failure == OnFailure.EMPTY and (reason := why_not_emptiable(change)):
+        raise NotChangeable(reason)
+    if reason := why_not_changeable(change, on_failure):
+        raise NotChangeable(reason)
+    change.say("Confirmed.")
+    values = {"on_failure": on_failure, "confirmed_by": by, "confirmed_at": clock(), "log": change.log}
     try:
-        return check_cell(value.text, replace(new, is_required=new.is_required and is_now), Reading())
-    except BadValue:
-        if is_now:
-            raise
-    if new.type in ("choice", "multi_choice"):
-        return value.text
-    free = replace(new.options, minimum=None, maximum=None, max_length=None)
-    return check_cell(value.text, replace(new, is_required=False, options=free), Reading())
+        with transaction.atomic():
+            change.move(old=(ChangeState.CHECK_SUCCEEDED,), new=ChangeState.CHANGE_IN_PROGRESS, **values)
+    except IntegrityError as error:
+        raise NotChangeable(
+            "Another change of this dataset is going on. Wait until it has ended, then confirm this one."
+        ) from error
+    record("datasets.change.confirmed", actor=by, target=change.dataset, change=change.pk)
+    _submit(change, "datasets.change")
 
 
-def _keep(changed: list[tuple[str, str | None]]) -> None:
-    if not changed:
+@transaction.atomic
+def cancel_change(*, change: Change, by: Any = None) -> None:
+    """Give up a change that is not in force yet. The records are as they were.
+
+    :raises PermissionDenied: the person may not change definitions.
+    :raises ChangeOver: it has ended, or is in force.
+    """
+    _require(by)
+    change = Change.objects.select_for_update().get(pk=change.pk)
+    if change.state not in OPEN or change.swapped_at is not None:
+        more = " Revert it instead." if change.swapped_at is not None else ""
+        raise ChangeOver(f"This change cannot be cancelled: {change.get_state_display()}.{more}")
+    record("datasets.change.cancelled", actor=by, target=change.dataset, change=change.pk)
+    if change.state in RUNNING and _is_stopping(change):
         return
-    file = io.StringIO()
-    for old, new in changed:
-        # Quoted throughout: only no value at all is an empty cell.
-        csv.writer(file, quoting=csv.QUOTE_NOTNULL, lineterminator="\n").writerow([old, new])
-    file.seek(0)
-    with connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY pg_temp.{CONVERTED} FROM STDIN (FORMAT csv)", file)
-
-
-def _refusal(old: ColumnSpec, report: ConversionReport) -> str:
-    first = report.problems[0]
-    where = "" if first.records else " (in the history of a record)"
-    more = report.unconvertible - 1
-    others = f" {count(more, 'more value')} cannot be converted either." if more else ""
-    return (
-        f"“{first.value[:60]}” of “{old.label}”{where} cannot be converted: {first.rule}{others}"
-        " Correct the values, then change the type."
+    change_work.end(
+        change, new=ChangeState.CANCELLED, code="cancelled", message="It was cancelled on request."
     )
 
 
-def _alter(spec: DatasetSpec, old: ColumnSpec, new: ColumnSpec) -> None:
-    name, kind = f'"{old.name}"', type_of(new).sql_type(new)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT EXISTS (SELECT FROM pg_temp.{CONVERTED})")
-        text = type_of(old).text_sql(name)
-        has_exceptions = bool(cursor.fetchone()[0])
-        if has_exceptions:
-            _create_function(cursor)
-            text = f"pg_temp.{CONVERTED}({text})"
-        change = f"ALTER COLUMN {name} TYPE {kind} USING ({text})::{kind}"
-        changes = [
-            *(f'DROP CONSTRAINT "{check}"' for check in ddl.checks_of(spec, old)),
-            change,
-            *(f"ADD {sql}" for sql in ddl.checks_of(spec, new).values()),
-        ]
-        cursor.execute(f'ALTER TABLE "{spec.table}" {", ".join(changes)}')
-        cursor.execute(f'ALTER TABLE "{spec.history_table}" {change}')
-        if has_exceptions:
-            cursor.execute(f"DROP FUNCTION pg_temp.{CONVERTED}(text)")
-        cursor.execute(f'ANALYZE "{spec.table}" ({name})')
+def _is_stopping(change: Change) -> bool:
+    try:
+        return jobs.services.cancel(int(change.job_id))
+    except jobs.services.JobNotFound:
+        return False
 
 
-def _create_function(cursor: object) -> None:
-    # A hash: an index of the other kind would refuse long texts.
-    cursor.execute(f"CREATE INDEX ON pg_temp.{CONVERTED} USING hash (old)")  # type: ignore[attr-defined]
-    cursor.execute(  # type: ignore[attr-defined]
-        f"CREATE FUNCTION pg_temp.{CONVERTED}(given text) RETURNS text LANGUAGE sql STABLE AS $$"
-        f" SELECT CASE WHEN c.old IS NULL THEN given ELSE c.new END FROM (SELECT) one"
-        f" LEFT JOIN pg_temp.{CONVERTED} c ON c.old = given $$"
-    )
+def why_not_revertible(change: Change, now: datetime) -> str | None:
+    """Return why a change cannot be reverted, as a sentence, or None."""
+    if change.state != ChangeState.CHANGE_SUCCEEDED:
+        return f"It cannot be reverted: {change.get_state_display()}."
+    since = Change.objects.filter(dataset=change.dataset_id, swapped_at__gt=change.swapped_at)
+    later = since.filter(column=change.column_id).exclude(state=ChangeState.REVERTED)
+    taken_back = Q(reverts__swapped_at__gt=change.swapped_at)
+    if change.column_id and (one := later.exclude(taken_back).first()):
+        return f"The column was changed again since, by {one}. Revert that one first."
+    spec = change.dataset.spec()
+    if not change_work.is_still(spec, change.after):
+        return "The definition is not what this change made of it any more."
+    if change.kept_until is not None and change.kept_until < now:
+        return "The values from before this change were kept for 30 days. Ask for a new change instead."
+    return None
 
 
-def _save(dataset: Dataset, old: ColumnSpec, new: ColumnSpec, by: User | None) -> None:
-    column = Column.objects.get(pk=old.pk)
-    column.type, column.options = new.type, stored_options(new.options)
-    column._history_user = by  # type: ignore[attr-defined] # simple-history reads it
-    column.save(update_fields=["type", "options"])
-    dataset.definition_version += 1
-    dataset._history_user = by  # type: ignore[attr-defined]
-    dataset.save()
-    record(
-        "datasets.column.type_changed", actor=by, target=dataset, column=column.pk, before=old.type,
-        after=new.type,
-    )  # fmt: skip
+def revert_change(*, change: Change, by: Any = None) -> Change:
+    """Ask for the check of a change back: records untouched since get their former values, to the byte.
+
+    Those edited since are converted from what they say now; the check lists them. Confirm it like any other.
+
+    :raises PermissionDenied: the person may not change definitions.
+    :raises NotRevertible: it is not in force, the column was changed again, or the time is over.
+    """
+    _require(by)
+    if reason := why_not_revertible(change, clock()):
+        raise NotRevertible(reason)
+    spec = change.dataset.spec()
+    former = change_work.with_definition(spec, change.before)
+    columns = [int(pk) for pk in change.before["columns"]]
+    return _ask(change.dataset, change.column, spec, former, columns, by, reverts=change)

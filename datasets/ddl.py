@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
-from psycopg2.errors import LockNotAvailable
+from django.db import OperationalError, ProgrammingError, connection, transaction
+from psycopg2.errors import LockNotAvailable, UndefinedTable
 
 from audit.tracking import track
 from core.errors import RowhouseError
@@ -30,16 +30,23 @@ class DatasetBusy(RowhouseError):
     code = "dataset-busy"
 
 
+class DatasetGone(RowhouseError):
+    """A dataset was deleted while somebody was about to use it."""
+
+    code = "dataset-gone"
+    status = 404
+
+
 @contextmanager
-def short_wait(seconds: int = LOCK_SECONDS) -> Iterator[None]:
+def short_wait(seconds: float = LOCK_SECONDS) -> Iterator[None]:
     """Run the block with a lock timeout, so that it never queues readers up behind itself.
 
     Must be inside a transaction.
 
-    :raises DatasetBusy: a lock was not free within that time.
+    :raises DatasetBusy: a lock was not free within so many seconds.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{int(seconds)}s'")
+        cursor.execute(f"SET LOCAL lock_timeout = '{int(seconds * 1000)}ms'")
     try:
         yield
     except OperationalError as error:
@@ -56,6 +63,22 @@ def lock_dataset(pk: int) -> None:
     """Hold the dataset until the transaction ends: one import, schema change or mass deletion at a time."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema()), %s::int)", [pk])
+
+
+def hold_form(pk: int) -> None:
+    """Keep a dataset's definition as it is until the transaction ends. Waits for no writer, and keeps none waiting.
+
+    Whoever reads a definition and then records by it calls this before he reads: a change may come in between.
+
+    :raises DatasetGone: there is no such table; the transaction has failed.
+    """
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f'LOCK TABLE "ds_{int(pk)}" IN ACCESS SHARE MODE')
+    except ProgrammingError as error:
+        if isinstance(error.__cause__, UndefinedTable):
+            raise DatasetGone("There is no such dataset here, or it was deleted a moment ago.") from error
+        raise
 
 
 @transaction.atomic

@@ -22,6 +22,7 @@ from audit.services import record
 from core import clock
 from core.errors import RowhouseError
 from datasets import ddl, rules, signals
+from datasets.change_models import Change, ChangeState
 from datasets.definition import InvalidDefinition
 from datasets.models import Column, Dataset
 from datasets.rules import NewColumn
@@ -48,6 +49,12 @@ class ColumnKept(RowhouseError):
     """This column can neither be retired nor purged."""
 
     code = "column-kept"
+
+
+class ChangeRunning(RowhouseError):
+    """A change of a type, of rules or of the key is under way."""
+
+    code = "change-running"
 
 
 class NotRetired(RowhouseError):
@@ -323,6 +330,10 @@ def _held(dataset: Dataset, seen: int | None) -> Dataset:
     if held is None:
         raise UnknownDataset(f"“{dataset.title}” was deleted a moment ago.")
     signals.changing.send(sender=Dataset, dataset=held)
+    if Change.objects.filter(dataset=held, state=ChangeState.CHANGE_IN_PROGRESS).exists():
+        raise ChangeRunning(
+            f"A column or the key of “{held.title}” is being changed. Wait until that has ended, then do this."
+        )
     if seen is not None and held.definition_version != seen:
         raise DefinitionOutdated(
             f"Somebody changed the definition of “{held.title}” since you opened it: it has version"
@@ -371,3 +382,4 @@ def _next_version(dataset: Dataset, by: User | None) -> None:
     dataset.definition_version += 1
     dataset._history_user = by  # type: ignore[attr-defined]
     dataset.save()
+    signals.changed.send(sender=Dataset, dataset=dataset)

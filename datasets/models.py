@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
+from datasets.change_models import Change as Change  # Django looks for models here
+from datasets.change_models import FailingRecord as FailingRecord
 from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec, Target
 
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"

@@ -8,5 +8,9 @@ from django.dispatch import Signal
 # the dataset raises a RowhouseError, and nothing is deleted.
 deleting = Signal()
 
-# Sent in the same way before the type of a column changes. A receiver that works on records refuses.
+# Sent in the same way before the definition of a dataset with records changes. A receiver whose work on them
+# could not go on afterwards refuses; the change then waits.
 changing = Signal()
+
+# Sent in the transaction of the change, after it, with `dataset`.
+changed = Signal()

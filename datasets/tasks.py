@@ -2,11 +2,94 @@
 
 from __future__ import annotations
 
+import jobs.services
+from core.clock import now as clock
+from core.tenancy import current_tenant
+from datasets import change_tables, change_work, ddl
+from datasets.change_models import OPEN, Change, ChangeState
 from datasets.editing import purge_column
-from jobs.kinds import Slice, Step
+from jobs.kinds import Again, Ended, Json, Slice, Step
 
 
 def purge(work: Slice) -> Step:
     """Purge a retired column; the payload is {"column": pk, "at": when it was ordered for, "by": user pk or null}."""
     purge_column(column_pk=work.payload["column"], at=work.payload["at"], by_pk=work.payload["by"])
     return Step(done=True, processed=1, total=1)
+
+
+def check_change(work: Slice) -> Step:
+    """Do one slice of a check; the payload is {"change": pk}."""
+    change = _change(work.payload)
+    return Step(done=True) if change is None else change_work.check(change, work)
+
+
+def change_definition(work: Slice) -> Step:
+    """Do one slice of a confirmed change; the payload is {"change": pk}."""
+    change = _change(work.payload)
+    return Step(done=True) if change is None else change_work.convert(change, work)
+
+
+def change_ended(work: Ended) -> None:
+    """End the change whose job failed or was cancelled; what it left is taken away by a job of its own."""
+    change = _change(work.payload)
+    if change is None or change.job_id != str(work.job_id):
+        return
+    if change.swapped_at is not None:
+        change_work.finish(change, f"Done, but not every rule was looked at again: {work.message}")
+        return
+    failed = (
+        ChangeState.CHANGE_FAILED
+        if change.state == ChangeState.CHANGE_IN_PROGRESS
+        else ChangeState.CHECK_FAILED
+    )
+    new = ChangeState.CANCELLED if work.outcome == "cancelled" else failed
+    change_work.end(change, new=new, code=work.code, message=work.message)
+    jobs.services.submit(
+        "datasets.tidy_change",
+        target=f"change:{change.pk}",
+        payload={"change": change.pk},
+        idem_key=f"{current_tenant().schema}:datasets.tidy_change:{change.pk}:{change.jobs_in_all}",
+    )
+
+
+def not_again(work: Again) -> Json:
+    """Refuse: a change that ended is asked for again, with a new check."""
+    raise jobs.services.NotRetryable(
+        "A change that ended is not taken up again. Its people ask for it again, which checks the records anew."
+    )
+
+
+def tidy_change(work: Slice) -> Step:
+    """Take away what a change that ended has left; the payload is {"change": pk}."""
+    change = _change(work.payload)
+    return Step(done=True) if change is None else change_work.leave_nothing(change, work)
+
+
+def forget_former_values(work: Slice) -> Step:
+    """Drop the values from before changes whose time to be reverted is over."""
+    due = Change.objects.filter(kept_until__lt=clock(), column__isnull=False)
+    due = due.exclude(pk__in=Change.objects.filter(state__in=OPEN, reverts__isnull=False).values("reverts"))
+    for change in due.order_by("pk")[:100]:
+        try:
+            # Of versions the new definition cannot hold at all, only the old column says what they were.
+            change_tables.forget_former(
+                change.dataset_id,
+                f"c{change.column_id}",
+                change.pk,
+                history_too=not change.unreadable_versions,
+            )
+        except ddl.DatasetBusy:
+            continue  # an hour later
+        Change.objects.filter(pk=change.pk).update(kept_until=None)
+        if work.time_left() <= 0:
+            return Step(done=False)
+    return Step(done=True)
+
+
+def _change(payload: Json) -> Change | None:
+    # None: the dataset was deleted meanwhile, and its changes with it.
+    return (
+        Change.objects.select_related("dataset", "column", "reverts", "confirmed_by")
+        .filter(pk=payload["change"])
+        .first()
+    )

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connection
 
 from core import clock
+from datasets.changing import has_moved
 from datasets.columntypes import type_of
 from datasets.spec import DatasetSpec
 from importer import references
@@ -144,19 +145,37 @@ def drift(staged: Staged) -> Drift:
     now = _plan_sql(staged)
     if job.mode == Mode.SYNC:
         now = f"{now} UNION ALL ({_missing_sql(staged)})"
+    is_other, parameters = _is_other(staged)
     with connection.cursor() as cursor:
         cursor.execute(PLANNING_MEMORY)
         cursor.execute(
             f"WITH drifted AS MATERIALIZED (SELECT rn, coalesce(n.id, d.id) AS id FROM ({now}) n"
-            f" FULL JOIN {planned(job)} d USING (rn)"
-            " WHERE (n.id, n.op, n.seen::text) IS DISTINCT FROM (d.id, d.op, d.seen::text)),"
+            f" FULL JOIN {planned(job)} d USING (rn) WHERE {is_other}),"
             f" first AS (SELECT rn, id FROM drifted ORDER BY rn LIMIT {NAMED_KEYS})"
             f" SELECT (SELECT count(*) FROM drifted), ARRAY(SELECT coalesce({key_text(spec, 't')},"
             f" {key_text(spec, 's')}, 'record ' || d.id) FROM first d LEFT JOIN {spec.table} t ON t.id = d.id"
-            f" LEFT JOIN {staging_table(job.pk)} s ON s.rn = d.rn ORDER BY d.rn)"
+            f" LEFT JOIN {staging_table(job.pk)} s ON s.rn = d.rn ORDER BY d.rn)",
+            parameters,
         )
         entries, keys = cursor.fetchone()
     return Drift(int(entries), tuple(key for key in keys if key))
+
+
+def _is_other(staged: Staged) -> tuple[str, list[Any]]:
+    """Return the condition, with parameters, that an entry made now (n) is not what the plan (d) says."""
+    job = staged.job
+    assert job.previewed_at is not None
+    if not has_moved(staged.spec.pk, since=job.previewed_at):
+        return "(n.id, n.op, n.seen::text) IS DISTINCT FROM (d.id, d.op, d.seen::text)", []
+    # A change of the definition has written every record anew without a word to history: that is no edit.
+    edited = (
+        f"SELECT id FROM {staged.spec.history_table} WHERE history_date >= %s"
+        " AND NOT pg_visible_in_snapshot(history_xid, %s::pg_snapshot)"
+    )
+    return (
+        f"(n.id, n.op, coalesce(n.id IN ({edited}), false)) IS DISTINCT FROM (d.id, d.op, false)",
+        [job.head.get("unseen_since") or job.previewed_at - LONGEST_TRANSACTION, job.snapshot],
+    )
 
 
 def is_touched(job: ImportJob, spec: DatasetSpec) -> bool:

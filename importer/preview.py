@@ -12,6 +12,7 @@ from typing import Any
 
 from audit.services import record
 from core.errors import RowhouseError
+from datasets import ddl
 from datasets.spec import DatasetSpec
 from importer import matching, plan, recognise, services, source, staging
 from importer.collect import collect
@@ -61,7 +62,11 @@ def run(job: ImportJob, work: Slice) -> Step:
     if job.state not in PREVIEWING:
         return Step(done=True)  # delivered twice, or cancelled meanwhile
     phase = work.cursor.get("phase") or work.payload.get("phase", "open")
+    ddl.hold_form(job.dataset.pk)
+    job.dataset.refresh_from_db()
     begin(job)
+    if phase != "open" and job.dataset.definition_version != job.definition_version:
+        return FROM_THE_START  # the definition changed meanwhile: what was staged is of the former one
     try:
         return PHASES[phase](job, work)
     except Unreadable as error:

@@ -8,9 +8,9 @@ from django.dispatch import receiver
 
 from core.errors import RowhouseError
 from datasets.models import Dataset
-from datasets.signals import changing, deleting
+from datasets.signals import changed, changing, deleting
 from importer import services
-from importer.models import RUNNING, ImportJob
+from importer.models import RUNNING, ImportJob, State
 
 
 class ImportRunning(RowhouseError):
@@ -35,12 +35,21 @@ def refuse_or_tidy(dataset: Dataset, **_kwargs: Any) -> None:
 
 
 @receiver(changing)
-def refuse_while_running(dataset: Dataset, **_kwargs: Any) -> None:
-    """Refuse a change of the definition while an import runs; a preview that waits is refused at its confirm.
+def refuse_while_merging(dataset: Dataset, **_kwargs: Any) -> None:
+    """Let a confirmed import go first: what it staged would not fit afterwards. Previews are made again.
 
-    :raises ImportRunning: a preview or a merge is running.
+    :raises ImportRunning: an import was confirmed and is not over.
     """
-    if running := ImportJob.objects.filter(dataset=dataset, state__in=RUNNING).first():
-        raise ImportRunning(
-            f"{running} is running. Wait until it has ended or cancel it, then change the dataset."
+    if running := ImportJob.objects.filter(dataset=dataset, state=State.IMPORT_IN_PROGRESS).first():
+        raise ImportRunning(f"{running} was confirmed before; the change waits until it has ended.")
+
+
+@receiver(changed)
+def preview_again(dataset: Dataset, **_kwargs: Any) -> None:
+    """Offer the previews that wait for a person anew: they were made for another definition."""
+    for job in ImportJob.objects.select_for_update().filter(dataset=dataset, state=State.PREVIEW_SUCCEEDED):
+        services.preview_again(
+            job,
+            old=State.PREVIEW_SUCCEEDED,
+            notice="The dataset's definition changed since the preview. It was made again; look at it and confirm.",
         )

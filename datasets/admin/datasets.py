@@ -70,8 +70,8 @@ class NewColumns(ColumnsInline):
 class Columns(ColumnsInline):
     """The columns of a dataset that exists: labels change without touching the table."""
 
-    fields = ("label", "type", "is_required", "is_unique", "rules")
-    readonly_fields = ("type", "is_required", "is_unique", "rules")
+    fields = ("label", "type", "is_required", "is_unique", "rules", "change")
+    readonly_fields = ("type", "is_required", "is_unique", "rules", "change")
     extra = 0
     can_delete = False
 
@@ -83,6 +83,12 @@ class Columns(ColumnsInline):
         """Say what else the column holds, in words."""
         words = rule_words(column.spec(), is_key=column.pk in column.dataset.key)
         return "; ".join(words) or "none"
+
+    @admin.display(description="change")
+    def change(self, column: Column) -> str:
+        """Link to where the column's type and rules are changed."""
+        url = reverse("admin:datasets_change_ask_column", args=(column.pk,))
+        return format_html('<a href="{}" class="rh-link whitespace-nowrap">Change type or rules</a>', url)
 
 
 @admin.register(Dataset, site=tenant_site)
@@ -220,6 +226,11 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
             context["definition_links"] = definition_links(request, dataset)
             context["rows_url"] = reverse("admin:datasets_row_changelist", args=(dataset.pk,))
             context["may_view"] = "view" in rights
+            if self.has_change_permission(request):
+                context["key_url"] = reverse("admin:datasets_change_ask_key", args=(dataset.pk,))
+                context["changes_url"] = (
+                    f"{reverse('admin:datasets_change_changelist')}?dataset__id__exact={dataset.pk}"
+                )
         return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:

@@ -19,6 +19,7 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.template.response import SimpleTemplateResponse
 from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
 from django.utils.html import format_html
@@ -28,7 +29,7 @@ from unfold.views import ChangeList
 
 from audit.actor import actor
 from core.errors import RowhouseError
-from datasets import access, references
+from datasets import access, ddl, references
 from datasets.admin.filters import filter_of, parameters_of
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
@@ -399,11 +400,19 @@ def _no_page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
 
 def _view(site: AdminSite, method: str) -> Any:
     def run(request: HttpRequest, dataset_id: int, **kwargs: Any) -> HttpResponse:
-        # A dataset this user may not see does not exist for him.
-        dataset = get_object_or_404(access.datasets_for(request.user), pk=dataset_id)
-        admin = RowsAdmin(dataset, site, request.user)
         arguments = {name: str(value) for name, value in kwargs.items()}
-        response: HttpResponse = getattr(admin, method)(request, **arguments)
+        # In one transaction, which holds the definition it reads: a change waits until the page is made.
+        with transaction.atomic():
+            try:
+                ddl.hold_form(dataset_id)
+            except ddl.DatasetGone as gone:
+                raise Http404 from gone
+            # A dataset this user may not see does not exist for him.
+            dataset = get_object_or_404(access.datasets_for(request.user), pk=dataset_id)
+            admin = RowsAdmin(dataset, site, request.user)
+            response: HttpResponse = getattr(admin, method)(request, **arguments)
+            if isinstance(response, SimpleTemplateResponse):
+                response.render()
         return response
 
     run.__name__ = f"rows_{method}"

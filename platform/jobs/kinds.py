@@ -46,12 +46,16 @@ class JobKind:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one slice achieved: `cursor` is where the next goes on, `processed` counts this slice alone."""
+    """What one slice achieved: `cursor` is where the next goes on, `processed` counts this slice alone.
+
+    `rest_seconds`: the job waits for something, and others, its own tenant's younger jobs too, go first.
+    """
 
     done: bool
     cursor: Json = field(default_factory=dict)
     processed: int = 0
     total: int | None = None
+    rest_seconds: float = 0.0
 
 
 class Tell(Protocol):

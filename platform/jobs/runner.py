@@ -41,7 +41,9 @@ UPDATE jobs_job SET step = step + 1, attempts = 0, lease = NULL, lease_until = N
        error = '', cursor = %(cursor)s, processed = processed + %(processed)s,
        total = COALESCE(%(total)s, total), busy_seconds = busy_seconds + %(seconds)s,
        state = CASE WHEN %(done)s THEN 'DONE' ELSE 'QUEUED' END,
-       finished_at = CASE WHEN %(done)s THEN statement_timestamp() END
+       finished_at = CASE WHEN %(done)s THEN statement_timestamp() END,
+       not_before = CASE WHEN %(rest)s > 0 THEN statement_timestamp() + make_interval(secs => %(rest)s)
+                    ELSE not_before END
  WHERE id = %(id)s AND lease = %(lease)s AND step = %(step)s AND state = 'RUNNING'"""
 # Whoever comes back from idling begins where the others are, less a second: that much may be owed to a tenant
 # that waited while another worked. More is not saved up. A charge that a crash of the database forgets is no loss.
@@ -133,6 +135,7 @@ def _advance(job: Job, step: Step, seconds: float) -> None:
         "total": step.total,
         "seconds": seconds,
         "done": step.done,
+        "rest": step.rest_seconds,
     }
     with connection.cursor() as cursor:
         cursor.execute(ADVANCE, values)
