@@ -22,6 +22,7 @@ CODES = (
     "unterminated-quote",
     "cell-too-large",
     "repeated-header",
+    "column-not-permitted",
 )
 WARNINGS = ("space-around", "replacement-character")
 SHOWN_CHARACTERS = 200

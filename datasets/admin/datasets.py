@@ -33,6 +33,8 @@ class ColumnsInline(TabularInline):
         return True
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is not None:
+            return access.may(request.user, "manage", obj)
         return bool(request.user.has_perm("datasets.change_dataset"))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -61,8 +63,16 @@ class Columns(ColumnsInline):
     extra = 0
     can_delete = False
 
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        self.visible = None if obj is None else [one.pk for one in access.visible_columns(request.user, obj)]
+        return super().get_formset(request, obj, **kwargs)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Column]:
-        return super().get_queryset(request).filter(is_retired=False)  # type: ignore[no-any-return]
+        columns: QuerySet[Column] = super().get_queryset(request).filter(is_retired=False)
+        # The instance is made for one request, and asked for its form first.
+        return columns if self.visible is None else columns.filter(pk__in=self.visible)
+
+    visible: list[int] | None = None
 
     @admin.display(description="rules")
     def rules(self, column: Column) -> str:
@@ -115,7 +125,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Dataset]:
         datasets = Dataset.objects.all()
         if not self._holds(request, "view", "change", "delete"):
-            datasets = access.datasets_for(request.user)
+            datasets = access.datasets_for(request.user) | access.datasets_for(request.user, "manage")
         in_use = Count("columns", filter=Q(columns__is_retired=False), distinct=True)
         return datasets.annotate(column_count=in_use).order_by("title", "pk")
 
@@ -129,19 +139,23 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         if self._holds(request, "view", "change"):
             return True
         if obj is not None:
-            return access.may(request.user, "view", obj)
-        return access.datasets_for(request.user).exists()
+            return not {"view", "manage"}.isdisjoint(access.rights_of(request.user, obj))
+        return self.get_queryset(request).exists()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self._holds(request, "add")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._holds(request, "change")
+        return self._holds(request, "change") or (obj is not None and access.may(request.user, "manage", obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._holds(request, "delete")
 
     # ---- the list
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        # Labels of hidden columns could be told from what a search finds.
+        return self.search_fields if access.sees_all_columns(request.user) else ("title", "slug")
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -30,9 +30,9 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     if "export" in rights:
         found.append(_link("Exports", "exporter_exportfile_changelist", "download", query))
     user = request.user
-    if user.has_perm("datasets.view_dataset") or user.has_perm("datasets.change_dataset"):
+    if user.has_perm("datasets.view_dataset") or "manage" in rights:
         found.append(_link("Definition", "datasets_dataset_change", "tune", args=(dataset.pk,)))
-    if user.has_perm("datasets.change_dataset"):
+    if "manage" in rights:
         if "import" in rights:
             found.append(_link("Import rules", "importer_importjob_rules", "rule", args=(dataset.pk,)))
         found.append(_link("Permissions", "datasets_dataset_rights", "key", args=(dataset.pk,)))
