@@ -139,7 +139,8 @@ def _decided(user: Any, condition: Q) -> dict[int, dict[int, ColumnAccess]]:
     if is_unlimited(user) or not _is_active(user):
         return {}
     limits = ColumnLimit.objects.filter(condition, Q(user=user) | Q(group__user=user))
-    found = limits.values_list("column__dataset_id", "column_id", "user_id", "access").distinct()
+    names = ("column__dataset_id", "column_id", "user_id", "access")
+    found: list[tuple[int, int, int | None, str]] = list(limits.values_list(*names).distinct())
     own: dict[tuple[int, int], ColumnAccess] = {}
     groups: dict[tuple[int, int], ColumnAccess] = {}
     for dataset, column, of_user, stored in found:

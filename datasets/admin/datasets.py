@@ -17,8 +17,9 @@ from accounts.sites import tenant_site
 from datasets import access, services, stats
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
+from datasets.admin.matrix import matrix_view, tenant_matrix_view
 from datasets.admin.records import row_urls
-from datasets.admin.rights import rights_view
+from datasets.admin.rights import columns_view, rights_view
 from datasets.forms import NewColumnForm, NewColumnFormSet
 from datasets.models import Column, Dataset
 
@@ -116,6 +117,24 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
                 self.admin_site.admin_view(rights_view),
                 {"site": self.admin_site},
                 name="datasets_dataset_rights",
+            ),
+            path(
+                "<int:dataset_id>/rights/columns/",
+                self.admin_site.admin_view(columns_view),
+                {"site": self.admin_site},
+                name="datasets_dataset_rights_columns",
+            ),
+            path(
+                "<int:dataset_id>/rights/matrix/",
+                self.admin_site.admin_view(matrix_view),
+                {"site": self.admin_site},
+                name="datasets_dataset_rights_matrix",
+            ),
+            path(
+                "rights/",
+                self.admin_site.admin_view(tenant_matrix_view),
+                {"site": self.admin_site},
+                name="datasets_dataset_rights_everywhere",
             ),
             *super().get_urls(),
         ]

@@ -186,14 +186,14 @@ def test_the_permissions_page_is_for_those_who_may_change_the_dataset(
     orders: Dataset, nobody: User, acme: TenantRef, client_of: Any, at_acme: Visitor
 ) -> None:
     url = f"/admin/datasets/dataset/{orders.pk}/rights/"
-    ticks = {f"user-{nobody.pk}-all": "1", f"user-{nobody.pk}-view": "on", f"user-{nobody.pk}-export": "on"}
+    ticks = {f"user-{nobody.pk}-seen": "", f"user-{nobody.pk}-view": "on", f"user-{nobody.pk}-export": "on"}
     editor = Visitor(client_of(acme, "editor"))
     assert editor.get(url).status_code == 403
     assert editor.post(url, ticks).status_code == 403
     assert "nobody@acme.example" in page(at_acme, url)
     at_acme.post(url, ticks)
     assert access.rights_of(fresh(nobody), orders) == {"view", "export"}
-    at_acme.post(url, {f"user-{nobody.pk}-all": "1", f"user-{nobody.pk}-view": "on"})
+    at_acme.post(url, {f"user-{nobody.pk}-seen": "view,export", f"user-{nobody.pk}-view": "on"})
     assert access.rights_of(fresh(nobody), orders) == {"view"}
     names = Event.objects.filter(name__startswith="datasets.right").order_by("id")
     assert [(event.name, event.data["right"]) for event in names] == [
