@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.apps import AppConfig
 
 
 class AuditConfig(AppConfig):
     name = "audit"
     verbose_name = "Audit"
+    # What each page needs; tests/test_pages_need_rights.py says how it is written.
+    page_rights: ClassVar[dict[str, str]] = {
+        "audit_event_changelist": "perm:audit.view_event",
+        "audit_event_add": "nobody",
+        "audit_event_change": "perm:audit.view_event / nobody",
+        "audit_event_history": "perm:audit.view_event",
+        "audit_event_delete": "nobody",
+    }
     role_rights = {"owner": ("audit.view_event",)}
 
     def ready(self) -> None:

@@ -18,6 +18,9 @@ ALL_ROWS = (
 )
 
 
+DEFINITION = "here:view | here:manage | perm:datasets.view_dataset"
+
+
 class DatasetsConfig(AppConfig):
     name = "datasets"
     verbose_name = "Datasets"
@@ -58,6 +61,25 @@ class DatasetsConfig(AppConfig):
         ),
     }
     hourly_jobs: ClassVar = ("datasets.forget_former_values",)
+    # What each page needs; tests/test_pages_need_rights.py says how it is written, and knows no other page.
+    page_rights: ClassVar[dict[str, str]] = {
+        "datasets_dataset_changelist": "some:view | some:manage | perm:datasets.view_dataset",
+        "datasets_dataset_add": "perm:datasets.add_dataset",
+        "datasets_dataset_change": DEFINITION + " / here:manage",
+        "datasets_dataset_history": DEFINITION,
+        "datasets_dataset_simple_history": DEFINITION + " / nobody",
+        "datasets_dataset_delete": "perm:datasets.delete_dataset",
+        "datasets_dataset_rights": "here:manage",
+        "datasets_dataset_rights_columns": "here:manage",
+        "datasets_dataset_rights_matrix": "here:manage",
+        "datasets_dataset_rights_everywhere": "perm:datasets.change_dataset",
+        "datasets_row_changelist": "here:view",
+        "datasets_row_add": "here:view & here:add",
+        "datasets_row_change": "here:view / here:view & here:change",
+        "datasets_row_delete": "here:view & here:delete",
+        "datasets_row_history": "here:view",
+        "datasets_row_simple_history": "here:view / here:view & here:change",
+    }
 
     def ready(self) -> None:
         from datasets import ctcache  # noqa: PLC0415 -- needs loaded apps

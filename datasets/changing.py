@@ -21,7 +21,7 @@ from core.clock import now as clock
 from core.errors import RowhouseError
 from core.tenancy import current_tenant
 from core.words import count
-from datasets import change_work, references
+from datasets import access, change_work, references
 from datasets.change_models import OPEN, RUNNING, Change, ChangeState, OnFailure
 from datasets.conversion import is_in_place
 from datasets.models import Column, Dataset
@@ -57,13 +57,8 @@ class ChangeOver(RowhouseError):
     code = "change-over"
 
 
-def may_change(user: Any) -> bool:
-    """Return whether a user may change definitions. None is an operator at the command line."""
-    return user is None or bool(user.has_perm("datasets.change_dataset"))
-
-
-def _require(user: Any) -> None:
-    if not may_change(user):
+def _require(user: Any, dataset: Dataset) -> None:
+    if not access.may_define(user, dataset):
         raise PermissionDenied("You may not change the definition of a dataset. Ask an owner to do it.")
 
 
@@ -86,7 +81,7 @@ def propose_change(
     :raises NothingToChange: it is so already.
     :raises StillReferenced: it is the key that a column refers to, and would get another type.
     """
-    _require(by)
+    _require(by, dataset)
     spec = dataset.spec()
     old = next((one for one in spec.columns if one.pk == column.pk), None)
     if old is None:
@@ -114,7 +109,7 @@ def propose_key(*, dataset: Dataset, key: Sequence[str], by: Any = None) -> Chan
     :raises NothingToChange: it is the key already.
     :raises StillReferenced: a column refers to the key.
     """
-    _require(by)
+    _require(by, dataset)
     spec = dataset.spec()
     for one in dataset.columns.filter(pk__in=dataset.key):
         references.require_unreferenced(dataset, column=one, to=f"change the key of “{dataset.title}”")
@@ -240,7 +235,7 @@ def confirm_change(*, change: Change, on_failure: str = OnFailure.STOP, by: Any 
     :raises PermissionDenied: the person may not change definitions.
     :raises NotChangeable: it was not checked, records fail, or another change of the dataset is going on.
     """
-    _require(by)
+    _require(by, change.dataset)
     Dataset.objects.select_for_update(no_key=True).get(pk=change.dataset_id)
     change.refresh_from_db()
     if on_failure not in OnFailure.values:
@@ -269,7 +264,7 @@ def cancel_change(*, change: Change, by: Any = None) -> None:
     :raises PermissionDenied: the person may not change definitions.
     :raises ChangeOver: it has ended, or is in force.
     """
-    _require(by)
+    _require(by, change.dataset)
     change = Change.objects.select_for_update().get(pk=change.pk)
     if change.state not in OPEN or change.swapped_at is not None:
         more = " Revert it instead." if change.swapped_at is not None else ""
@@ -314,7 +309,7 @@ def revert_change(*, change: Change, by: Any = None) -> Change:
     :raises PermissionDenied: the person may not change definitions.
     :raises NotRevertible: it is not in force, the column was changed again, or the time is over.
     """
-    _require(by)
+    _require(by, change.dataset)
     if reason := why_not_revertible(change, clock()):
         raise NotRevertible(reason)
     spec = change.dataset.spec()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
@@ -47,6 +48,7 @@ class Dataset(models.Model):
             ("delete_rows", "Can delete records"),
             ("import_rows", "Can import files"),
             ("export_rows", "Can export records"),
+            ("manage_dataset", "Can define, change and grant on the dataset"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["slug"], name="a_dataset_slug_stands_once"),
@@ -179,6 +181,44 @@ class DatasetTemplate(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class ColumnAccess(models.TextChoices):
+    """How far somebody is let to a column, from the least to the most."""
+
+    HIDDEN = "hidden", "hidden"
+    READ_ONLY = "read-only", "read-only"
+    FULL = "full", "full"
+
+
+class ColumnLimit(models.Model):
+    """How far one group, or one user, is let to one column. `datasets.access` says how several go together."""
+
+    column = models.ForeignKey(Column, on_delete=models.CASCADE, related_name="limits")
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    access = models.CharField(max_length=10, choices=ColumnAccess.choices)
+
+    class Meta:
+        default_permissions = ()  # whoever manages the dataset sets them
+        constraints = [
+            models.UniqueConstraint(fields=["column", "group"], name="one_limit_of_a_column_per_group"),
+            models.UniqueConstraint(fields=["column", "user"], name="one_limit_of_a_column_per_user"),
+            models.CheckConstraint(
+                condition=Q(group__isnull=True, user__isnull=False)
+                | Q(group__isnull=False, user__isnull=True),
+                name="a_limit_is_of_a_group_or_of_a_user",
+            ),
+            models.CheckConstraint(
+                condition=Q(access__in=["hidden", "read-only"]) | Q(access="full", user__isnull=False),
+                name="a_limit_says_how_far_somebody_is_let",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.access} for {self.group or self.user}"
 
 
 def options_of(stored: dict[str, Any]) -> ColumnOptions:

@@ -248,7 +248,7 @@ def delete_dataset(*, dataset: Dataset, by: User | None = None) -> None:
 def grant_right(*, right: str, to: User | Group, dataset: Dataset, by: User | None = None) -> None:
     """Grant a user or a group a right in one dataset. Without `by` it is the platform itself that grants.
 
-    :raises PermissionDenied: `by` may not change the dataset, or lacks the right.
+    :raises PermissionDenied: `by` may not manage the dataset, or lacks the right.
     """
     _check_granter(by, right, dataset)
     _, is_new = _grants(to).get_or_create(**_grant(right, to, dataset))
@@ -260,7 +260,7 @@ def grant_right(*, right: str, to: User | Group, dataset: Dataset, by: User | No
 def revoke_right(*, right: str, of: User | Group, dataset: Dataset, by: User | None = None) -> None:
     """Take back a right granted in one dataset; rights through a role stay.
 
-    :raises PermissionDenied: `by` may not change the dataset, or lacks the right.
+    :raises PermissionDenied: `by` may not manage the dataset, or lacks the right.
     """
     _check_granter(by, right, dataset)
     removed, _ = _grants(of).filter(**_grant(right, of, dataset)).delete()
@@ -271,7 +271,10 @@ def revoke_right(*, right: str, of: User | Group, dataset: Dataset, by: User | N
 def _check_granter(by: User | None, right: str, dataset: Dataset) -> None:
     if by is None:
         return
-    if not by.has_perm("datasets.change_dataset") or not access.may(by, right, dataset):
+    # Held until the end: what is granted and taken on one dataset at once happens one after the other.
+    Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk).first()
+    held = access.rights_of(by, dataset)
+    if not {"manage", right} <= held:
         raise PermissionDenied(f"You cannot grant or revoke “{right}” here, because you do not hold it.")
 
 

@@ -8,10 +8,29 @@ from django.apps import AppConfig
 
 from jobs.kinds import JobKind
 
+# Runs tell no more than their datasets' files, and those are shown to who may export them.
+SEES_EXPORTS = "some:export | perm:exporter.view_exportrun"
+
 
 class ExporterConfig(AppConfig):
     name = "exporter"
     verbose_name = "Exports"
+    # What each page needs; tests/test_pages_need_rights.py says how it is written.
+    page_rights: ClassVar[dict[str, str]] = {
+        "exporter_exportfile_changelist": SEES_EXPORTS,
+        "exporter_exportfile_add": "nobody",
+        "exporter_exportfile_change": "here:export / nobody",
+        "exporter_exportfile_history": "here:export",
+        "exporter_exportfile_delete": "nobody",
+        "exporter_exportfile_download": "here:export / nobody",
+        "exporter_exportrun_changelist": SEES_EXPORTS,
+        "exporter_exportrun_add": "nobody",
+        "exporter_exportrun_change": SEES_EXPORTS + " / nobody",
+        "exporter_exportrun_history": SEES_EXPORTS,
+        "exporter_exportrun_delete": "nobody",
+        "exporter_exportrun_now": SEES_EXPORTS,
+        "exporter_exportrun_cancel": "nobody / perm:datasets.change_dataset",
+    }
     job_kinds: ClassVar = {
         "exporter.run": JobKind(
             run="exporter.tasks.run",

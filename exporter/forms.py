@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from accounts.models import User
-from datasets.access import datasets_for
+from datasets.access import whole_datasets_for
 from datasets.models import Dataset
 
 
@@ -26,7 +26,7 @@ class ExportNowForm(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        own = datasets_for(user, "export").order_by("title")
+        own = whole_datasets_for(user, "export").order_by("title")
         field = self.fields["datasets"]
         assert isinstance(field, forms.ModelMultipleChoiceField)
         field.queryset = own

@@ -130,7 +130,7 @@ def _datasets_of(run: ExportRun) -> list[Dataset]:
     if run.chosen is not None:
         datasets = datasets.filter(pk__in=run.chosen)
     if run.requested_by is not None:  # asked again: rights may have been taken since
-        datasets = datasets.filter(pk__in=access.datasets_for(run.requested_by, "export"))
+        datasets = datasets.filter(pk__in=access.whole_datasets_for(run.requested_by, "export"))
     return list(datasets)
 
 

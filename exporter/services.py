@@ -45,6 +45,13 @@ class NotCancellable(RowhouseError):
     code = "not-cancellable"
 
 
+class ColumnsHidden(RowhouseError):
+    """A person wants a file with every column of a dataset, and one is hidden from him."""
+
+    code = "columns-hidden"
+    status = 403
+
+
 class FilePruned(RowhouseError):
     """The file was removed by retention; its row remains."""
 
@@ -57,14 +64,16 @@ def request_export(*, by: User | None, datasets: Sequence[Dataset] | None = None
     """Ask for an export now; without datasets, of every one `by` may export. None is the platform itself.
 
     :raises PermissionDenied: `by` may not export one of the datasets.
+    :raises ColumnsHidden: a column of one of them is hidden from `by`.
     :raises NothingToExport: there is none.
     :raises ExportBusy: this person's last one has not ended.
     """
     if datasets is None:
-        datasets = list(Dataset.objects.all() if by is None else access.datasets_for(by, "export"))
+        datasets = list(Dataset.objects.all() if by is None else access.whole_datasets_for(by, "export"))
     elif by is not None:
         for dataset in datasets:
             access.require(by, "export", dataset)
+            require_whole(by, dataset)
     if not datasets:
         raise NothingToExport(
             "There is no dataset you may export. Create one, or ask an owner for the right."
@@ -81,6 +90,18 @@ def request_export(*, by: User | None, datasets: Sequence[Dataset] | None = None
     run.save(update_fields=["job_id"])
     record("exporter.run.requested", actor=by, target=run, datasets=[one.slug for one in datasets])
     return run
+
+
+def require_whole(by: User, dataset: Dataset) -> None:
+    """Go on only if a person may have a file with every column of a dataset.
+
+    :raises ColumnsHidden: a column is hidden from him.
+    """
+    if access.has_hidden(by, dataset):
+        raise ColumnsHidden(
+            f"An export file holds every column of “{dataset.title}”, and some are hidden from you."
+            " Ask somebody who sees all of them for the file."
+        )
 
 
 @transaction.atomic
@@ -111,9 +132,12 @@ def _is_given_up(run: ExportRun) -> bool:
 
 
 def visible_files(user: User) -> QuerySet[ExportFile]:
-    """Return the files a person may download: of datasets he may export; of deleted ones, with the right in all."""
-    allowed = Q(dataset__in=access.datasets_for(user, "export"))
-    if "export" in access.rights_everywhere(user):
+    """Return the files a person may download: of datasets he may export and of which he sees every column.
+
+    Which columns of a deleted dataset were hidden, nobody knows any more: its files are for those who see all.
+    """
+    allowed = Q(dataset__in=access.whole_datasets_for(user, "export"))
+    if "export" in access.rights_everywhere(user) and access.is_unlimited(user):
         allowed |= Q(dataset__isnull=True)
     return ExportFile.objects.filter(allowed)
 

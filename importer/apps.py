@@ -20,6 +20,26 @@ class ImporterConfig(AppConfig):
         "editor": ("importer.view_importjob",),
         "viewer": ("importer.view_importjob",),
     }
+    # What each page needs; tests/test_pages_need_rights.py says how it is written.
+    page_rights: ClassVar[dict[str, str]] = {
+        "importer_importjob_changelist": "person",
+        "importer_importjob_add": "nobody",
+        "importer_importjob_change": "here:view | here:import / nobody",
+        "importer_importjob_history": "here:view | here:import",
+        "importer_importjob_delete": "nobody",
+        "importer_importjob_upload": "some:import",
+        "importer_importjob_mapping": "here:import",
+        "importer_importjob_progress": "here:view | here:import / nobody",
+        "importer_importjob_confirm": "nobody / here:import & here:add",
+        "importer_importjob_cancel": "nobody / here:import",
+        "importer_importjob_again": "nobody / here:import",
+        "importer_importjob_fix": "nobody / here:import",
+        "importer_importjob_corrections": "nobody / here:import",
+        "importer_importjob_rejected_rows": "here:import / nobody",
+        "importer_importjob_file": "here:import / nobody",
+        "importer_importjob_undo": "nobody / here:import",
+        "importer_importjob_rules": "here:import & here:manage",
+    }
     job_kinds = {
         "importer.preview": JobKind(
             run="importer.tasks.preview",

@@ -5,8 +5,8 @@ Values come from the database cut to what a page shows: a cell may hold megabyte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connection
@@ -86,12 +86,19 @@ class _Page:
 
 
 def page_of_changes(
-    job: ImportJob, *, op: str = "", after: int = 0, size: int = 50, column: str = ""
+    job: ImportJob,
+    *,
+    op: str = "",
+    after: int = 0,
+    size: int = 50,
+    column: str = "",
+    seen: Collection[str] | None = None,
 ) -> list[Change]:
     """Return the next changes after the one at `after`: of the plan, or of history once it is merged.
 
     :param op: only this kind.
     :param column: the physical name of a column: only records in which it changes, and only its cells.
+    :param seen: the physical names of the columns whose cells may be shown; None is all of them.
     """
     if job.state not in (*MERGED, State.PREVIEW_SUCCEEDED):
         return []
@@ -99,7 +106,12 @@ def page_of_changes(
         from importer.targets.changes import page_of_plan  # of few imports  # noqa: PLC0415
 
         return page_of_plan(job, op=op, after=after, size=size, column=column)
-    page = _Page(job, job.dataset.spec(), op, after, size, column, matches_in_use(job))
+    spec = job.dataset.spec()
+    if seen is not None:
+        spec = replace(
+            spec, columns=tuple(one for one in spec.columns if one.name in seen or one.name in spec.key)
+        )
+    page = _Page(job, spec, op, after, size, column, matches_in_use(job))
     if job.state in MERGED:
         return _read(page, *_of_history(page))
     # A plan may be made of columns that are not the dataset's any more: nothing of it can be shown.

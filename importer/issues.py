@@ -23,6 +23,7 @@ CODES = (
     "unterminated-quote",
     "cell-too-large",
     "repeated-header",
+    "column-not-permitted",
 )
 WARNINGS = ("space-around", "replacement-character", "still-referenced")
 SHOWN_CHARACTERS = 200

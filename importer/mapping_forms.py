@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -67,8 +67,15 @@ class MappingForm:
     What is filled in on one page goes on to the next in hidden fields; what was not sent stays as it is.
     """
 
-    def __init__(self, job: ImportJob, data: Mapping[str, Any] | None = None, page: int = 1) -> None:
+    def __init__(
+        self,
+        job: ImportJob,
+        data: Mapping[str, Any] | None = None,
+        page: int = 1,
+        visible: Collection[str] | None = None,
+    ) -> None:
         self.job, self.data, self.spec = job, data, spec_of(job)
+        self._visible = visible  # the columns that are offered, by physical name; None is all of them
         self.matches = matches_of(job)
         self.samples, self.labels = job.head.get("samples", []), job.head.get("labels", [])
         self.names = label_names(self.labels)
@@ -88,7 +95,9 @@ class MappingForm:
 
     @property
     def columns(self) -> tuple[ColumnSpec, ...]:
-        return self.spec.columns
+        if self._visible is None:
+            return self.spec.columns
+        return tuple(column for column in self.spec.columns if column.name in self._visible)
 
     @property
     def rows(self) -> list[LabelForm]:
@@ -137,7 +146,7 @@ class MappingForm:
 
     def column_field(self, label: str, empty: str) -> forms.Field:
         """Return a field for a column of the dataset."""
-        return column_field(label, empty, self.spec.columns, self.spec.key)
+        return column_field(label, empty, self.columns, self.spec.key)
 
     @property
     def long_list(self) -> list[tuple[str, str]]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from core.words import count
+from datasets import access
 from datasets.models import Dataset
 from datasets.spec import DatasetSpec
-from importer import mapping, saved_mappings
+from importer import mapping, rights, saved_mappings
 from importer.issues import Issue, shown
 from importer.mapping import BadMapping, Match, UnknownColumn, Wish, unused
 from importer.models import ImportJob, MappingVersion, Mode, RowFix
@@ -20,8 +21,10 @@ SHOWN_LABELS = 20
 OF_MAPPING = ("columns", "mapping")
 
 
-def wanted(dataset: Dataset, columns: Mapping[str, Any] | str | None) -> dict[str, Any]:
+def wanted(dataset: Dataset, columns: Mapping[str, Any] | str | None, by: Any = None) -> dict[str, Any]:
     """Return the part of an import's overrides that says its mapping, as it was given with the file.
+
+    A column that is hidden from `by` does not exist here.
 
     :param columns: a mapping as people write it (see `importer.mapping.written`), or the name of a saved one.
     :raises UnknownColumn: it names a column the dataset does not have.
@@ -34,7 +37,7 @@ def wanted(dataset: Dataset, columns: Mapping[str, Any] | str | None) -> dict[st
         version = saved_mappings.named(dataset, columns)
         wishes = saved_mappings.wishes_in(version)
         return _given(wishes, version=version.pk)
-    wishes = mapping.read_mapping(columns, dataset.spec().columns)
+    wishes = mapping.read_mapping(columns, access.visible_columns(by, dataset))
     if mapping.is_plain(columns):  # as older programs know it
         return {"columns": {wish.label: wish.column for wish in wishes}}
     return _given(wishes, version=None)
@@ -185,7 +188,7 @@ def leave_out_gone(job: ImportJob, spec: DatasetSpec) -> None:
 
 def blocking(job: ImportJob, spec: DatasetSpec) -> list[Issue]:
     """Return what must be settled before a row of the job's file is read."""
-    found = mapping.problems(matches_of(job), spec, job.head.get("labels"))
+    found = [*_not_permitted(job), *mapping.problems(matches_of(job), spec, job.head.get("labels"))]
     if job.mode != Mode.UPDATE:
         return found
     # Records that exist have their required values; only the key must be in the file.
@@ -193,10 +196,24 @@ def blocking(job: ImportJob, spec: DatasetSpec) -> list[Issue]:
     return [issue for issue in found if issue.code != "missing-label" or issue.column in key]
 
 
+def _not_permitted(job: ImportJob) -> list[Issue]:
+    who = job.created_by
+    return [
+        Issue(
+            "column-not-permitted", 0, 0, shown(label), "",
+            f"{who} may not set what “{shown(label)}” goes to. Leave this label out, or ask somebody who may set it"
+            " to import the file.",
+        )
+        for label in rights.kept_labels(job)
+    ]  # fmt: skip
+
+
 def blocking_message(found: list[Issue]) -> str:
     """Return the sentence for the page of an import whose labels must be settled."""
     if len(found) == 1 and found[0].rule.endswith("preview again."):
         return found[0].rule
+    if found[0].code == "column-not-permitted":
+        return f"{found[0].rule} Then preview again."
     if found[0].rule.startswith("The file has no label"):
         return f"{found[0].rule} Correct the mapping, then preview again."
     missing = [issue.column for issue in found if issue.code == "missing-label"]

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from audit.services import record
 from core.errors import RowhouseError
+from datasets import access
 from datasets.models import Dataset
 from importer.models import ImportRules
 
@@ -35,7 +36,7 @@ def set_rules(
     :raises PermissionDenied: the person may not change the dataset's definition.
     :raises BadRules: a value is none of the allowed ones.
     """
-    if by is not None and not by.has_perm("datasets.change_dataset"):
+    if by is not None and not access.may(by, "manage", dataset):
         raise PermissionDenied(f"You may not change the import rules of {dataset.title}.")
     rules = ImportRules(
         dataset=dataset, policy=policy, max_rejected_percent=max_rejected_percent, blank=blank

@@ -94,7 +94,7 @@ def create_import(
             "Records can only be matched with a file's rows by a key, and this dataset has none. Add its rows instead."
         )
     wish = {key: value for key, value in (overrides or {}).items() if value not in (None, "")}
-    wish |= matching.wanted(dataset, columns)
+    wish |= matching.wanted(dataset, columns, by)
     pk = next_pk()
     stored = storage.save(f"uploads/{pk}/{safe_name(name)}", file)
     with transaction.atomic():

@@ -67,13 +67,14 @@ def require_undo(user: Any, job: ImportJob) -> None:
     """
     if user is None:
         return
-    rights.require_import(user, job.dataset)
+    rights.require_import_of(user, job)
     wanted = (("delete", job.created_rows), ("change", job.updated_rows), ("add", job.deleted_rows))
     for right, rows in wanted:
         if rows and not access.may(user, right, job.dataset):
             raise PermissionDenied(
                 f"You do not have the right to {right} records of {job.dataset.title}, which this undo would do."
             )
+    access.require_columns(user, job.dataset, rights.columns_undone(job))
 
 
 def require_undoable(job: ImportJob) -> None:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin import AdminSite
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, QuerySet
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -34,6 +33,7 @@ from core.filters import DayFilter
 from core.lookups import ListedLookups
 from core.readonly import ReadOnly
 from datasets import access, changing
+from datasets.admin.places import changeable
 from datasets.change_forms import ColumnChangeForm, DecisionForm, KeyChangeForm
 from datasets.change_models import OPEN, RUNNING, Change, ChangeState, FailingRecord, OnFailure
 from datasets.change_words import definition_words, outcome, what
@@ -105,7 +105,7 @@ class ChangeAdmin(ReadOnly, ListedLookups, ModelAdmin):
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return changing.may_change(request.user)
+        return _seen_by(request).exists() or access.whole_datasets_for(request.user, "manage").exists()
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -147,20 +147,14 @@ class ChangeAdmin(ReadOnly, ListedLookups, ModelAdmin):
 
 def _seen_by(request: HttpRequest) -> QuerySet[Change]:
     """Return the changes a person may see: those who may make them."""
-    return Change.objects.all() if changing.may_change(request.user) else Change.objects.none()
+    return Change.objects.filter(dataset__in=access.whole_datasets_for(request.user, "manage"))
 
 
 def _page(change: Change, name: str = "change") -> str:
     return reverse(f"admin:datasets_change_{name}", args=(change.pk,))
 
 
-def _require(request: HttpRequest) -> None:
-    if not changing.may_change(request.user):
-        raise PermissionDenied("Only who may change the dataset may change its columns and its key.")
-
-
 def _change(request: HttpRequest, pk: int) -> Change:
-    _require(request)
     found = _seen_by(request).select_related("dataset", "column", "reverts", "created_by", "confirmed_by")
     return get_object_or_404(found, pk=pk)
 
@@ -184,8 +178,8 @@ def _render(
 @require_http_methods(["GET", "POST"])
 def ask_column(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     """Ask for another type or other rules of a column."""
-    _require(request)
-    column = get_object_or_404(Column.objects.in_use().select_related("dataset"), pk=pk)
+    column = get_object_or_404(Column.objects.in_use(), pk=pk)
+    column.dataset = changeable(request, column.dataset_id)
     form = ColumnChangeForm(request.POST or None, column=column.spec())
 
     def ask() -> Change:
@@ -199,8 +193,7 @@ def ask_column(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def ask_key(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     """Ask for another key."""
-    _require(request)
-    dataset = get_object_or_404(Dataset.objects.all(), pk=pk)
+    dataset = changeable(request, pk)
     form = KeyChangeForm(request.POST or None, spec=dataset.spec())
 
     def ask() -> Change:

@@ -19,8 +19,9 @@ from datasets.admin.beginning import from_file_url
 from datasets.admin.definition import definition_urls
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import definition_links, record_links
+from datasets.admin.matrix import matrix_view, tenant_matrix_view
 from datasets.admin.records import row_urls
-from datasets.admin.rights import rights_view
+from datasets.admin.rights import columns_view, rights_view
 from datasets.forms import NewColumnForm, NewColumnFormSet
 from datasets.models import Column, Dataset
 from datasets.wording import rule_words
@@ -36,6 +37,8 @@ class ColumnsInline(TabularInline):
         return True
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is not None:
+            return access.may(request.user, "manage", obj)
         return bool(request.user.has_perm("datasets.change_dataset"))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -75,8 +78,16 @@ class Columns(ColumnsInline):
     extra = 0
     can_delete = False
 
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        self.visible = None if obj is None else [one.pk for one in access.visible_columns(request.user, obj)]
+        return super().get_formset(request, obj, **kwargs)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Column]:
-        return super().get_queryset(request).filter(is_retired=False)  # type: ignore[no-any-return]
+        columns: QuerySet[Column] = super().get_queryset(request).filter(is_retired=False)
+        # The instance is made for one request, and asked for its form first.
+        return columns if self.visible is None else columns.filter(pk__in=self.visible)
+
+    visible: list[int] | None = None
 
     @admin.display(description="rules")
     def rules(self, column: Column) -> str:
@@ -116,6 +127,24 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
                 name="datasets_dataset_rights",
             ),
             *definition_urls(self.admin_site),
+            path(
+                "<int:dataset_id>/rights/columns/",
+                self.admin_site.admin_view(columns_view),
+                {"site": self.admin_site},
+                name="datasets_dataset_rights_columns",
+            ),
+            path(
+                "<int:dataset_id>/rights/matrix/",
+                self.admin_site.admin_view(matrix_view),
+                {"site": self.admin_site},
+                name="datasets_dataset_rights_matrix",
+            ),
+            path(
+                "rights/",
+                self.admin_site.admin_view(tenant_matrix_view),
+                {"site": self.admin_site},
+                name="datasets_dataset_rights_everywhere",
+            ),
             *super().get_urls(),
         ]
 
@@ -124,7 +153,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Dataset]:
         datasets = Dataset.objects.all()
         if not self._holds(request, "view", "change", "delete"):
-            datasets = access.datasets_for(request.user)
+            datasets = access.datasets_for(request.user) | access.datasets_for(request.user, "manage")
         in_use = Count("columns", filter=Q(columns__is_retired=False), distinct=True)
         return datasets.annotate(column_count=in_use).order_by("title", "pk")
 
@@ -138,14 +167,14 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         if self._holds(request, "view", "change"):
             return True
         if obj is not None:
-            return access.may(request.user, "view", obj)
-        return access.datasets_for(request.user).exists()
+            return not {"view", "manage"}.isdisjoint(access.rights_of(request.user, obj))
+        return self.get_queryset(request).exists()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self._holds(request, "add")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._holds(request, "change")
+        return self._holds(request, "change") or (obj is not None and access.may(request.user, "manage", obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._holds(request, "delete")
@@ -155,10 +184,13 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Dataset], search_term: str
     ) -> tuple[QuerySet[Dataset], bool]:
-        # A retired column leads nobody to its dataset.
+        # Labels of hidden columns could be told from what a search finds; a retired column leads nobody to its dataset.
+        sees_all = access.sees_all_columns(request.user)
         for word in search_term[:200].replace("\x00", " ").split()[:8]:
-            columns = Column.objects.filter(is_retired=False, label__icontains=word)
-            found = Q(title__icontains=word) | Q(slug__icontains=word) | Q(pk__in=columns.values("dataset"))
+            found = Q(title__icontains=word) | Q(slug__icontains=word)
+            if sees_all:
+                columns = Column.objects.filter(is_retired=False, label__icontains=word)
+                found |= Q(pk__in=columns.values("dataset"))
             queryset = queryset.filter(found)
         return queryset, False
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
+from datasets import access
 from datasets.models import Dataset
 
 
@@ -30,9 +31,9 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     if "export" in rights:
         found.append(_link("Exports", "exporter_exportfile_changelist", "download", query))
     user = request.user
-    if user.has_perm("datasets.view_dataset") or user.has_perm("datasets.change_dataset"):
+    if user.has_perm("datasets.view_dataset") or "manage" in rights:
         found.append(_link("Definition", "datasets_dataset_change", "tune", args=(dataset.pk,)))
-    if user.has_perm("datasets.change_dataset"):
+    if "manage" in rights:
         if "import" in rights:
             found.append(_link("Import rules", "importer_importjob_rules", "rule", args=(dataset.pk,)))
         found.append(_link("Permissions", "datasets_dataset_rights", "key", args=(dataset.pk,)))
@@ -43,7 +44,7 @@ def definition_links(request: HttpRequest, dataset: Dataset, *, here: str = "") 
     """Return the buttons above a dataset's definition that this user may press; `here` is the page's own."""
     at = (dataset.pk,)
     user_may_add = request.user.has_perm("datasets.add_dataset")
-    may_change = request.user.has_perm("datasets.change_dataset")
+    may_change = access.may_define(request.user, dataset)
     found = [
         _link("Columns", "datasets_dataset_columns", "view_column", args=at) if may_change else None,
         _link("Definition history", "datasets_dataset_definition_history", "manage_history", args=at),

@@ -21,7 +21,7 @@ def changeable(request: HttpRequest, pk: int) -> Dataset:
     :raises PermissionDenied: the person may see it, no more.
     """
     dataset = viewable(request, pk)
-    if not request.user.has_perm("datasets.change_dataset"):
+    if not access.may_define(request.user, dataset):
         raise PermissionDenied(f"You may not change the definition of {dataset.title}.")
     return dataset
 
@@ -35,7 +35,7 @@ def viewable(request: HttpRequest, pk: int) -> Dataset:
     if not any(
         request.user.has_perm(f"datasets.{action}_dataset") for action in ("view", "change", "delete")
     ):
-        datasets = access.datasets_for(request.user)
+        datasets = access.datasets_for(request.user) | access.datasets_for(request.user, "manage")
     return get_object_or_404(datasets, pk=pk)
 
 

@@ -103,7 +103,9 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
 
     def __init__(self, dataset: Dataset, site: AdminSite, user: Any = None) -> None:
         self.dataset = dataset
-        self.spec = dataset.spec()
+        # What is hidden from the user is in none of the classes, forms, lists and queries made of this.
+        self.seen = access.seen_by(user, dataset)
+        self.spec, self.editable = self.seen.spec, self.seen.editable
         self.rights = access.rights_of(user, dataset)
         self.reverting: int | None = None
         self.visible = Visible(user)
@@ -118,7 +120,7 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         return "view" in self.rights
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return "add" in self.rights
+        return "add" in self.rights and self.seen.may_fill_a_record
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return "change" in self.rights
@@ -137,7 +139,7 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
             "links": links,
             "may_import": any(link.is_primary for link in links),
             "dataset": self.dataset,
-            "may_add": "add" in self.rights,
+            "may_add": self.has_add_permission(request),
             **(extra_context or {}),
         }
         with limited_time():
@@ -235,7 +237,12 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
         if obj is not None and not self.has_change_permission(request, obj):
             return [column.name for column in self.spec.columns]
-        return ()
+        return [column.name for column in self.spec.columns if column.name not in self.editable]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        names = [column.name for column in self.spec.columns]
+        # Of a new record there is nothing to read.
+        return names if obj is not None else [name for name in names if name in self.editable]
 
     def changeform_view(
         self,
@@ -256,9 +263,12 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: RowBase, form: Any, change: bool) -> None:
         fields = None
         if change and self.reverting is None:
-            fields = [name for name in form.changed_data if self._column(name)]
+            fields = [name for name in form.changed_data if name in self.editable]
             if not fields:
                 return
+        elif self.reverting is not None and self.seen.has_limits:
+            # Of a former version only what this user may set: the form holds the other columns as they were then.
+            fields = [column.name for column in self.spec.columns if column.name in self.editable]
         is_revert = self.reverting is not None and self._is_version(obj, self.reverting)
         reason = f"reverted to version {self.reverting}" if is_revert else "edited in the admin"
         try:
@@ -313,8 +323,12 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     ) -> HttpResponse:
         self.reverting = int(version_id)
         is_gone = self.get_object(request, object_id) is None
-        if request.method == "POST" and is_gone and not self.has_add_permission(request):
-            raise PermissionDenied("You may not bring back a deleted record.")
+        if (
+            request.method == "POST"
+            and is_gone
+            and (not self.has_add_permission(request) or self.seen.has_limits)
+        ):
+            raise PermissionDenied("You may not bring back a deleted record: that sets all of its columns.")
         with transaction.atomic():
             return super().history_form_view(request, object_id, version_id, extra_context)
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import User
 from accounts.sites import tenant_site
 from core.errors import RowhouseError
+from datasets import access
 from exporter import services
 from exporter.forms import ExportNowForm
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, State
@@ -27,7 +28,11 @@ FILE_TYPE = "text/csv; charset=utf-8; header=present"
 def download(request: HttpRequest, file_id: int) -> HttpResponseBase:
     """Stream a file to a person who may export its dataset; to anybody else there is no such file."""
     user = _user(request)
-    file = get_object_or_404(services.visible_files(user), pk=file_id)
+    file = services.visible_files(user).filter(pk=file_id).first()
+    if file is None:
+        exportable = access.datasets_for(user, "export").filter(export_files__pk=file_id)
+        services.require_whole(user, get_object_or_404(exportable))
+        raise Http404
     response = FileResponse(
         services.open_download(file=file, by=user),
         as_attachment=True,

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client
 
+import jobs.services
 from accounts.models import User
 from audit.models import Event
 from core import storage
 from core.clock import now
 from core.tenancy import TenantRef, in_tenant
+from datasets.granting import limit_column
+from datasets.models import ColumnAccess
 from datasets.services import delete_dataset, grant_right, revoke_right
 from exporter.models import ExportFile
+from exporter.services import ColumnsHidden, NothingToExport, request_export, visible_files
 from exporter.tests.helpers import dataset_with, stored_file
 
 DATA = b'id,note\n1,"a ""b"""\n'
@@ -103,14 +108,17 @@ def test_only_those_who_may_export_the_dataset_get_its_file(as_acme: TenantRef, 
     assert status(client, file) == 404
 
 
-def test_the_file_of_a_deleted_dataset_needs_the_right_in_all(as_acme: TenantRef, client_of: Any) -> None:
+def test_the_file_of_a_deleted_dataset_is_for_those_from_whom_no_column_can_be_kept(
+    as_acme: TenantRef, client_of: Any
+) -> None:
     dataset = dataset_with()
     file = stored_file(dataset)
     grant_right(right="export", to=User.objects.get(email="viewer@acme.example"), dataset=dataset)
     delete_dataset(dataset=dataset)
 
     assert status(client_of(as_acme, "viewer"), file) == 404
-    assert status(client_of(as_acme, "editor"), file) == 200
+    assert status(client_of(as_acme, "editor"), file) == 404
+    assert status(client_of(as_acme, "owner"), file) == 200
 
 
 def test_a_pruned_file_is_gone_with_a_sentence(as_acme: TenantRef, client_of: Any) -> None:
@@ -154,3 +162,38 @@ def test_a_file_is_streamed_from_s3_too(as_acme: TenantRef, client_of: Any, on_m
     file = stored_file(dataset_with(), data=data)
 
     assert body(client_of(as_acme), file) == data
+
+
+def test_a_file_of_all_columns_is_not_for_whom_one_is_hidden(as_acme: TenantRef, client_of: Any) -> None:
+    dataset = dataset_with()
+    file = stored_file(dataset)
+    editor = User.objects.get(email="editor@acme.example")
+    client = client_of(as_acme, "editor")
+    assert status(client, file) == 200
+    with in_tenant(as_acme):
+        column = dataset.columns.exclude(pk__in=dataset.key).first()
+        assert column is not None
+        limit_column(column=column, to=Group.objects.get(name="editor"), how=ColumnAccess.HIDDEN)
+    answer = client.get(f"/admin/exporter/exportfile/{file.pk}/download/")
+    assert (answer.status_code, "hidden from you" in answer.content.decode()) == (403, True)
+    with in_tenant(as_acme):
+        with pytest.raises(ColumnsHidden):
+            request_export(by=editor, datasets=[dataset])
+        with pytest.raises(NothingToExport):
+            request_export(by=editor)
+        assert not visible_files(editor).exists()
+        limit_column(column=column, to=Group.objects.get(name="editor"), how=ColumnAccess.READ_ONLY)
+    assert status(client, file) == 200
+
+
+@pytest.mark.case("A17")
+def test_a_column_hidden_after_the_request_leaves_the_dataset_out_of_the_run(as_acme: TenantRef) -> None:
+    dataset = dataset_with()
+    editor = User.objects.get(email="editor@acme.example")
+    run = request_export(by=editor, datasets=[dataset])
+    column = dataset.columns.exclude(pk__in=dataset.key).first()
+    assert column is not None
+    limit_column(column=column, to=editor, how=ColumnAccess.HIDDEN)
+    jobs.services.run_pending()
+    run.refresh_from_db()
+    assert list(run.files.all()) == []

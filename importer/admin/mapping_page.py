@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
+from datasets.access import visible_columns
 from datasets.columntypes.base import Reading
 from importer import saved_mappings, services
 from importer.admin.places import job_or_404, page, to
@@ -37,7 +38,7 @@ def mapping(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
         return _named(request, job, site)
     data = request.POST if request.method == "POST" else None
     asked = request.GET if data is None else data
-    forms = _Forms(job, data, _number(asked.get("go") or asked.get("page")) or 1)
+    forms = _Forms(job, request.user, data, _number(asked.get("go") or asked.get("page")) or 1)
     if data is None:
         return _page(request, site, forms)
     if data.get("do") == "look" or data.get("go"):
@@ -54,10 +55,11 @@ def mapping(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
 class _Forms:
     """Everything that can be filled in on the page."""
 
-    def __init__(self, job: ImportJob, data: Any = None, page: int = 1) -> None:
+    def __init__(self, job: ImportJob, user: Any, data: Any = None, page: int = 1) -> None:
         self.job = job
         self.dialect = DialectForm(data, job=job)
-        self.labels = MappingForm(job, data, page)
+        visible = None if job.target else {one.name for one in visible_columns(user, job.dataset)}
+        self.labels = MappingForm(job, data, page, visible)
         self.save = SaveForm(data, initial={"seen": job.previews})
         self.named = NamedForm(job=job)
 
@@ -84,7 +86,7 @@ def _save(request: HttpRequest, forms: _Forms) -> bool:
 
 
 def _named(request: HttpRequest, job: ImportJob, site: AdminSite) -> HttpResponse:
-    forms = _Forms(job)
+    forms = _Forms(job, request.user)
     forms.named = NamedForm(request.POST, job=job)
     if not forms.named.is_valid():
         return _page(request, site, forms, status=422)
@@ -122,7 +124,7 @@ def _context(forms: _Forms) -> dict[str, Any]:
     made = results(in_use(job, shown), labels.spec, labels.samples, len(labels.labels))
     by_place = {(match.position, match.column): found for match, found in zip(shown, made, strict=True)}
     used = {match.column for match in matches if match.column}
-    columns = labels.spec.columns
+    columns = labels.columns
     return {
         "rows": [_row(form, by_place) for form in rows],
         "constants": labels.constants,

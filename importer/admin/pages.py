@@ -51,7 +51,7 @@ def upload(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "into": form.asked,
         "list_url": reverse(f"admin:{names('')}_changelist"),
         "waiting": _waiting(form.asked) if form.asked else (),
-        "may_set_rules": request.user.has_perm("datasets.change_dataset"),
+        "may_set_rules": form.asked is not None and access.may(request.user, "manage", form.asked),
     }
     return page(request, site, "upload", "Import a file", context, status=status)
 
@@ -146,7 +146,7 @@ def again(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
 def rules(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
     """What a dataset wants of every import."""
     dataset = get_object_or_404(access.datasets_for(request.user, "import"), pk=pk)
-    if not request.user.has_perm("datasets.change_dataset"):
+    if not access.may(request.user, "manage", dataset):
         raise PermissionDenied(f"You may not change the import rules of {dataset.title}.")
     kept = rules_of(dataset)
     initial = {name: getattr(kept, name) for name in ("policy", "max_rejected_percent", "blank")}

@@ -47,11 +47,16 @@ def job_context(
     may = rights.rights_of(request.user, job)
     is_waiting = job.state == State.PREVIEW_SUCCEEDED
     offered = _tabs(job, may)
+    is_kept = not rights.may_see_contents(request.user, job)
+    if is_kept:
+        offered = [("log", "Log")]
     tab = tab or request.GET.get("tab", "")
-    tab = tab if tab in dict(offered) else _first_tab(job, may)
+    tab = tab if tab in dict(offered) else ("log" if is_kept else _first_tab(job, may))
     return {
         "job": job,
-        "sentence": outcome(job),
+        # The sentence of a failure may name columns.
+        "sentence": job.get_state_display() if is_kept and job.error else outcome(job),
+        "is_kept": is_kept,
         "tone": TONES.get(State(job.state), "info"),
         "moments": _moments(job),
         "figures": _figures(job),

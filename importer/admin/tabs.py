@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from datasets.access import visible_columns
 from datasets.rows import get_row_model
 from importer.addresses import record_address
 from importer.changes import changing_columns, page_of_changes
@@ -25,11 +26,20 @@ FILTERS = ("kind", "code", "column", "severity")
 
 def changes(request: HttpRequest, job: ImportJob) -> dict[str, Any]:
     """Return a page of changed records, each with the way to its history."""
+    seen = None
     columns = changing_columns(job)
+    if not job.target:
+        seen = {column.name for column in visible_columns(request.user, job.dataset)}
+        columns = tuple(column for column in columns if column.name in seen)
     kind, column = request.GET.get("kind", ""), request.GET.get("column", "")
     column = column if column in {one.name for one in columns} else ""
     found = page_of_changes(
-        job, op=KINDS.get(kind, ""), after=number(request.GET.get("after")), size=PAGE + 1, column=column
+        job,
+        op=KINDS.get(kind, ""),
+        after=number(request.GET.get("after")),
+        size=PAGE + 1,
+        column=column,
+        seen=seen,
     )
     words = kind_words(job)
     urls = _history_urls(job, [change.record_id for change in found[:PAGE]])

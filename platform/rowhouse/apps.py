@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -16,6 +16,25 @@ OURS = ("accounts", "tenants", "datasets", "importer", "exporter", "rowhouse")
 class RowhouseConfig(AppConfig):
     name = "rowhouse"
     verbose_name = "Rowhouse"
+    default = True  # of the two in this module
+    # What each page needs that no app of ours declares; tests/test_pages_need_rights.py says how it is written.
+    page_rights: ClassVar[dict[str, str]] = {
+        "": "open",  # it leads to the dashboard, and that to the sign-in
+        "index": "person",
+        "login": "open",
+        "logout": "nobody / person",
+        "password_change": "person",
+        "password_change_done": "person / nobody",
+        "jsi18n": "person / nobody",
+        "search": "person",
+        "autocomplete": "nobody",  # no field of ours completes: every question is refused
+        "app_list": "person",
+        "jobs_job_changelist": "person / nobody",
+        "jobs_job_live": "nobody",  # it refreshes what its query names, and without one there is nothing
+        "jobs_job_change": "here:view | here:import / nobody",
+        "jobs_job_status": "here:view | here:import / nobody",
+        "jobs_job_cancel": "nobody / here:import",
+    }
 
 
 class AdminConfig(SimpleAdminConfig):

@@ -60,6 +60,8 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Users", "person", "admin:accounts_user_changelist"),
             _item("Roles", "group", "admin:auth_group_changelist"),
         ]
+    if user.has_perm("datasets.change_dataset"):
+        people.append(_item("Rights", "key", "admin:datasets_dataset_rights_everywhere"))
     if user.has_perm("audit.view_event"):
         people.append(_item("Events", "history", "admin:audit_event_changelist"))
     if people:

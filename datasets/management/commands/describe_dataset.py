@@ -6,6 +6,7 @@ from django.core.management.base import CommandParser
 
 from accounts.command import TenantCommand
 from core.command import Result
+from datasets import access
 from datasets.definition import to_table_schema
 from datasets.services import dataset_by_slug
 
@@ -16,15 +17,26 @@ class Command(TenantCommand):
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("dataset", nargs="?", help="the dataset's slug")
         parser.add_argument("--dataset", dest="slug", help="the same, as an option")
+        parser.add_argument(
+            "--as",
+            dest="person",
+            metavar="USER",
+            help="as this user sees it: without what is hidden from them",
+        )
 
     def run_in_tenant(self, **options: Any) -> Result:
         dataset = dataset_by_slug(options["slug"] or options["dataset"] or "")
-        spec = dataset.spec()
+        by = self.person(options["person"]) if options["person"] else None
+        if by is not None and not by.has_perm("datasets.view_dataset"):
+            access.require(by, "view", dataset)
+        seen = access.seen_by(by, dataset)
+        spec, editable = seen.spec, seen.editable
         lines = [f"{dataset.title} ({dataset.slug}), definition version {dataset.definition_version}"]
         for column in spec.columns:
             words = ["key"] if column.name in spec.key else []
             words += ["required"] if column.is_required else []
             words += ["unique"] if column.is_unique else []
+            words += [] if column.name in editable else ["read-only"]
             target = column.options.target
             to = f" to {target.label} of {target.slug}" if target else ""
             lines.append(f"  {column.label}: {column.type}{to}" + (f" ({', '.join(words)})" if words else ""))

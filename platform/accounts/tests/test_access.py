@@ -181,3 +181,45 @@ def test_sign_ins_are_events_of_the_tenant(acme, globex, password, name):
         assert (event.actor_label, event.address) == ("viewer@acme.example", "127.0.0.1")
     with in_tenant(globex):
         assert not Event.objects.filter(name=f"accounts.user.{name}").exists()
+
+
+def change_user(client: Client, user: User, groups: list[str], **data: str) -> Any:
+    chosen = list(Group.objects.filter(name__in=groups).values_list("pk", flat=True))
+    return client.post(
+        f"/admin/accounts/user/{user.pk}/change/", {"email": user.email, "groups": chosen, **data}
+    )
+
+
+def test_the_last_active_owner_stays_one(acme, client_of):
+    with in_tenant(acme):
+        owner, editor = (User.objects.get(email=f"{role}@acme.example") for role in ("owner", "editor"))
+        client = client_of(acme)
+    for groups, data in ((["viewer"], {"is_active": "on"}), (["owner"], {})):
+        with in_tenant(acme):
+            answer = change_user(client, owner, groups, **data)
+        assert (answer.status_code, "last active owner" in answer.content.decode()) == (200, True)
+    with in_tenant(acme):
+        assert change_user(client, editor, ["owner"], is_active="on").status_code == 302
+    with in_tenant(acme):
+        assert change_user(client, owner, ["viewer"], is_active="on").status_code == 302
+    with in_tenant(acme):
+        assert [group.name for group in owner.groups.all()] == ["viewer"]
+
+
+@pytest.mark.case("A07", "A11")
+def test_nobody_gives_or_takes_a_role_with_more_than_he_holds(acme, client_of):
+    with in_tenant(acme):
+        clerk = create_user(email="clerk@acme.example", password=PASSWORD, role="viewer")
+        clerk.user_permissions.set(
+            Permission.objects.filter(codename__in=["view_user", "change_user", "add_user"])
+        )
+        owner = User.objects.get(email="owner@acme.example")
+        client = client_of(acme, clerk.email)
+    for who, groups in ((clerk, ["owner"]), (clerk, ["viewer", "editor"]), (owner, ["viewer"])):
+        with in_tenant(acme):
+            answer = change_user(client, who, groups, is_active="on")
+        assert (answer.status_code, "You cannot give or take" in answer.content.decode()) == (200, True)
+    with in_tenant(acme):
+        assert [group.name for group in clerk.groups.all()] == ["viewer"]
+        assert [group.name for group in owner.groups.all()] == ["owner"]
+        assert change_user(client, clerk, [], is_active="on").status_code == 302

@@ -1,0 +1,324 @@
+"""Every page of the tenant site, asked for by everybody: it opens for whom its app says, and for nobody else.
+
+What a page needs stands in `page_rights` of the app's config, under the page's URL name:
+
+    "here:view / here:view & here:change"       before the slash for GET, behind it for POST; without one, both
+    here:RIGHT    that right in the dataset the address is of
+    some:RIGHT    that right in one dataset or more
+    perm:NAME     that permission in the whole tenant
+    person        every active user of the tenant
+    open          everybody, signed in or not
+    nobody        it is closed, or does not take the method
+
+`|` is or, `&` binds stronger. A page that no app has declared makes the tests fail. One that needs an object in
+its address of a kind not known here is taught where to find one in `Place.value`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from io import BytesIO
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, URLResolver, path
+
+from accounts.models import User
+from audit.models import Event
+from core.tenancy import TenantRef, in_tenant
+from datasets import access
+from datasets.granting import grant_preset
+from datasets.models import Dataset
+from datasets.rows import get_row_model
+from exporter.tests.helpers import stored_file
+from importer.models import ImportJob, Policy
+from importer.services import create_import
+from importer.tests.tools import import_text, make_orders, upload
+from rowhouse import urls_tenant
+from tenants.models import Tenant
+
+CANARY = "CANARY-OF-ACME"
+FILE = f"id,status,note\n1,new,{CANARY}\nx,new,{CANARY}\n"
+# A redirect of the admin from an address without its last part, and addresses that nothing answers.
+UNNAMED = {"object_id": "person", "rest": "nobody", "url": "nobody"}
+REFUSED = {403, 404, 405}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One pattern of the site: its name, or for one without a name what it takes, and its whole route."""
+
+    name: str
+    route: str
+
+    @property
+    def parameters(self) -> list[str]:
+        return re.findall(r"<(?:\w+:)?(\w+)>", self.route)
+
+
+def pages(patterns: Any = None, before: str = "") -> Iterator[Page]:
+    """Yield every page of the tenant site."""
+    for one in urls_tenant.urlpatterns if patterns is None else patterns:
+        route = before + str(one.pattern)
+        if any(route.startswith(f"admin/{app.rpartition('.')[2]}/") for app in settings.EXTRA_APPS):
+            continue  # a developer's own app, which has tests of its own
+        if isinstance(one, URLResolver):
+            yield from pages(one.url_patterns, route)
+        elif isinstance(one, URLPattern):
+            yield Page(one.name or "", route)
+
+
+def needs(page: Page) -> tuple[str, str] | None:
+    """Return what a page needs for GET and for POST, or None: nobody has said it."""
+    declared: dict[str, str] = {}
+    for config in apps.get_app_configs():
+        declared |= getattr(config, "page_rights", {})
+    if not page.name and page.route:
+        found = UNNAMED.get(page.parameters[-1]) if page.parameters else None
+    else:
+        found = declared.get(page.name)
+    if found is None:
+        return None
+    get, _, post = found.partition("/")
+    return get.strip(), (post or get).strip()
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the addresses lead to: everything of one dataset of acme."""
+
+    dataset: Dataset
+    record: int
+    version: int
+    definition: int
+    job: ImportJob
+    waiting: str  # the number of background work that has not begun
+    file: Any
+    editor: int
+    group: int
+    event: int
+
+    def value(self, page: Page, parameter: str) -> object:
+        """Return what stands in a page's address."""
+        of_rows = "/rows/" in page.route
+        if parameter in ("dataset_id",):
+            return self.dataset.pk
+        if parameter in ("rest", "url"):
+            return "nothing/of/the/kind/"
+        if parameter == "app_label":
+            return "datasets"
+        if parameter == "version_id":
+            return self.version
+        return {
+            "datasets": self.record if of_rows else self.dataset.pk,
+            "importer": self.dataset.pk if "/rules/" in page.route else self.job.pk,
+            "exporter": self.file.pk if "exportfile" in page.route else self.file.run_id,
+            "accounts": self.editor,
+            "auth": self.group,
+            "jobs": self.waiting,
+            "audit": self.event,
+        }[page.route.split("/")[1]]
+
+    def address(self, page: Page) -> str:
+        """Return the address of a page."""
+        if page.name == "datasets_dataset_simple_history":
+            return f"/admin/datasets/dataset/{self.dataset.pk}/history/{self.definition}/"
+        if page.name == "app_list":
+            return "/admin/datasets/"
+        if not page.name and page.parameters == ["url"]:
+            return "/admin/nothing/of/the/kind"
+        return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(self.value(page, found[1])), page.route)
+
+    def body(self, page: Page) -> dict[str, object]:
+        """Return what a form of the page sends, where an empty one is refused before the rights are looked at."""
+        if page.name == "importer_importjob_confirm":
+            return {"seen": self.job.previews, "policy": Policy.GOOD_ROWS}
+        return {}
+
+
+@pytest.fixture
+def place(acme: TenantRef) -> Place:
+    with in_tenant(acme):
+        orders = make_orders()
+        job = upload(orders, FILE)
+        import_text(orders, f"id,status,note\n7,new,{CANARY}\n")
+        record = get_row_model(orders).objects.get()
+        owner = User.objects.get(email="owner@acme.example")
+        waiting = create_import(dataset=orders, file=BytesIO(FILE.encode()), name="waiting.csv", by=owner)
+        return Place(
+            dataset=orders,
+            record=record.pk,
+            version=record.history.get().pk,
+            definition=orders.history.first().pk,
+            job=ImportJob.objects.get(pk=job.pk),
+            waiting=waiting.preview_job_id,
+            file=stored_file(orders, data=f"id,note\n1,{CANARY}\n".encode()),
+            editor=User.objects.get(email="editor@acme.example").pk,
+            group=Group.objects.get(name="viewer").pk,
+            event=Event.objects.first().pk,  # type: ignore[union-attr] # there are some
+        )
+
+
+@pytest.fixture
+def elsewhere(acme: TenantRef, place: Place) -> User:
+    """Somebody with every right on another dataset of acme, and none on the one the addresses are of."""
+    with in_tenant(acme):
+        user = User.objects.create_user("elsewhere@acme.example", "correct horse battery")
+        grant_preset(preset="owner", to=user, dataset=make_orders("Others"))
+        return user
+
+
+def holds(user: User, need: str, dataset: Dataset) -> bool:
+    """Return whether a user has what a page needs."""
+    return any(all(_holds(user, one.strip(), dataset) for one in each.split("&")) for each in need.split("|"))
+
+
+def _holds(user: User, need: str, dataset: Dataset) -> bool:
+    kind, _, name = need.partition(":")
+    match kind:
+        case "here":
+            return access.may(user, name, dataset)
+        case "some":
+            return access.datasets_for(user, name).exists()
+        case "perm":
+            return user.has_perm(name)
+        case "person" | "open":
+            return True
+        case "nobody":
+            return False
+    raise AssertionError(f"nobody knows what {need!r} means")
+
+
+def ask(client: Client, place: Place, page: Page, method: str) -> tuple[int, str, bytes]:
+    """Return status, redirect and body of a page; what it does is taken back."""
+    cookies = deepcopy(client.cookies)
+    with transaction.atomic():
+        address = place.address(page)
+        answer = client.get(address) if method == "GET" else client.post(address, place.body(page))
+        body = b"".join(answer) if getattr(answer, "streaming", False) else answer.content
+        transaction.set_rollback(True)
+    client.cookies = cookies
+    return answer.status_code, answer.headers.get("Location", ""), body
+
+
+def wrong(client: Client, user: User, place: Place, tenant: TenantRef, patterns: Any = None) -> list[str]:
+    """Return each page that does not answer a user as its app says."""
+    found = []
+    for page in pages(patterns):
+        asked = needs(page)
+        assert asked is not None, page
+        for method, need in zip(("GET", "POST"), asked, strict=True):
+            with in_tenant(tenant):
+                may = holds(user, need, place.dataset)
+            status, to, body = ask(client, place, page, method)
+            # Django's admin sends to its dashboard who asks for an object that is not there for him.
+            is_refused = status in REFUSED or (status == 302 and to == "/admin/" and need != "open")
+            if status == 302 and to.startswith("/admin/login/"):
+                is_refused = False  # he is signed in
+            is_opened = (status < 400 or status in (400, 409, 410, 422)) and not is_refused
+            if page.name == "logout":
+                is_opened, is_refused = status < 400, status in REFUSED
+            if not (is_opened if may else is_refused):
+                found.append(
+                    f"{user} {method} {page.name or page.route}: {status} {to}, but {need!r} is {may}"
+                )
+            if is_refused and CANARY.encode() in body:
+                found.append(f"{user} {method} {page.name}: {status} shows the canary")
+    return found
+
+
+def test_every_page_says_what_it_needs() -> None:
+    assert [page for page in pages() if needs(page) is None] == []
+    names = {page.name for page in pages()}
+    declared = {name for config in apps.get_app_configs() for name in getattr(config, "page_rights", {})}
+    assert declared <= names, "no such page any more"
+
+
+@pytest.mark.case("A06", "A09", "A10", "A16")
+def test_each_page_opens_for_whom_its_app_says_and_for_nobody_else(
+    acme: TenantRef, place: Place, elsewhere: User, client_of: Any
+) -> None:
+    found = []
+    for name in ("owner", "editor", "viewer", elsewhere.email):
+        with in_tenant(acme):
+            email = name if "@" in name else f"{name}@acme.example"
+            user = User.objects.get(email=email)
+        client = client_of(acme, email)
+        client.raise_request_exception = False
+        found += wrong(client, user, place, acme)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.case("A06")
+def test_no_page_opens_for_who_is_not_signed_in_here(
+    acme: TenantRef, globex: TenantRef, place: Place, client_of: Any
+) -> None:
+    """Nobody, the owner of another tenant whose number is the same, an owner who was set inactive since."""
+    foreigner = client_of(globex)
+    foreigner.defaults["HTTP_HOST"] = "acme.localhost"
+    inactive = client_of(acme)
+    with in_tenant(acme):
+        User.objects.filter(email="owner@acme.example").update(is_active=False)
+    for who, client in (
+        ("nobody", Client(HTTP_HOST="acme.localhost")),
+        ("globex", foreigner),
+        ("gone", inactive),
+    ):
+        for page in pages():
+            asked = needs(page)
+            assert asked is not None
+            for method, need in zip(("GET", "POST"), asked, strict=True):
+                status, to, body = ask(client, place, page, method)
+                is_to_sign_in = (status, to.split("?")[0]) in ((302, "/admin/login/"), (302, "/admin/"))
+                is_right = is_to_sign_in or (need == "open" and status == 200) or status in (401, 405)
+                assert is_right and CANARY.encode() not in body, (who, method, page, status, to)
+
+
+def test_no_page_of_another_tenant_shows_anything_of_this_one(
+    globex: TenantRef, place: Place, client_of: Any
+) -> None:
+    client = client_of(globex)
+    client.raise_request_exception = False
+    for page in pages():
+        status, _, body = ask(client, place, page, "GET")
+        assert (status < 500, CANARY.encode() in body) == (True, False), page
+
+
+@pytest.mark.case("A06")
+def test_a_suspended_tenant_has_no_page(acme: TenantRef, place: Place, client_of: Any) -> None:
+    client = client_of(acme)
+    Tenant.objects.filter(slug="acme").update(state=Tenant.State.SUSPENDED)
+    answers = {ask(client, place, page, method)[0] for page in pages() for method in ("GET", "POST")}
+    assert answers == {503}
+
+
+def test_a_page_that_forgets_to_ask_is_found(
+    acme: TenantRef,
+    place: Place,
+    elsewhere: User,
+    client_of: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+) -> None:
+    planted = [path("planted/", lambda request: HttpResponse(CANARY), name="datasets_planted")]
+    assert [needs(page) for page in pages(planted)] == [None]
+    monkeypatch.setitem(apps.get_app_config("datasets").page_rights, "datasets_planted", "here:view")  # type: ignore[attr-defined]
+    module = ModuleType("planted_urls")
+    module.urlpatterns = [*planted, *urls_tenant.urlpatterns]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "planted_urls", module)
+    settings.ROOT_URLCONF = "planted_urls"
+    found = wrong(client_of(acme, elsewhere.email), elsewhere, place, acme, planted)
+    assert found == [
+        f"{elsewhere} {method} datasets_planted: 200 , but 'here:view' is False" for method in ("GET", "POST")
+    ]
