@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
-from datasets.columntypes import check_cell
+from datasets.columntypes import check_cell, patterns
 from datasets.columntypes.base import BadValue, Reading
 from datasets.spec import ColumnOptions, ColumnSpec
 from importer.mapping import Match
@@ -43,6 +43,10 @@ ZONES = (
     "+0200",
     "UTC",
 )
+PATTERNS = (
+    "a*", "[aé😀]{1,5}", "[^\\d]+", "(a|aa|é){2,}", "[A-Z]{3}-[0-9]{4}", ".{3}", "a?", "\\S+", "[a\\s]{2,4}",
+    '[",;|]?a+',    "(?:a|é)(?:.|\\n){4}", "\\w{1,3}", "0|NA|-",
+)  # fmt: skip
 WHOLE_RECIPES = (Recipe(trim=True), Recipe(case="upper"), Recipe(case="lower"), Recipe(case="title"))
 
 
@@ -118,7 +122,7 @@ def _options(random: Random, kind: str) -> ColumnOptions:
     if kind == "choice":
         return ColumnOptions(choices=tuple(random.sample(CHOICES, random.randint(0, 8))))
     if kind in ("text", "long_text"):
-        return ColumnOptions(max_length=random.choice((None, None, 1, 5, 20)))
+        return _text_options(random)
     precision = scale = None
     if kind == "decimal" and random.random() < 0.9:
         precision = random.choice((1, 2, 5, 8, 18, 28, 38, 39, 100))
@@ -130,6 +134,12 @@ def _options(random: Random, kind: str) -> ColumnOptions:
     low = bounds[0] if bounds and random.random() < 0.8 else None
     high = bounds[1] if len(bounds) > 1 and random.random() < 0.8 else None
     return ColumnOptions(precision=precision, scale=scale, minimum=low, maximum=high)
+
+
+def _text_options(random: Random) -> ColumnOptions:
+    pattern = random.choice(PATTERNS) if random.random() < 0.3 else None
+    length = random.choice((None, None, 1, 5, 20)), random.choice((None, None, None, 0, 1, 3, 5, 1001))
+    return ColumnOptions(max_length=length[0], min_length=length[1], pattern=pattern)
 
 
 def _canonical(random: Random, column: ColumnSpec) -> str | None:
@@ -183,7 +193,11 @@ def _spoilt(random: Random, text: str) -> str:
 
 
 def _text(random: Random, column: ColumnSpec, reading: Reading) -> str:
-    limit = column.options.max_length or 8
+    if column.options.pattern and random.random() < 0.6:
+        return patterns.sample(patterns.compiled(column.options.pattern).node, random)
+    limit = random.choice(
+        [edge for edge in (column.options.max_length, column.options.min_length) if edge] or [8]
+    )
     length = random.choice((limit, limit + 1, limit - 1, random.randint(0, 12)))
     if random.random() < 0.002:
         length = random.choice((1000, 1001, 2000, 2001, 5000))

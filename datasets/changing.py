@@ -172,7 +172,12 @@ def _convert(spec: DatasetSpec, old: ColumnSpec, new: ColumnSpec) -> ConversionR
 
 def _is_surely_the_same(new: ColumnSpec) -> bool:
     # Every canonical text is a text; what is required is filled in already.
-    return type_of(new).holds_text and new.options.max_length is None
+    options = new.options
+    return type_of(new).holds_text and (options.max_length, options.min_length, options.pattern) == (
+        None,
+        None,
+        None,
+    )
 
 
 def _values(spec: DatasetSpec, old: ColumnSpec) -> Iterator[_Value]:
@@ -203,7 +208,7 @@ def _converted(value: _Value, new: ColumnSpec) -> str | None:
             raise
     if new.type == "choice":
         return value.text
-    free = replace(new.options, minimum=None, maximum=None, max_length=None)
+    free = replace(new.options, minimum=None, maximum=None, max_length=None, min_length=None, pattern=None)
     return check_cell(value.text, replace(new, is_required=False, options=free), Reading())
 
 

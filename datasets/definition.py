@@ -1,8 +1,8 @@
 """A dataset's definition as Table Schema JSON (Frictionless), out and in. Pure.
 
 What Table Schema cannot say stands in properties of our own: `rowhouse:type` where two of our types share
-one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal. What we cannot keep (a pattern, a
-foreign key) is refused, never dropped in silence.
+one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal. What we cannot keep (a
+foreign key, a pattern beyond `datasets.columntypes.patterns`) is refused, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -149,8 +149,17 @@ def _column_problems(column: NewColumnDef) -> list[str]:
     found = []
     if column.type not in _BOUNDED and (options.minimum is not None or options.maximum is not None):
         found.append(f"“{column.label}” is {column.type}, which has no minimum and no maximum.")
-    if column.type not in ("text", "long_text") and options.max_length is not None:
-        found.append(f"“{column.label}” is {column.type}, which has no maximum length.")
+    if column.type in TYPES and not TYPES[column.type].holds_text:
+        texts = {
+            "maximum length": options.max_length,
+            "minimum length": options.min_length,
+            "pattern": options.pattern,
+        }
+        found += [
+            f"“{column.label}” is {column.type}, which has no {name}."
+            for name, value in texts.items()
+            if value is not None
+        ]
     if column.type != "choice" and options.choices:
         found.append(f"“{column.label}” is {column.type}; only a choice has a list of values (enum).")
     return found
@@ -192,7 +201,9 @@ def _field(column: ColumnSpec) -> dict[str, Any]:
         "unique": column.is_unique or None,
         "minimum": options.minimum,
         "maximum": options.maximum,
+        "minLength": options.min_length,
         "maxLength": options.max_length,
+        "pattern": options.pattern,
         "enum": list(options.choices) or None,
     }
     stated = {name: value for name, value in constraints.items() if value is not None}
@@ -207,7 +218,7 @@ def _column(field: object, number: int) -> NewColumnDef:
     if not label:
         raise InvalidDefinition(f"Field {number} has no name; give every column a label.")
     constraints = _mapping(stated.get("constraints", {}), f"The constraints of {where}")
-    known = ("required", "unique", "minimum", "maximum", "maxLength", "enum")
+    known = ("required", "unique", "minimum", "maximum", "minLength", "maxLength", "pattern", "enum")
     if unknown := [name for name in constraints if name not in known]:
         raise InvalidDefinition(
             f"{where} has the constraint “{str(unknown[0])[:40]}”; known are {', '.join(known)}."
@@ -225,6 +236,8 @@ def _column(field: object, number: int) -> NewColumnDef:
             minimum=_bound(constraints, "minimum", where),
             maximum=_bound(constraints, "maximum", where),
             max_length=_count(constraints, "maxLength", where),
+            min_length=_count(constraints, "minLength", where),
+            pattern=_text(constraints, "pattern", where),
         ),
     )
 

@@ -89,6 +89,16 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
+def _count(label: str) -> forms.IntegerField:
+    widget = widgets.UnfoldAdminIntegerFieldWidget(attrs={"min": 0})
+    return forms.IntegerField(required=False, min_value=0, label=label, widget=widget)
+
+
+def _small(label: str, *, placeholder: str = "") -> forms.CharField:
+    widget = widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder})
+    return forms.CharField(required=False, label=label, widget=widget, strip=False)
+
+
 class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
     """One column of a dataset that is being defined."""
 
@@ -112,6 +122,12 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 2}),
     )
 
+    minimum = _small("smallest")
+    maximum = _small("largest")
+    min_length = _count("least characters")
+    max_length = _count("most characters")
+    pattern = _small("pattern", placeholder="[A-Z]{3}-[0-9]+")
+
     class Meta:
         model = Column
         fields = ("label", "type", "is_required", "is_unique")
@@ -122,12 +138,18 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
     def column(self) -> NewColumn:
         """Return what the row of the form says; the form must be valid."""
         data = self.cleaned_data
-        options = ColumnOptions()
-        if data["type"] == "decimal":
-            options = ColumnOptions(precision=data["precision"], scale=data["scale"])
-        if data["type"] == "choice":
-            lines = (line.strip() for line in data["choices"].splitlines())
-            options = ColumnOptions(choices=tuple(filter(None, lines)))
+        is_decimal = data["type"] == "decimal"
+        lines = data["choices"].splitlines() if data["type"] == "choice" else []
+        options = ColumnOptions(
+            precision=data["precision"] if is_decimal else None,
+            scale=data["scale"] if is_decimal else None,
+            choices=tuple(filter(None, (line.strip() for line in lines))),
+            minimum=data["minimum"] or None,
+            maximum=data["maximum"] or None,
+            min_length=data["min_length"],
+            max_length=data["max_length"],
+            pattern=data["pattern"] or None,
+        )
         return NewColumn(data["label"], data["type"], data["is_required"], data["is_unique"], options)
 
 

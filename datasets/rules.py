@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from datasets.columntypes import TYPES
+from datasets.columntypes import TYPES, patterns
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.decimal import size_of
+from datasets.columntypes.text import MAX_CHARACTERS
 from datasets.spec import ColumnOptions, ColumnSpec
 
 MAX_COLUMNS = 500
@@ -85,9 +86,40 @@ def _column_problems(column: NewColumn) -> list[str]:
         found += _decimal_problems(ColumnSpec(0, column.label, "decimal", options=options))
     if column.type == "choice":
         found += _choice_problems(column.label, options.choices)
-    if options.max_length is not None and options.max_length < 1:
-        found.append(f"“{column.label}” allows {options.max_length} characters; allow at least one.")
+    found += _length_problems(column.label, options)
+    if options.pattern is not None:
+        found += _pattern_problems(column.label, options)
     return found or _bound_problems(column)
+
+
+def _length_problems(label: str, options: ColumnOptions) -> list[str]:
+    least, most = options.min_length, options.max_length
+    found = []
+    if most is not None and most < 1:
+        found.append(f"“{label}” allows {most} characters; allow at least one.")
+    if least is not None and not 0 <= least <= MAX_CHARACTERS:
+        found.append(f"“{label}” needs {least} characters; a text has 0 to {MAX_CHARACTERS:,}.")
+    if least is not None and most is not None and least > most:
+        found.append(f"“{label}” needs {least} characters and allows only {most}.")
+    return found
+
+
+def _pattern_problems(label: str, options: ColumnOptions) -> list[str]:
+    try:
+        pattern = patterns.compiled(options.pattern or "")
+    except patterns.BadPattern as error:
+        return [
+            f"“{label}” has the pattern “{(options.pattern or '')[:60]}”: at character {error.at} {error.rule}."
+        ]
+    least, most = (
+        options.min_length or 0,
+        min(options.max_length or patterns.MAX_VALUE_CHARACTERS, patterns.MAX_VALUE_CHARACTERS),
+    )
+    if pattern.least > most or least > most or (pattern.most is not None and pattern.most < least):
+        return [f"“{label}” has a pattern that no text of its length fits; change one of them."]
+    if pattern.most == 0:
+        return [f"“{label}” has a pattern that only an empty text fits; leave it out."]
+    return []
 
 
 def _decimal_problems(column: ColumnSpec) -> list[str]:

@@ -19,6 +19,8 @@ class ColumnOptions:
     minimum: str | None = None  # canonical text of the column's type
     maximum: str | None = None
     max_length: int | None = None  # text, in characters
+    min_length: int | None = None
+    pattern: str | None = None  # text, of `datasets.columntypes.patterns`
 
 
 @dataclass(frozen=True, slots=True)

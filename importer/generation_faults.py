@@ -107,6 +107,8 @@ def _wrong_texts(column: ColumnSpec, values: Values) -> Iterator[str]:
     if not type_of(column).holds_text:
         return
     yield "a\0b"
+    if column.options.pattern is not None or (column.options.min_length or 0) > 1:
+        yield from ("~", "?!", "~" * 30)
     limit = column.options.max_length
     if limit is not None and limit < LONG_CHARACTERS:
         yield "long " * (limit // 5 + 1)

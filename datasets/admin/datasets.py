@@ -47,7 +47,10 @@ class NewColumns(ColumnsInline):
 
     form = NewColumnForm
     formset = NewColumnFormSet
-    fields = ("label", "type", "is_required", "is_unique", "is_key", "precision", "scale", "choices")
+    fields = (
+        "label", "type", "is_required", "is_unique", "is_key", "precision", "scale", "choices",
+        "minimum", "maximum", "min_length", "max_length", "pattern",
+    )  # fmt: skip
     extra = 5
     max_num = 500
     verbose_name_plural = "columns"
@@ -78,8 +81,12 @@ class Columns(ColumnsInline):
             words.append(f"from {options.minimum}")
         if options.maximum is not None:
             words.append(f"to {options.maximum}")
+        if options.min_length is not None:
+            words.append(f"at least {options.min_length} characters")
         if options.max_length is not None:
             words.append(f"at most {options.max_length} characters")
+        if options.pattern is not None:
+            words.append(f"of the form {options.pattern}")
         return "; ".join(words) or "none"
 
 

@@ -28,8 +28,8 @@ Numbers use the decimal mark and, between groups of three digits, the group mark
 two-digit years, ``20240101``, week dates, ``24:00`` and second 60 are refused.
 
 No value: an empty cell, the reading's words for it, and spaces alone in any type but text. A quoted empty
-cell (``""``) is an empty text in an optional text column (unless "" is one of the reading's words), a missing
-cell in a required column, and no value in every other type.
+cell (``""``) is an empty text in an optional text column whose rules allow one (unless "" is one of the reading's
+words), a missing cell in a required column, and no value anywhere else.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def check_cell(raw: str | None, column: ColumnSpec, reading: Reading) -> str | N
             raise BadValue("This column needs a value.", code="missing-cell")
         return None
     if not raw:
-        return raw
+        return raw if kind.takes_empty_text(column) else None
     try:
         return kind.parse(raw, column, reading)
     except BadValue as wrong:
-        is_form = wrong.code == "type-error" or column.options.choices  # and no bound or size
+        is_form = wrong.code == "type-error" or column.options.choices  # and no bound, size or pattern
         space = unseen_space(raw[:_SEARCHED_CHARACTERS])
         if kind.holds_text or not is_form or not space:
             raise

@@ -44,7 +44,15 @@ def options_of(kind: str, rng: Random) -> ColumnOptions:
         return ColumnOptions()
     match kind:
         case "text" | "long_text":
-            return ColumnOptions(max_length=rng.choice([3, 8, 25, 60, 400]))
+            if rng.random() < 0.5:
+                return ColumnOptions(
+                    max_length=rng.choice([3, 8, 25, 60, 400]), min_length=rng.choice([None, 2])
+                )
+            pattern = rng.choice([None, None, "[A-Z]{2,4}-[0-9]{5,}", "(low|high)( \\w+)?\\.[^~?]{7}"])
+            least = rng.choice([None, None, 2, 20])
+            return ColumnOptions(
+                max_length=rng.choice([25, 60, 400, None]), min_length=least, pattern=pattern
+            )
         case "integer":
             return rng.choice([
                 ColumnOptions(minimum="-5", maximum="900000"),
