@@ -20,6 +20,7 @@ from audit.services import record
 from core.errors import RowhouseError
 from core.words import count
 from datasets import ddl, signals
+from datasets.checks import BadCheck, parsed
 from datasets.columntypes import BadValue, Reading, check_cell, type_of
 from datasets.models import Column, Dataset, stored_options
 from datasets.rules import NewColumn
@@ -117,6 +118,8 @@ def change_type(
         with transaction.atomic():
             _alter(spec, old, new)
     except IntegrityError as error:
+        if rule := ddl.broken_rule(spec, error):
+            raise NotConvertible(f"With these values a record would break a check. {rule}", report) from error
         raise NotConvertible(
             f"Two records would have the same value in “{old.label}”, which must be unique. Change one of them.",
             report,
@@ -140,7 +143,25 @@ def _old_and_new(
         title=dataset.title, columns=columns, key=[one.label for one in spec.key_columns]
     )
     found = next(one for one in checked.columns if one.label == old.label)
-    return old, replace(wanted, options=found.options)
+    new = replace(wanted, options=found.options)
+    _require_checks_readable(spec, with_column(spec, new))
+    return old, new
+
+
+def with_column(spec: DatasetSpec, new: ColumnSpec) -> DatasetSpec:
+    """Return a dataset with another column in the place of the one of its number."""
+    return replace(spec, columns=tuple(new if one.pk == new.pk else one for one in spec.columns))
+
+
+def _require_checks_readable(spec: DatasetSpec, changed: DatasetSpec) -> None:
+    for check in spec.checks:
+        try:
+            parsed(check.expression, changed.columns)
+        except BadCheck as error:
+            raise InvalidDefinition(
+                f"The check “{check.name}” could not read the column any more: {error.rule}."
+                " Change the check, then the type."
+            ) from error
 
 
 def _convert(spec: DatasetSpec, old: ColumnSpec, new: ColumnSpec) -> ConversionReport:
@@ -244,11 +265,14 @@ def _alter(spec: DatasetSpec, old: ColumnSpec, new: ColumnSpec) -> None:
         if has_exceptions:
             _create_function(cursor)
             text = f"pg_temp.{CONVERTED}({text})"
+        changed = with_column(spec, new)
+        former = {**ddl.checks_of(spec, old), **ddl.dataset_checks(spec, old.name)}
+        later = {**ddl.checks_of(spec, new), **ddl.dataset_checks(changed, new.name)}
         change = f"ALTER COLUMN {name} TYPE {kind} USING ({text})::{kind}"
         changes = [
-            *(f'DROP CONSTRAINT "{check}"' for check in ddl.checks_of(spec, old)),
+            *(f'DROP CONSTRAINT "{check}"' for check in former),
             change,
-            *(f"ADD {sql}" for sql in ddl.checks_of(spec, new).values()),
+            *(f"ADD {sql}" for sql in later.values()),
         ]
         cursor.execute(f'ALTER TABLE "{spec.table}" {", ".join(changes)}')
         cursor.execute(f'ALTER TABLE "{spec.history_table}" {change}')

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from psycopg2.errors import LockNotAvailable
 
 from audit.tracking import track
 from core.errors import RowhouseError
+from datasets import checks
 from datasets.columntypes import type_of
-from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec
 
 LOCK_SECONDS = 3
 
@@ -83,6 +84,7 @@ def _table_sql(spec: DatasetSpec) -> str:
         lines.append(f'CONSTRAINT "{key_constraint(spec)}" UNIQUE ({_quoted(spec.key)})')
     for column in spec.columns:
         lines += _column_constraints(spec, column)
+    lines += dataset_checks(spec).values()
     return (
         f'CREATE TABLE "{spec.table}" ({", ".join(lines)})'
         f" WITH (fillfactor = {int(settings.ROWHOUSE_RECORD_FILLFACTOR)})"
@@ -108,6 +110,32 @@ def checks_of(spec: DatasetSpec, column: ColumnSpec) -> dict[str, str]:
     for number, check in enumerate(type_of(column).checks(column), start=1):
         made[f"{spec.table}_{column.name}_is_allowed_{number}"] = check.replace("{c}", f'"{column.name}"')
     return {name: f'CONSTRAINT "{name}" CHECK ({expression})' for name, expression in made.items()}
+
+
+def dataset_checks(spec: DatasetSpec, reading: str = "") -> dict[str, str]:
+    """Return the CHECK constraints across columns by their names, as CREATE TABLE writes them.
+
+    :param reading: a column's physical name: only those that read it.
+    """
+    return {
+        check_constraint(spec, check): f'CONSTRAINT "{check_constraint(spec, check)}" CHECK ({sql})'
+        for check in spec.checks
+        if not reading or reading in {column.name for column in checks.read_columns(check, spec)}
+        for sql in [checks.check_sql(check, spec, lambda name: f'"{name}"')]
+    }
+
+
+def check_constraint(spec: DatasetSpec, check: CheckSpec) -> str:
+    """Return the name of a check's constraint."""
+    return f"{spec.table}_check_{check.number}"
+
+
+def broken_rule(spec: DatasetSpec, error: IntegrityError) -> str | None:
+    """Return the sentence of the check that the database refused a record by, or None: it was another rule."""
+    name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    return next(
+        (checks.rule_of(check, spec) for check in spec.checks if check_constraint(spec, check) == name), None
+    )
 
 
 def _history_sql(spec: DatasetSpec) -> list[str]:

@@ -1,8 +1,8 @@
 """A dataset's definition as Table Schema JSON (Frictionless), out and in. Pure.
 
 What Table Schema cannot say stands in properties of our own: `rowhouse:type` where two of our types share
-one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal. What we cannot keep (a
-foreign key, a pattern beyond `datasets.columntypes.patterns`) is refused, never dropped in silence.
+one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal, `rowhouse:checks` across columns. What we
+cannot keep (a foreign key, a pattern beyond `datasets.columntypes.patterns`) is refused, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 from core.errors import RowhouseError
 from datasets import rules
+from datasets.checks import by_labels
 from datasets.columntypes import TYPES, BadValue, Reading
-from datasets.rules import NewColumn, clean_label
-from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
+from datasets.rules import NewCheck, NewColumn, clean_label
+from datasets.spec import CheckSpec, ColumnOptions, ColumnSpec, DatasetSpec
 
 _THEIRS = {
     "text": "string",
@@ -64,6 +65,7 @@ class Definition:
     columns: tuple[NewColumnDef, ...]
     key: tuple[str, ...] = ()
     null_words: tuple[str, ...] = ()  # the words files may write for no value
+    checks: tuple[NewCheck, ...] = ()
 
 
 def to_table_schema(spec: DatasetSpec) -> dict[str, Any]:
@@ -76,7 +78,14 @@ def to_table_schema(spec: DatasetSpec) -> dict[str, Any]:
     }
     if spec.key:
         schema["primaryKey"] = [column.label for column in spec.key_columns]
+    if spec.checks:
+        schema["rowhouse:checks"] = [_check(check, spec) for check in spec.checks]
     return schema
+
+
+def _check(check: CheckSpec, spec: DatasetSpec) -> dict[str, str]:
+    stated = {"name": check.name, "expression": by_labels(check.expression, spec.columns)}
+    return {**stated, "message": check.message} if check.message else stated
 
 
 def from_table_schema(schema: object) -> Definition:
@@ -100,6 +109,7 @@ def from_table_schema(schema: object) -> Definition:
         columns=tuple(columns),
         key=tuple(clean_label(label) for label in _strings(top.get("primaryKey", []), "primaryKey")),
         null_words=tuple(word for word in _strings(top.get("missingValues", []), "missingValues") if word),
+        checks=_checks(top.get("rowhouse:checks", [])),
     )
     return check_definition(definition)
 
@@ -111,7 +121,7 @@ def check_definition(definition: Definition) -> Definition:
 
     :raises InvalidDefinition: no table can be made of it; the message names each problem.
     """
-    found = rules.problems(definition.columns, definition.key)
+    found = rules.problems(definition.columns, definition.key, definition.checks)
     found += _labels_alike(definition.columns)
     found += [problem for column in definition.columns for problem in _column_problems(column)]
     if definition.title and (problem := rules.label_problem(definition.title, limit=rules.MAX_TITLE)):
@@ -240,6 +250,19 @@ def _column(field: object, number: int) -> NewColumnDef:
             pattern=_text(constraints, "pattern", where),
         ),
     )
+
+
+def _checks(stated: object) -> tuple[NewCheck, ...]:
+    if not isinstance(stated, list):
+        raise InvalidDefinition("rowhouse:checks must be a list of checks.")
+    made = []
+    for number, one in enumerate(stated, start=1):
+        check = _mapping(one, f"Check {number}")
+        name, expression, message = (
+            _text(check, part, f"Check {number}") or "" for part in ("name", "expression", "message")
+        )
+        made.append(NewCheck(clean_label(name), expression.strip(), clean_label(message)))
+    return tuple(made)
 
 
 def _type(stated: Mapping[str, Any], where: str, *, has_enum: bool) -> str:

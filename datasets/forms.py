@@ -8,11 +8,13 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold import widgets
 
+from datasets.check_lines import BadLine, checks_of, text_of
+from datasets.checks import CODE, broken
 from datasets.columntypes import TYPES, check_cell, type_of
 from datasets.columntypes.base import BadValue, Reading
-from datasets.models import Column
+from datasets.models import Column, Dataset
 from datasets.rows import RowBase
-from datasets.rules import NewColumn, clean_label
+from datasets.rules import NewCheck, NewColumn, check_problems, clean_label
 from datasets.services import InvalidDefinition, checked_definition
 from datasets.spec import ColumnOptions, ColumnSpec
 
@@ -86,7 +88,62 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
         for name in set(cleaned) - set(self.changed_data):
             if not self.instance._state.adding:
                 cleaned[name] = getattr(self.instance, name)
+        self._add_broken_checks(cleaned)
         return cleaned
+
+    def _add_broken_checks(self, cleaned: dict[str, Any]) -> None:
+        """Tell of each check that the record would not meet, unless a column of it is wrong by itself."""
+        spec = self.instance.spec
+        values = {column.name: getattr(self.instance, column.name) for column in spec.columns} | cleaned
+        wrong = {column.label for column in spec.columns if column.name in self.errors}
+        for one in broken(spec, values):
+            if not wrong.intersection(one.labels):
+                self.add_error(None, ValidationError(one.rule, code=CODE))
+
+
+class DatasetForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A dataset's title and its checks; the columns stand below it, in forms of their own."""
+
+    check_lines = forms.CharField(
+        required=False,
+        label="checks",
+        strip=False,
+        widget=widgets.UnfoldAdminTextareaWidget(
+            attrs={
+                "rows": 3,
+                "placeholder": 'Dates in order: "Start date" <= "End date"  # The end comes first.',
+            }
+        ),
+        help_text=(
+            'One a line: a name, a colon, and what must hold in each record, with labels in "double quotes". After a #'
+            " stands what to tell people. = <> < <= > >=, + - *, in ('a', 'b'), is empty, is not empty, length(…), and,"
+            " or, not, if … then …. What has no value breaks no check."
+        ),
+    )
+
+    class Meta:
+        model = Dataset
+        fields = ("title",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "check_lines" in self.fields:
+            self.initial["check_lines"] = text_of(self.instance.spec())
+
+    def clean_check_lines(self) -> str:
+        text: str = self.cleaned_data["check_lines"]
+        try:
+            checks = checks_of(text)
+        except BadLine as error:
+            raise ValidationError(str(error)) from error
+        # Those of a new dataset are read with its columns, by their forms.
+        if self.instance.pk and (found := check_problems(checks, self.instance.spec().columns)):
+            raise ValidationError(found)
+        return text
+
+    def checks(self) -> list[NewCheck]:
+        """Return the checks; the form must be valid."""
+        return checks_of(self.cleaned_data.get("check_lines", ""))
 
 
 def _count(label: str) -> forms.IntegerField:
@@ -161,9 +218,16 @@ class NewColumnFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
         if any(self.errors):
             return
         try:
-            checked_definition(title="any", columns=self.columns(), key=self.key())
+            checked_definition(title="any", columns=self.columns(), key=self.key(), checks=self.checks())
         except InvalidDefinition as error:
             raise ValidationError(error.message) from error
+
+    def checks(self) -> list[NewCheck]:
+        """Return the checks of the form above; none while its lines cannot be read, which it says itself."""
+        try:
+            return checks_of(str(self.data.get("check_lines", "")))
+        except BadLine:
+            return []
 
     def filled(self) -> list[NewColumnForm]:
         """Return the rows a person filled in and did not strike out."""

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
-from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
+from datasets.spec import CheckSpec, ColumnOptions, ColumnSpec, DatasetSpec
 
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -27,6 +27,7 @@ class Dataset(models.Model):
     slug = models.SlugField(max_length=63)
     title = models.CharField(max_length=200)
     key = models.JSONField(default=list, blank=True)
+    checks = models.JSONField(default=list, blank=True)  # each as a CheckSpec
     definition_version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
@@ -63,6 +64,7 @@ class Dataset(models.Model):
             title=self.title,
             columns=columns,
             key=tuple(f"c{column_pk}" for column_pk in self.key),
+            checks=tuple(CheckSpec(**stored) for stored in self.checks),
         )
 
 

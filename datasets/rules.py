@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from datasets.checks import BadCheck, parsed
 from datasets.columntypes import TYPES, patterns
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.decimal import size_of
@@ -19,6 +20,8 @@ MAX_TITLE = 200
 MAX_CHOICES = 500
 MAX_CHOICE = 200
 MAX_PRECISION = 100
+MAX_CHECKS = 20
+MAX_MESSAGE = 300
 # Direction overrides turn the text around them; the other format characters (joiners, marks) are language.
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -32,6 +35,15 @@ class NewColumn:
     is_required: bool = False
     is_unique: bool = False
     options: ColumnOptions = field(default_factory=ColumnOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCheck:
+    """A check as a person writes it, with labels in double quotes. Without a message, the expression is told."""
+
+    name: str
+    expression: str
+    message: str = ""
 
 
 def clean_label(label: str) -> str:
@@ -54,7 +66,7 @@ def label_problem(label: str, *, limit: int = MAX_LABEL) -> str | None:
     return None
 
 
-def problems(columns: Sequence[NewColumn], key: Sequence[str]) -> list[str]:
+def problems(columns: Sequence[NewColumn], key: Sequence[str], checks: Sequence[NewCheck] = ()) -> list[str]:
     """Return everything that is wrong with a definition, as sentences; empty when it can be made."""
     if not columns:
         return ["A dataset needs at least one column."]
@@ -70,6 +82,37 @@ def problems(columns: Sequence[NewColumn], key: Sequence[str]) -> list[str]:
     labels = {column.label: column for column in columns}
     found += [f"The key names “{label}” more than once." for label in _repeated(key)]
     found += [f"The key names “{label}”, which is no column." for label in key if label not in labels]
+    # A check is read against the columns: what is wrong with them comes first.
+    return found or check_problems(checks, numbered(columns))
+
+
+def numbered(columns: Sequence[NewColumn]) -> tuple[ColumnSpec, ...]:
+    """Return columns that are not stored yet, as checks read them."""
+    return tuple(
+        ColumnSpec(number, column.label, column.type, options=column.options)
+        for number, column in enumerate(columns, start=1)
+    )
+
+
+def check_problems(checks: Sequence[NewCheck], columns: tuple[ColumnSpec, ...]) -> list[str]:
+    """Return everything that is wrong with checks of these columns, as sentences."""
+    if len(checks) > MAX_CHECKS:
+        return [f"There are {len(checks)} checks; {MAX_CHECKS} are allowed."]
+    found = [
+        f"Two checks are called “{name}”; give each a name of its own."
+        for name in _repeated([check.name for check in checks])
+    ]
+    for check in checks:
+        if problem := label_problem(check.name, limit=MAX_TITLE):
+            found.append(f"A check has no good name: {problem}")
+        if ":" in check.name:
+            found.append(f"The check “{check.name[:40]}” has a colon in its name; leave it out.")
+        if check.message and (problem := label_problem(check.message, limit=MAX_MESSAGE)):
+            found.append(f"The message of the check “{check.name[:40]}”: {problem}")
+        try:
+            parsed(check.expression, columns, by_name=False)
+        except BadCheck as error:
+            found.append(f"The check “{check.name[:40]}”, at character {error.at}: {error.rule}.")
     return found
 
 

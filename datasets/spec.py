@@ -41,6 +41,19 @@ class ColumnSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """A condition across the columns of each record, in the language of `datasets.checks`.
+
+    `number` is its own within the dataset; the expression names columns physically, so that labels may change.
+    """
+
+    number: int
+    name: str
+    expression: str
+    message: str = ""  # what to tell people; without one, the expression
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetSpec:
     """One dataset. `key` holds the physical names of the key columns, in the key's order; each is required."""
 
@@ -49,6 +62,7 @@ class DatasetSpec:
     title: str
     columns: tuple[ColumnSpec, ...]
     key: tuple[str, ...]
+    checks: tuple[CheckSpec, ...] = ()
 
     @property
     def table(self) -> str:

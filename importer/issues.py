@@ -16,6 +16,7 @@ CODES = (
     "missing-cell",
     "extra-cell",
     "primary-key",
+    "row-constraint",
     "encoding-error",
     "missing-label",
     "duplicate-label",

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from datasets.checks import CODE, SHOWN_VALUE, check_sql, read_columns, rule_of
 from datasets.columntypes import type_of
-from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.columntypes.grammar import sql_literal
+from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec
 from importer.models import ImportJob, Mode
 from importer.staging import keys_table, quoted, refused_table, same_key, staging_table, use_memory
 
@@ -84,6 +86,9 @@ def remove_refused(staged: Staged) -> int:
 
 def _refusals(staged: Staged) -> Iterator[Statement]:
     spec = staged.spec
+    # First what a row breaks by itself: it takes no key and no value from a later one.
+    for check in spec.checks:
+        yield _broken_check(staged, check)
     if spec.key:
         yield _repeated_keys(staged)
     if not staged.has_table:
@@ -106,11 +111,42 @@ def _into(staged: Staged, columns: Sequence[ColumnSpec]) -> str:
     return f"INSERT INTO {refused_table(staged.job.pk)} SELECT s.rn, %s, %s, left({_text(columns)}, 200), "
 
 
+def _broken_check(staged: Staged, check: CheckSpec) -> Statement:
+    """Refuse rows whose record would break a check: with the row's values, and the record's where it has none."""
+    spec, columns = staged.spec, read_columns(check, staged.spec)
+    filled = {column.name for column in staged.columns}
+    is_alone = all(column.name in filled and column.name not in staged.kept for column in columns)
+
+    def value(name: str) -> str:
+        if name not in filled:
+            return quoted([name], "t.")
+        return (
+            f"coalesce({quoted([name], 's.')}, {quoted([name], 't.')})"
+            if name in staged.kept
+            else quoted([name], "s.")
+        )
+
+    shown = " || '; ' || ".join(
+        f"{sql_literal(column.label + ': ')} || coalesce(nullif(left({type_of(column).text_sql(value(column.name))},"
+        f" {SHOWN_VALUE}), ''), '(empty)')"
+        for column in columns
+    )
+    records = "" if is_alone else f" LEFT JOIN {spec.table} t ON {same_key(spec.key, 't', 's')}"
+    return (
+        f"INSERT INTO {refused_table(staged.job.pk)} SELECT s.rn, %s, %s, left({shown}, 200), %s"
+        f" FROM {staging_table(staged.job.pk)} s{records} WHERE {check_sql(check, spec, value)} IS FALSE",
+        [CODE, _label(columns), rule_of(check, spec)],
+    )
+
+
 def _repeated_keys(staged: Staged) -> Statement:
     # First the keys alone, which sort in half the time of keys with their rows.
     table, key = staging_table(staged.job.pk), staged.spec.key
+    if staged.spec.checks:
+        is_left = f"NOT EXISTS (SELECT FROM {refused_table(staged.job.pk)} b WHERE b.rn = g.rn)"
+        table = f"(SELECT g.* FROM {table} g WHERE {is_left})"
     return (
-        f"WITH r AS MATERIALIZED (SELECT {quoted(key)} FROM {table} GROUP BY {quoted(key)} HAVING count(*) > 1),"
+        f"WITH r AS MATERIALIZED (SELECT {quoted(key)} FROM {table} q GROUP BY {quoted(key)} HAVING count(*) > 1),"
         f" s AS (SELECT s.rn, {quoted(key, 's.')}, min(s.rn) OVER (PARTITION BY {quoted(key, 's.')}) AS first"
         f" FROM {table} s JOIN r ON {same_key(key, 'r', 's')}) "
         + _into(staged, staged.spec.key_columns)

@@ -27,7 +27,7 @@ from unfold.views import ChangeList
 
 from audit.actor import actor
 from core.errors import RowhouseError
-from datasets import access
+from datasets import access, ddl
 from datasets.admin.filters import filter_of, parameters_of
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
@@ -216,6 +216,10 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
                 # Only what was changed: what somebody else changes meanwhile stays.
                 obj.save(update_fields=fields)
         except IntegrityError as error:
+            if rule := ddl.broken_rule(self.spec, error):
+                raise RecordConflict(
+                    f"{rule} The record was changed a moment ago. Go back and look again."
+                ) from error
             raise RecordConflict(
                 "Another record with this key was saved a moment ago. Go back and look again."
             ) from error
