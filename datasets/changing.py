@@ -271,7 +271,13 @@ def _alter(spec: DatasetSpec, old: ColumnSpec, new: ColumnSpec) -> None:
         change = f"ALTER COLUMN {name} TYPE {kind} USING ({text})::{kind}"
         changes = [
             *(f'DROP CONSTRAINT "{check}"' for check in former),
+            f"ALTER COLUMN {name} DROP DEFAULT",
             change,
+            *(
+                []
+                if new.options.default is None
+                else [f"ALTER COLUMN {name} SET DEFAULT {ddl.default_sql(new)}"]
+            ),
             *(f"ADD {sql}" for sql in later.values()),
         ]
         cursor.execute(f'ALTER TABLE "{spec.table}" {", ".join(changes)}')

@@ -1,8 +1,9 @@
 """A dataset's definition as Table Schema JSON (Frictionless), out and in. Pure.
 
 What Table Schema cannot say stands in properties of our own: `rowhouse:type` where two of our types share
-one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal, `rowhouse:checks` across columns. What we
-cannot keep (a foreign key, a pattern beyond `datasets.columntypes.patterns`) is refused, never dropped in silence.
+one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal, `rowhouse:default` of a column,
+`rowhouse:checks` across columns. What we cannot keep (a foreign key, a pattern
+beyond `datasets.columntypes.patterns`) is refused, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from core.errors import RowhouseError
 from datasets import rules
 from datasets.checks import by_labels
-from datasets.columntypes import TYPES, BadValue, Reading
+from datasets.columntypes import TYPES, BadValue, Reading, check_cell
 from datasets.rules import NewCheck, NewColumn, clean_label
 from datasets.spec import CheckSpec, ColumnOptions, ColumnSpec, DatasetSpec
 
@@ -136,7 +137,7 @@ def check_definition(definition: Definition) -> Definition:
             replace(
                 column,
                 is_required=column.is_required or column.label in definition.key,
-                options=_canonical_bounds(column),
+                options=_with_canonical_default(replace(column, options=_canonical_bounds(column))),
             )
             for column in definition.columns
         ),
@@ -197,6 +198,25 @@ def _canonical_bounds(column: NewColumnDef) -> ColumnOptions:
     return replace(options, minimum=low, maximum=high)
 
 
+def _with_canonical_default(column: NewColumnDef) -> ColumnOptions:
+    """Return the options with the default in canonical form.
+
+    :raises InvalidDefinition: the column cannot hold its default.
+    """
+    options = column.options
+    if options.default is None:
+        return options
+    try:
+        default = check_cell(
+            options.default, ColumnSpec(0, column.label, column.type, options=options), Reading()
+        )
+    except BadValue as error:
+        raise InvalidDefinition(
+            f"“{column.label}” has the default “{options.default[:40]}”: {error.rule}"
+        ) from error
+    return replace(options, default=default or None)
+
+
 def _field(column: ColumnSpec) -> dict[str, Any]:
     options = column.options
     made: dict[str, Any] = {"name": column.label, "type": _THEIRS[column.type]}
@@ -206,6 +226,8 @@ def _field(column: ColumnSpec) -> dict[str, Any]:
         made["rowhouse:precision"] = options.precision
     if options.scale is not None:
         made["rowhouse:scale"] = options.scale
+    if options.default is not None:
+        made["rowhouse:default"] = options.default
     constraints = {
         "required": column.is_required or None,
         "unique": column.is_unique or None,
@@ -248,6 +270,7 @@ def _column(field: object, number: int) -> NewColumnDef:
             max_length=_count(constraints, "maxLength", where),
             min_length=_count(constraints, "minLength", where),
             pattern=_text(constraints, "pattern", where),
+            default=_text(stated, "rowhouse:default", where),
         ),
     )
 

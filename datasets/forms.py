@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -25,8 +26,16 @@ class CellField(forms.Field):
     """One cell of a record: the same grammar and the same messages as a cell of a file."""
 
     def __init__(self, column: ColumnSpec) -> None:
-        super().__init__(required=column.is_required, label=column.label, widget=_widget(column))
+        default = column.options.default
+        initial = None if default is None else type_of(column).to_python(default)
+        super().__init__(
+            required=column.is_required, label=column.label, widget=_widget(column), initial=initial
+        )
         self.column = column
+
+    def take_default(self) -> None:
+        """Let the cell be empty: a new record gets its column's default then."""
+        self.required, self.column = False, replace(self.column, is_required=False)
 
     def prepare_value(self, value: Any) -> Any:
         """Return the canonical text of a stored value; what a person typed stays as it is."""
@@ -82,12 +91,21 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
             # A one-line input would drop the line breaks of a value that has some.
             if isinstance(field.widget, forms.TextInput) and "\n" in str(self.initial.get(name) or ""):
                 field.widget = widgets.UnfoldAdminTextareaWidget()
+            if self.instance._state.adding and isinstance(field, CellField) and field.column.options.default:
+                field.take_default()
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         for name in set(cleaned) - set(self.changed_data):
             if not self.instance._state.adding:
                 cleaned[name] = getattr(self.instance, name)
+        if self.instance._state.adding:
+            defaults = {
+                one.name: one for one in self.instance.spec.columns if one.options.default is not None
+            }
+            for name in defaults.keys() & cleaned.keys():
+                if cleaned[name] is None:
+                    cleaned[name] = type_of(defaults[name]).to_python(defaults[name].options.default or "")
         self._add_broken_checks(cleaned)
         return cleaned
 
@@ -106,7 +124,7 @@ class DatasetForm(forms.ModelForm):  # type: ignore[type-arg]
 
     check_lines = forms.CharField(
         required=False,
-        label="checks",
+        label="Checks",
         strip=False,
         widget=widgets.UnfoldAdminTextareaWidget(
             attrs={
@@ -184,6 +202,7 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
     min_length = _count("least characters")
     max_length = _count("most characters")
     pattern = _small("pattern", placeholder="[A-Z]{3}-[0-9]+")
+    default = _small("default")
 
     class Meta:
         model = Column
@@ -206,6 +225,7 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
             min_length=data["min_length"],
             max_length=data["max_length"],
             pattern=data["pattern"] or None,
+            default=data["default"] or None,
         )
         return NewColumn(data["label"], data["type"], data["is_required"], data["is_unique"], options)
 

@@ -125,7 +125,7 @@ def options_of(stored: dict[str, Any]) -> ColumnOptions:
 
 def stored_options(options: ColumnOptions) -> dict[str, Any]:
     """Return options as they are stored: only what is set."""
-    names = ("precision", "scale", "minimum", "maximum", "max_length", "min_length", "pattern")
+    names = ("precision", "scale", "minimum", "maximum", "max_length", "min_length", "pattern", "default")
     stored: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.choices:
         stored["choices"] = list(options.choices)

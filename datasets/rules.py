@@ -82,6 +82,11 @@ def problems(columns: Sequence[NewColumn], key: Sequence[str], checks: Sequence[
     labels = {column.label: column for column in columns}
     found += [f"The key names “{label}” more than once." for label in _repeated(key)]
     found += [f"The key names “{label}”, which is no column." for label in key if label not in labels]
+    found += [
+        f"“{column.label}” tells records apart; with a default two of them would have the same value."
+        for column in columns
+        if column.options.default is not None and (column.is_unique or column.label in key)
+    ]
     # A check is read against the columns: what is wrong with them comes first.
     return found or check_problems(checks, numbered(columns))
 

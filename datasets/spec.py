@@ -21,6 +21,7 @@ class ColumnOptions:
     max_length: int | None = None  # text, in characters
     min_length: int | None = None
     pattern: str | None = None  # text, of `datasets.columntypes.patterns`
+    default: str | None = None  # canonical text: what a new record gets that brings no value
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class ColumnSpec:
     def name(self) -> str:
         """The physical column and the model's field."""
         return f"c{self.pk}"
+
+    @property
+    def must_be_given(self) -> bool:
+        """Whether a new record must bring a value: the column is required and has no default."""
+        return self.is_required and self.options.default is None
 
 
 @dataclass(frozen=True, slots=True)

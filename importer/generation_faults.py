@@ -72,7 +72,7 @@ class Faults:
         if missing := [
             (at, "primary-key" if column.name in spec.key else "missing-cell")
             for at, column in columns
-            if column.name in spec.key or column.is_required
+            if column.name in spec.key or column.must_be_given
         ]:
             self._kinds.append(_emptying(missing))
         if key := [at for at, column in columns if column.name in spec.key]:

@@ -10,6 +10,7 @@ from django.db import connection
 from datasets.checks import CODE, SHOWN_VALUE, check_sql, read_columns, rule_of
 from datasets.columntypes import type_of
 from datasets.columntypes.grammar import sql_literal
+from datasets.ddl import default_sql
 from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec
 from importer.models import ImportJob, Mode
 from importer.staging import keys_table, quoted, refused_table, same_key, staging_table, use_memory
@@ -100,7 +101,7 @@ def _refusals(staged: Staged) -> Iterator[Statement]:
     if staged.job.mode == Mode.UPDATE:
         yield _by_key(staged, "No record has this key, and this import only changes records.", exists=False)
     for column in staged.columns:
-        if column.name in staged.kept and column.is_required:
+        if column.name in staged.kept and column.must_be_given:
             yield _without_value(staged, column)
         if column.is_unique and spec.key != (column.name,):
             yield from _repeated_values(staged, column)
@@ -115,16 +116,19 @@ def _broken_check(staged: Staged, check: CheckSpec) -> Statement:
     """Refuse rows whose record would break a check: with the row's values, and the record's where it has none."""
     spec, columns = staged.spec, read_columns(check, staged.spec)
     filled = {column.name for column in staged.columns}
-    is_alone = all(column.name in filled and column.name not in staged.kept for column in columns)
+    defaults = {one.name: default_sql(one) for one in columns if one.options.default is not None}
+    is_alone = all(
+        one.name in filled and one.name not in staged.kept and one.name not in defaults for one in columns
+    )
 
     def value(name: str) -> str:
+        own, old = quoted([name], "s."), quoted([name], "t.")
+        if name in defaults:
+            held = old if name in staged.kept or name not in filled else "NULL"
+            old = f"CASE WHEN t.id IS NULL THEN {defaults[name]} ELSE {held} END"
         if name not in filled:
-            return quoted([name], "t.")
-        return (
-            f"coalesce({quoted([name], 's.')}, {quoted([name], 't.')})"
-            if name in staged.kept
-            else quoted([name], "s.")
-        )
+            return old
+        return f"coalesce({own}, {old})" if name in staged.kept or name in defaults else own
 
     shown = " || '; ' || ".join(
         f"{sql_literal(column.label + ': ')} || coalesce(nullif(left({type_of(column).text_sql(value(column.name))},"

@@ -50,7 +50,7 @@ class NewColumns(ColumnsInline):
     formset = NewColumnFormSet
     fields = (
         "label", "type", "is_required", "is_unique", "is_key", "precision", "scale", "choices",
-        "minimum", "maximum", "min_length", "max_length", "pattern",
+        "minimum", "maximum", "min_length", "max_length", "pattern", "default",
     )  # fmt: skip
     extra = 5
     max_num = 500
@@ -86,6 +86,8 @@ class Columns(ColumnsInline):
             words.append(f"at least {options.min_length} characters")
         if options.max_length is not None:
             words.append(f"at most {options.max_length} characters")
+        if options.default is not None:
+            words.append(f"{options.default} in a new record without a value")
         if options.pattern is not None:
             words.append(f"of the form {options.pattern}")
         return "; ".join(words) or "none"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from django.db import IntegrityError, connection, transaction
 from openpyxl import Workbook
 
 from core.tenancy import TenantRef, in_tenant
+from datasets.changing import change_type
 from datasets.columntypes.patterns import example
+from datasets.definition import InvalidDefinition, from_table_schema, to_table_schema
 from datasets.forms import RecordForm
 from datasets.models import Dataset
 from datasets.rows import get_row_model
@@ -23,7 +28,11 @@ from datasets.spec import ColumnOptions
 from datasets.tests.conftest import name_of
 from datasets.tests.pages import Visitor, posted, rows_url
 from importer import fixing
-from importer.models import ImportIssue, ImportJob, RejectedRow
+from importer.changes import page_of_changes
+from importer.matching import matches_of
+from importer.models import ImportIssue, ImportJob, RejectedRow, State
+from importer.recipes import Recipe
+from importer.services import submit_preview
 from importer.tests.tools import counts, import_text, merge, person, records, upload, work
 
 MONEY = ColumnOptions(precision=12, scale=2)
@@ -191,3 +200,112 @@ def test_the_neighbours_dataset_of_the_same_number_has_rules_of_its_own(
         with in_tenant(tenant):
             job = upload(made[tenant.slug], csv_of(ROWS[1:3]))
             assert (job.dataset_id, job.rejected_rows) == (900_001, rejected)
+
+
+DEFAULTS = (
+    NewColumn("Id", "integer"),
+    NewColumn("Status", "choice", True, options=ColumnOptions(choices=("new", "done"), default="new")),
+    NewColumn("Price", "decimal", options=ColumnOptions(precision=6, scale=2, default="1.5")),
+    NewColumn("Due", "date", options=ColumnOptions(default="2026-12-31")),
+    NewColumn("Name", "text"),
+)
+NEW = ("new", Decimal("1.50"), date(2026, 12, 31))
+
+
+@pytest.fixture
+def tasks(as_acme: TenantRef) -> Dataset:
+    check = NewCheck("Priced", 'if "Status" = \'new\' then "Price" < 5')
+    return create_dataset(title="Tasks", columns=DEFAULTS, key=("Id",), checks=[check])
+
+
+def test_a_new_record_without_a_value_gets_the_default_and_the_same_file_again_changes_nothing(
+    tasks: Dataset,
+) -> None:
+    text = "Id,Status,Price,Name\n1,,,a\n2,done,2,b\n"
+    job = upload(tasks, text)
+    assert (counts(job), told(job)) == ((2, 0, 0, 0), set())
+    shown = page_of_changes(job)[0].cells
+    assert [(cell.label, cell.new) for cell in shown] == [
+        ("Id", "1"), ("Status", "new"), ("Price", "1.50"), ("Due", "2026-12-31"), ("Name", "a"),
+    ]  # fmt: skip
+    merge(job)
+    assert records(tasks) == [(1, *NEW, "a"), (2, "done", Decimal(2), NEW[2], "b")]
+    assert counts(merge(upload(tasks, text + "3,,,\n"))) == (1, 0, 2, 0)
+
+
+def test_a_file_need_not_have_a_required_column_with_a_default(tasks: Dataset) -> None:
+    import_text(tasks, "Id,Name\n1,a\n")
+    assert records(tasks) == [(1, *NEW, "a")]
+    import_text(tasks, "Id,Status,Name\n1,done,a\n")
+    assert counts(merge(upload(tasks, "Id,Status,Name\n1,,b\n"))) == (0, 1, 0, 0)
+    assert records(tasks) == [(1, "done", *NEW[1:], "b")]
+
+
+def test_a_check_sees_the_default_of_a_new_record_and_the_value_of_one_that_is_there(tasks: Dataset) -> None:
+    import_text(tasks, "Id,Status\n1,done\n")
+    job = upload(tasks, "Id,Price\n1,9\n2,9\n")
+    rule = 'Priced: if "Status" = \'new\' then "Price" < 5 must hold.'
+    assert told(job) == {("2", "row-constraint", rule)}
+    assert ImportIssue.objects.get(job=job).value == "Status: new; Price: 9.00"
+
+
+def test_an_empty_cell_clears_an_optional_column_where_the_mapping_says_so(tasks: Dataset) -> None:
+    import_text(tasks, "Id,Due\n1,2026-01-01\n")
+    job = upload(tasks, "Id,Due\n1,\n2,\n")
+    assert counts(job) == (1, 0, 1, 0)
+    job.mapping = [replace(one, recipe=Recipe(blank="clear")).to_dict() for one in matches_of(job)]
+    job.move(old=State.PREVIEW_SUCCEEDED, new=State.CREATED)
+    job.save(update_fields=["mapping"])
+    submit_preview(job)
+    merge(work(job))
+    assert [record[3] for record in records(tasks)] == [None, NEW[2]]
+
+
+def test_a_form_shows_the_default_and_an_edit_never_brings_it_back(tasks: Dataset, at_acme: Visitor) -> None:
+    html = at_acme.get(rows_url(tasks, "add")).content.decode()
+    assert 'value="1.50"' in html and 'value="2026-12-31"' in html
+    assert at_acme.post(rows_url(tasks, "add"), posted(tasks, Id="1", Name="a")).status_code == 302
+    assert records(tasks) == [(1, *NEW, "a")]
+    record = get_row_model(tasks).objects.get()
+    values = {"Id": "1", "Status": "new", "Price": "", "Due": "", "Name": "a"}
+    assert at_acme.post(rows_url(tasks, record.pk, "change"), posted(tasks, **values)).status_code == 302
+    assert records(tasks) == [(1, "new", None, None, "a")]
+    answer = at_acme.post(rows_url(tasks, record.pk, "change"), posted(tasks, **values | {"Status": ""}))
+    assert "This column needs a value." in answer.content.decode()
+    with connection.cursor() as cursor:
+        cursor.execute(f'INSERT INTO {tasks.spec().table} ("{name_of(tasks, "Id")}") VALUES (2)')
+    assert records(tasks)[1] == (2, *NEW, None)
+
+
+def test_a_default_that_its_column_cannot_hold_is_refused(as_acme: TenantRef) -> None:
+    for options, says in (
+        (ColumnOptions(default="x"), "“Price” has the default “x”: Write a number in digits"),
+        (ColumnOptions(default="7", maximum="5"), "The largest value allowed is 5"),
+    ):
+        with pytest.raises(InvalidDefinition, match=says):
+            create_dataset(title="T", columns=[NewColumn("Price", "integer", options=options)])
+    unique = NewColumn("No", "text", is_unique=True, options=ColumnOptions(default="x"))
+    with pytest.raises(InvalidDefinition, match="“No” tells records apart"):
+        create_dataset(title="T", columns=[unique])
+
+
+def test_a_default_goes_with_its_column_when_the_type_changes_and_out_and_in(tasks: Dataset) -> None:
+    schema = to_table_schema(tasks.spec())
+    assert [field.get("rowhouse:default") for field in schema["fields"]] == [
+        None,
+        "new",
+        "1.50",
+        "2026-12-31",
+        None,
+    ]
+    assert from_table_schema(schema).columns[2].options == ColumnOptions(6, 2, default="1.50")
+    change_type(
+        dataset=tasks,
+        column=tasks.columns.get(label="Due"),
+        type="text",
+        options=ColumnOptions(default="soon"),
+    )
+    change_type(dataset=tasks, column=tasks.columns.get(label="Price"), type="integer")
+    tasks.refresh_from_db()
+    import_text(tasks, "Id\n1\n")
+    assert records(tasks) == [(1, "new", None, "soon", None)]
