@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from random import Random
 
 from benchmarks.screen_forms import FURTHER, REGIONS, SECONDS, SEVERAL, ZONES
-from datasets.columntypes import check_cell
+from datasets.columntypes import check_cell, patterns
 from datasets.columntypes.base import BadValue, Reading
 from datasets.spec import ColumnOptions, ColumnSpec
 from importer.mapping import Match
@@ -30,6 +30,10 @@ OWN_FALSE = ("nein", "Non", "NO", "1", "false", "y", "ẞ", "SS", "x", "ı", "-"
 SPACES = " \t\n\r\v\f\u00a0\u202f\u2028\u3000\x1c\x85\ufeff\u200b"
 DIGITS = "\u0660\u0661\u06f3\u0967\uff11\uff12\u00b2\u2460\U0001d7d9"
 ODD = "+-.,:/TZtzeE_xX0123456789 '\u2019\u00a0\u202f\u2212\"\x00\x01\\aAéßǅİ%#=@;|\n\r\u2028\ufeff😀" + DIGITS
+PATTERNS = (
+    "a*", "[aé😀]{1,5}", "[^\\d]+", "(a|aa|é){2,}", "[A-Z]{3}-[0-9]{4}", ".{3}", "a?", "\\S+", "[a\\s]{2,4}",
+    '[",;|]?a+',    "(?:a|é)(?:.|\\n){4}", "\\w{1,3}", "0|NA|-",
+)  # fmt: skip
 WHOLE_RECIPES = (Recipe(trim=True), Recipe(case="upper"), Recipe(case="lower"), Recipe(case="title"))
 
 
@@ -109,7 +113,7 @@ def _options(random: Random, kind: str) -> ColumnOptions:
     if kind == "phone":
         return ColumnOptions(region=random.choice(REGIONS))
     if kind in ("text", "long_text"):
-        return ColumnOptions(max_length=random.choice((None, None, 1, 5, 20)))
+        return _text_options(random)
     precision = scale = None
     if kind == "decimal" and random.random() < 0.9:
         precision = random.choice((1, 2, 5, 8, 18, 28, 38, 39, 100))
@@ -121,6 +125,12 @@ def _options(random: Random, kind: str) -> ColumnOptions:
     low = bounds[0] if bounds and random.random() < 0.8 else None
     high = bounds[1] if len(bounds) > 1 and random.random() < 0.8 else None
     return ColumnOptions(precision=precision, scale=scale, minimum=low, maximum=high)
+
+
+def _text_options(random: Random) -> ColumnOptions:
+    pattern = random.choice(PATTERNS) if random.random() < 0.3 else None
+    length = random.choice((None, None, 1, 5, 20)), random.choice((None, None, None, 0, 1, 3, 5, 1001))
+    return ColumnOptions(max_length=length[0], min_length=length[1], pattern=pattern)
 
 
 def _canonical(random: Random, column: ColumnSpec) -> str | None:
@@ -174,7 +184,11 @@ def _spoilt(random: Random, text: str) -> str:
 
 
 def _text(random: Random, column: ColumnSpec, reading: Reading) -> str:
-    limit = column.options.max_length or 8
+    if column.options.pattern and random.random() < 0.6:
+        return patterns.sample(patterns.compiled(column.options.pattern).node, random)
+    limit = random.choice(
+        [edge for edge in (column.options.max_length, column.options.min_length) if edge] or [8]
+    )
     length = random.choice((limit, limit + 1, limit - 1, random.randint(0, 12)))
     if random.random() < 0.002:
         length = random.choice((1000, 1001, 2000, 2001, 5000))

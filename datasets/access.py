@@ -23,6 +23,7 @@ from django.db.models import Q, QuerySet
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
 from accounts.models import User
+from datasets.checks import read_columns
 from datasets.models import ColumnAccess, ColumnLimit, Dataset
 from datasets.spec import ColumnSpec, DatasetSpec
 
@@ -186,13 +187,14 @@ def seen_by(user: Any, dataset: Dataset) -> Seen:
     """
     whole = dataset.spec()
     if user is not None and not _is_active(user):
-        return Seen(whole, replace(whole, columns=(), key=()), frozenset())
+        return Seen(whole, replace(whole, columns=(), key=(), checks=()), frozenset())
     kept = limits_of(user, dataset)
     editable = frozenset(column.name for column in whole.columns if column.pk not in kept)
     columns = tuple(one for one in whole.columns if kept.get(one.pk) != ColumnAccess.HIDDEN)
     names = {column.name for column in columns}
     key = whole.key if names.issuperset(whole.key) else ()
-    return Seen(whole, replace(whole, columns=columns, key=key), editable)
+    checks = tuple(one for one in whole.checks if names.issuperset(c.name for c in read_columns(one, whole)))
+    return Seen(whole, replace(whole, columns=columns, key=key, checks=checks), editable)
 
 
 def visible_columns(user: Any, dataset: Dataset) -> tuple[ColumnSpec, ...]:

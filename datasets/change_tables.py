@@ -18,9 +18,10 @@ from audit.tracking import untracked
 from core.tenancy import current_tenant
 from datasets import ddl
 from datasets.change_shape import Shape, former_name
+from datasets.checks import CODE, check_sql, rule_of
 from datasets.columntypes import type_of
 from datasets.conversion import Converted
-from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec
 
 WAIT_SECONDS = 0.3
 BATCH_ROWS = 5_000
@@ -286,6 +287,23 @@ def find_empty(
         return int(cursor.rowcount)
 
 
+def find_broken(shape: Shape, check: CheckSpec, *, source: str, change_pk: int) -> int:
+    """Keep as failing every record that would break a check and fails by nothing else; return how many.
+
+    :param source: the SQL table that holds id and the columns of the check, as they would be.
+    """
+    condition = check_sql(check, shape.new, lambda name: f'r."{name}"')
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO datasets_failingrecord (change_id, record_id, name, value, code, rule)"
+            f' SELECT %s, t.id, {_name_sql(shape.old, "t")}, r."{shape.column}"::text, %s, %s'
+            f' FROM "{source}" r JOIN "{shape.table}" t USING (id) WHERE {condition} IS FALSE AND NOT EXISTS'
+            " (SELECT FROM datasets_failingrecord f WHERE f.change_id = %s AND f.record_id = t.id) ORDER BY t.id",
+            [change_pk, CODE, rule_of(check, shape.new), change_pk],
+        )
+        return int(cursor.rowcount)
+
+
 # ---- indexes
 
 
@@ -354,6 +372,8 @@ def swap(shape: Shape, cursor: Any) -> None:
     changes = [f'DROP CONSTRAINT "{name}"' for name in shape.uniques_to_drop]
     if shape.column is not None:
         changes += [f'DROP CONSTRAINT IF EXISTS "{name}"' for name in ddl.checks_of(shape.old, shape.before)]
+        changes += [f'DROP CONSTRAINT "{name}"' for name in ddl.dataset_checks(shape.old, shape.column)]
+        changes.append(f'ALTER COLUMN "{shape.column}" DROP DEFAULT')
     for column in shape.columns_with_other_rules:  # of a new key: its columns become required, or need not be
         changes += [f'DROP CONSTRAINT IF EXISTS "{name}"' for name in ddl.checks_of(shape.old, column)]
     loose = set(shape.no_longer_required)
@@ -369,6 +389,8 @@ def swap(shape: Shape, cursor: Any) -> None:
             cursor.execute(f'ALTER TABLE "{table}" RENAME COLUMN "{shape.column}" TO "{shape.former}"')
             cursor.execute(f'ALTER TABLE "{table}" RENAME COLUMN "{shape.next}" TO "{shape.column}"')
     added = [f"ADD {sql} NOT VALID" for sql in _new_checks(shape).values()]
+    if shape.column is not None and shape.after.options.default is not None:
+        added.append(f'ALTER COLUMN "{shape.column}" SET DEFAULT {ddl.default_sql(shape.after)}')
     added += [
         f'ADD CONSTRAINT "{_is_there(shape, name)}" CHECK ("{name}" IS NOT NULL) NOT VALID'
         for name in shape.newly_required
@@ -392,7 +414,7 @@ def _new_checks(shape: Shape) -> dict[str, str]:
     for column in shape.new.columns:
         if column.name == shape.column or column.name in names:
             made |= ddl.checks_of(shape.new, column)
-    return made
+    return made if shape.column is None else made | ddl.dataset_checks(shape.new, shape.column)
 
 
 def _is_there(shape: Shape, column: str) -> str:

@@ -24,10 +24,11 @@ from datasets import change_tables as tables
 from datasets import ddl, signals
 from datasets.change_models import OPEN, Change, ChangeState, FailingRecord, OnFailure
 from datasets.change_shape import Shape, former_name
+from datasets.checks import read_columns, reads
 from datasets.columntypes import type_of
 from datasets.conversion import Converted, Converter, Reverter
 from datasets.models import Column, Dataset, options_of, stored_options
-from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec
 from jobs.kinds import Slice, Step
 
 SAMPLES = 20
@@ -161,8 +162,16 @@ def _check_table(shape: Shape) -> str:
 
 
 def _keeps_values(shape: Shape) -> bool:
-    """Whether the converted values are needed as a whole, to find those that would repeat."""
-    return shape.needs_column and any(shape.column in names for names in shape.uniques_to_build.values())
+    """Whether the converted values are needed as a whole, to find those that would repeat or break a check."""
+    is_unique = any(shape.column in names for names in shape.uniques_to_build.values())
+    return shape.needs_column and (is_unique or bool(_checks(shape)))
+
+
+def _checks(shape: Shape) -> list[CheckSpec]:
+    """Return the dataset's checks that read the column."""
+    if shape.column is None:
+        return []
+    return [check for check in shape.new.checks if reads(check, shape.new, shape.column)]
 
 
 def _count(change: Change, shape: Shape, found: tables.Values, converted: list[Converted]) -> None:
@@ -228,6 +237,11 @@ def _check_repeats(change: Change) -> None:
         change.failing += tables.find_repeats(
             shape, columns, source=source, rule=_repeat_rule(name, shape), change_pk=change.pk
         )
+    for check in _checks(shape):
+        source = shape.table
+        if _keeps_values(shape):
+            source = _converted_source(shape, tuple(one.name for one in read_columns(check, shape.new)))
+        change.failing += tables.find_broken(shape, check, source=source, change_pk=change.pk)
     for column in shape.new.columns:  # of a new key
         if column.name != shape.column and column.name in shape.newly_required:
             rule = f"“{column.label}” needs a value in every record, because it is part of the key."
@@ -235,14 +249,14 @@ def _check_repeats(change: Change) -> None:
 
 
 def _converted_source(shape: Shape, columns: tuple[str, ...]) -> str:
-    """Return a table of the unique columns as they would be."""
+    """Return a table of some columns as they would be."""
     name = f"{_check_table(shape)}_all"
     listed = ", ".join(f'k.value AS "{c}"' if c == shape.column else f't."{c}"' for c in columns)
     with connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
         cursor.execute(
             f'CREATE UNLOGGED TABLE "{name}" AS SELECT t.id, {listed}'
-            f' FROM "{shape.table}" t JOIN "{_check_table(shape)}" k USING (id)'
+            f' FROM "{shape.table}" t LEFT JOIN "{_check_table(shape)}" k USING (id)'
         )
     return name
 

@@ -23,6 +23,7 @@ from core.tenancy import current_tenant
 from core.words import count
 from datasets import access, change_work, references
 from datasets.change_models import OPEN, RUNNING, Change, ChangeState, OnFailure
+from datasets.checks import CODE, BadCheck, parsed
 from datasets.conversion import is_in_place
 from datasets.models import Column, Dataset
 from datasets.rules import NewColumn
@@ -98,6 +99,7 @@ def propose_change(
     if not is_in_place(old, wanted):
         _require_free(dataset, column, kind)
     new = _checked(dataset, replace(spec, columns=_with(spec, wanted)))
+    _require_readable(new)
     return _ask(dataset, column, spec, new, [column.pk], by)
 
 
@@ -134,6 +136,21 @@ def _require_free(dataset: Dataset, column: Column, kind: str) -> None:
             f"“{column.label}” cannot change from {column.type} to {kind}: what a reference points to is decided when"
             " its column is made."
         )
+
+
+def _require_readable(spec: DatasetSpec) -> None:
+    """Refuse a definition that a check of the dataset could not read.
+
+    :raises InvalidDefinition: it names the check.
+    """
+    for check in spec.checks:
+        try:
+            parsed(check.expression, spec.columns)
+        except BadCheck as error:
+            raise InvalidDefinition(
+                f"The check “{check.name}” could not read the column any more: {error.rule}."
+                " Change the check, then the column."
+            ) from error
 
 
 def _with(spec: DatasetSpec, wanted: ColumnSpec) -> tuple[ColumnSpec, ...]:
@@ -216,6 +233,10 @@ def why_not_emptiable(change: Change) -> str | None:
         return "A key needs a value of its own in every record. Correct the records, then ask again."
     if change.after["columns"][str(change.column_id)]["is_required"]:
         return "The column needs a value in every record, so none can lose it. Correct the records, then ask again."
+    if change.failing_records.filter(code=CODE).exists():
+        return (
+            "Records would break a check of the dataset. Correct them, or change the check, then ask again."
+        )
     if change.failing_records.filter(code=UNIQUE).exists():
         return "Records would have the same value where it must be unique. Correct them, then ask again."
     return None

@@ -2,9 +2,9 @@
 
 What Table Schema cannot say stands in properties of our own: `rowhouse:type` where two of our types share
 one of theirs, `rowhouse:precision` and `rowhouse:scale` of a decimal, `rowhouse:choices` of several choices,
-`rowhouse:region` of telephone numbers. A reference is one of `foreignKeys`; its resource is the slug of the dataset,
-or "" for the very dataset. What we cannot keep (a pattern, a reference of two columns) is refused, never dropped in
-silence.
+`rowhouse:region` of telephone numbers, `rowhouse:default` of a column, `rowhouse:checks` across columns. A reference
+is one of `foreignKeys`; its resource is the slug of the dataset, or "" for the very dataset. What we cannot keep (a
+pattern beyond `datasets.columntypes.patterns`, a reference of two columns) is refused, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 
 from core.errors import RowhouseError
 from datasets import rules
-from datasets.columntypes import TYPES, BadValue, Reading
-from datasets.rules import NewColumn, clean_label
-from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec, Target
+from datasets.checks import by_labels
+from datasets.columntypes import TYPES, BadValue, Reading, check_cell
+from datasets.rules import NewCheck, NewColumn, clean_label
+from datasets.spec import CheckSpec, ColumnOptions, ColumnSpec, DatasetSpec, Target
 
 THEIRS = {
     "text": "string",
@@ -79,6 +80,7 @@ class Definition:
     columns: tuple[NewColumnDef, ...]
     key: tuple[str, ...] = ()
     null_words: tuple[str, ...] = ()  # the words files may write for no value
+    checks: tuple[NewCheck, ...] = ()
 
 
 def to_table_schema(spec: DatasetSpec) -> dict[str, Any]:
@@ -93,12 +95,19 @@ def to_table_schema(spec: DatasetSpec) -> dict[str, Any]:
         schema["primaryKey"] = [column.label for column in spec.key_columns]
     if spec.references:
         schema["foreignKeys"] = [_foreign_key(spec, column, target) for column, target in spec.references]
+    if spec.checks:
+        schema["rowhouse:checks"] = [_check(check, spec) for check in spec.checks]
     return schema
 
 
 def _foreign_key(spec: DatasetSpec, column: ColumnSpec, target: Target) -> dict[str, Any]:
     resource = "" if target.dataset == spec.pk else target.slug
     return {"fields": [column.label], "reference": {"resource": resource, "fields": [target.label]}}
+
+
+def _check(check: CheckSpec, spec: DatasetSpec) -> dict[str, str]:
+    stated = {"name": check.name, "expression": by_labels(check.expression, spec.columns)}
+    return {**stated, "message": check.message} if check.message else stated
 
 
 def from_table_schema(schema: object) -> Definition:
@@ -124,6 +133,7 @@ def from_table_schema(schema: object) -> Definition:
         columns=tuple(columns),
         key=tuple(clean_label(label) for label in _strings(top.get("primaryKey", []), "primaryKey")),
         null_words=tuple(word for word in _strings(top.get("missingValues", []), "missingValues") if word),
+        checks=_checks(top.get("rowhouse:checks", [])),
     )
     return check_definition(definition)
 
@@ -135,7 +145,7 @@ def check_definition(definition: Definition) -> Definition:
 
     :raises InvalidDefinition: no table can be made of it; the message names each problem.
     """
-    found = rules.problems(definition.columns, definition.key)
+    found = rules.problems(definition.columns, definition.key, definition.checks)
     found += _labels_alike(definition.columns)
     found += [problem for column in definition.columns for problem in _column_problems(column)]
     if definition.title and (problem := rules.label_problem(definition.title, limit=rules.MAX_TITLE)):
@@ -150,7 +160,7 @@ def check_definition(definition: Definition) -> Definition:
             replace(
                 column,
                 is_required=column.is_required or column.label in definition.key,
-                options=_canonical_bounds(column),
+                options=_with_canonical_default(replace(column, options=_canonical_bounds(column))),
             )
             for column in definition.columns
         ),
@@ -175,8 +185,17 @@ def _column_problems(column: NewColumnDef) -> list[str]:
     found = []
     if column.type not in _BOUNDED and (options.minimum is not None or options.maximum is not None):
         found.append(f"“{column.label}” is {column.type}, which has no minimum and no maximum.")
-    if column.type not in ("text", "long_text") and options.max_length is not None:
-        found.append(f"“{column.label}” is {column.type}, which has no maximum length.")
+    if column.type in TYPES and not TYPES[column.type].holds_text:
+        texts = {
+            "maximum length": options.max_length,
+            "minimum length": options.min_length,
+            "pattern": options.pattern,
+        }
+        found += [
+            f"“{column.label}” is {column.type}, which has no {name}."
+            for name, value in texts.items()
+            if value is not None
+        ]
     if column.type not in ("choice", "multi_choice") and options.choices:
         found.append(f"“{column.label}” is {column.type}; only a choice has a list of values (enum).")
     return found
@@ -204,6 +223,25 @@ def _canonical_bounds(column: NewColumnDef) -> ColumnOptions:
     return replace(options, minimum=low, maximum=high)
 
 
+def _with_canonical_default(column: NewColumnDef) -> ColumnOptions:
+    """Return the options with the default in canonical form.
+
+    :raises InvalidDefinition: the column cannot hold its default.
+    """
+    options = column.options
+    if options.default is None:
+        return options
+    try:
+        default = check_cell(
+            options.default, ColumnSpec(0, column.label, column.type, options=options), Reading()
+        )
+    except BadValue as error:
+        raise InvalidDefinition(
+            f"“{column.label}” has the default “{options.default[:40]}”: {error.rule}"
+        ) from error
+    return replace(options, default=default or None)
+
+
 def _field(column: ColumnSpec) -> dict[str, Any]:
     options = column.options
     made: dict[str, Any] = {"name": column.label, "type": THEIRS[column.value_type]}
@@ -223,12 +261,16 @@ def _field(column: ColumnSpec) -> dict[str, Any]:
         made["rowhouse:precision"] = options.precision
     if options.scale is not None:
         made["rowhouse:scale"] = options.scale
+    if options.default is not None:
+        made["rowhouse:default"] = options.default
     constraints = {
         "required": column.is_required or None,
         "unique": column.is_unique or None,
         "minimum": options.minimum,
         "maximum": options.maximum,
+        "minLength": options.min_length,
         "maxLength": options.max_length,
+        "pattern": options.pattern,
         "enum": (list(options.choices) or None) if not listed else None,
     }
     stated = {name: value for name, value in constraints.items() if value is not None}
@@ -243,7 +285,7 @@ def _column(field: object, number: int) -> NewColumnDef:
     if not label:
         raise InvalidDefinition(f"Field {number} has no name; give every column a label.")
     constraints = _mapping(stated.get("constraints", {}), f"The constraints of {where}")
-    known = ("required", "unique", "minimum", "maximum", "maxLength", "enum")
+    known = ("required", "unique", "minimum", "maximum", "minLength", "maxLength", "pattern", "enum")
     if unknown := [name for name in constraints if name not in known]:
         raise InvalidDefinition(
             f"{where} has the constraint “{str(unknown[0])[:40]}”; known are {', '.join(known)}."
@@ -263,8 +305,24 @@ def _column(field: object, number: int) -> NewColumnDef:
             maximum=_bound(constraints, "maximum", where),
             max_length=_count(constraints, "maxLength", where),
             region=_text(stated, "rowhouse:region", where),
+            min_length=_count(constraints, "minLength", where),
+            pattern=_text(constraints, "pattern", where),
+            default=_text(stated, "rowhouse:default", where),
         ),
     )
+
+
+def _checks(stated: object) -> tuple[NewCheck, ...]:
+    if not isinstance(stated, list):
+        raise InvalidDefinition("rowhouse:checks must be a list of checks.")
+    made = []
+    for number, one in enumerate(stated, start=1):
+        check = _mapping(one, f"Check {number}")
+        name, expression, message = (
+            _text(check, part, f"Check {number}") or "" for part in ("name", "expression", "message")
+        )
+        made.append(NewCheck(clean_label(name), expression.strip(), clean_label(message)))
+    return tuple(made)
 
 
 def _type(stated: Mapping[str, Any], where: str, *, has_enum: bool) -> str:

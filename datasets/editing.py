@@ -21,7 +21,7 @@ from accounts.models import User
 from audit.services import record
 from core import clock
 from core.errors import RowhouseError
-from datasets import ddl, rules, signals
+from datasets import checks, ddl, rules, signals
 from datasets.change_models import Change, ChangeState
 from datasets.definition import InvalidDefinition
 from datasets.models import Column, Dataset
@@ -99,7 +99,7 @@ def add_columns(
     :raises DatasetBusy: other work holds the dataset.
     :raises RowhouseError: an app above refuses, because it works on the dataset.
     """
-    dataset = _held(dataset, seen)
+    dataset = held(dataset, seen)
     spec = dataset.spec()
     if not columns:
         raise InvalidDefinition("Name at least one column to add.")
@@ -154,7 +154,7 @@ def arrange_columns(
     :raises DatasetBusy: other work holds the dataset.
     :raises RowhouseError: an app above refuses, because it works on the dataset.
     """
-    dataset = _held(dataset, seen)
+    dataset = held(dataset, seen)
     columns = {column.pk: column for column in dataset.columns.in_use()}
     if len(set(order)) != len(order) or not set(order) <= set(columns):
         raise InvalidDefinition(
@@ -190,12 +190,12 @@ def retire_column(
     """Take a column out of use: nobody sees it, nothing fills it in, its values stay until it is purged.
 
     :param seen: the version of the definition the person looked at; None takes any.
-    :raises ColumnKept: it is part of the key, the only one left, or retired already.
+    :raises ColumnKept: it is part of the key, read by a check, the only one left, or retired already.
     :raises DefinitionOutdated: somebody changed the definition since.
     :raises DatasetBusy: other work holds the dataset.
     :raises RowhouseError: an app above refuses, because it works on the dataset.
     """
-    dataset = _held(dataset, seen)
+    dataset = held(dataset, seen)
     spec = dataset.spec()
     column = Column.objects.get(pk=column.pk, dataset=dataset)
     if column.is_retired:
@@ -206,6 +206,10 @@ def retire_column(
         )
     if len(spec.columns) == 1:
         raise ColumnKept(f"“{column.label}” is the only column left. Add another one, then retire it.")
+    if found := [one.name for one in spec.checks if checks.reads(one, spec, column.spec().name)]:
+        raise ColumnKept(
+            f"The check “{found[0]}” reads “{column.label}”. Change or remove that check, then retire the column."
+        )
     ddl.free_column(spec, column.spec())
     column.is_retired, column.is_required, column.retired_at = True, False, clock.now()
     _save(column, by, "is_retired", "is_required", "retired_at")
@@ -232,7 +236,7 @@ def bring_back_column(
     :raises DatasetBusy: other work holds the dataset.
     :raises RowhouseError: an app above refuses, because it works on the dataset.
     """
-    dataset = _held(dataset, seen)
+    dataset = held(dataset, seen)
     column = _retired(dataset, column)
     spec = dataset.spec()
     column.label = rules.clean_label(column.label if label is None else label)
@@ -240,6 +244,7 @@ def bring_back_column(
         title=dataset.title, columns=[*map(_as_new, spec.columns), _as_new(column.spec())], key=()
     )
     _call_off(column)
+    ddl.restore_default(spec, column.spec())
     column.is_retired, column.retired_at = False, None
     _save(column, by, "label", "is_retired", "retired_at", "purge_at", "purge_job_id")
     _next_version(dataset, by)
@@ -311,7 +316,7 @@ def purge_column(*, column_pk: int, at: str, by_pk: int | None) -> bool:
 
 
 def _purge(column: Column, by: User | None) -> None:
-    dataset = _held(column.dataset, None)
+    dataset = held(column.dataset, None)
     ddl.drop_column(dataset.spec(), column.spec())
     record("datasets.column.purged", actor=by, target=dataset, column=column.pk, label=column.label)
     column._history_user = by  # type: ignore[attr-defined] # simple-history reads it
@@ -319,28 +324,35 @@ def _purge(column: Column, by: User | None) -> None:
     _next_version(dataset, by)
 
 
-def _held(dataset: Dataset, seen: int | None) -> Dataset:
-    """Return the dataset, held until the transaction ends, as of now."""
-    signals.changing.send(
-        sender=Dataset, dataset=dataset
-    )  # before the wait: a merge holds the dataset for long
+def held(dataset: Dataset, seen: int | None = None) -> Dataset:
+    """Return the dataset as of now, held for a change of its definition until the transaction ends.
+
+    :param seen: the version of the definition the person looked at; None takes any.
+    :raises UnknownDataset: it was deleted.
+    :raises ChangeRunning: a change of a type, of rules or of the key is under way.
+    :raises DefinitionOutdated: somebody changed the definition since.
+    :raises DatasetBusy: other work holds the dataset.
+    :raises RowhouseError: an app above refuses, because it works on the dataset.
+    """
+    # Before the wait too: a merge holds the dataset for long.
+    signals.changing.send(sender=Dataset, dataset=dataset)
     with ddl.short_wait(ddl.ALTER_SECONDS):
         ddl.lock_dataset(dataset.pk)
-        held = Dataset.objects.select_for_update().filter(pk=dataset.pk).first()
-    if held is None:
+        found = Dataset.objects.select_for_update().filter(pk=dataset.pk).first()
+    if found is None:
         raise UnknownDataset(f"“{dataset.title}” was deleted a moment ago.")
-    signals.changing.send(sender=Dataset, dataset=held)
-    if Change.objects.filter(dataset=held, state=ChangeState.CHANGE_IN_PROGRESS).exists():
+    signals.changing.send(sender=Dataset, dataset=found)
+    if Change.objects.filter(dataset=found, state=ChangeState.CHANGE_IN_PROGRESS).exists():
         raise ChangeRunning(
-            f"A column or the key of “{held.title}” is being changed. Wait until that has ended, then do this."
+            f"A column or the key of “{found.title}” is being changed. Wait until that has ended, then do this."
         )
-    if seen is not None and held.definition_version != seen:
+    if seen is not None and found.definition_version != seen:
         raise DefinitionOutdated(
-            f"Somebody changed the definition of “{held.title}” since you opened it: it has version"
-            f" {held.definition_version}, and you saw version {seen}. Nothing of yours was saved. Open it again,"
+            f"Somebody changed the definition of “{found.title}” since you opened it: it has version"
+            f" {found.definition_version}, and you saw version {seen}. Nothing of yours was saved. Open it again,"
             " look, then change it."
         )
-    return held
+    return found
 
 
 def _retired(dataset: Dataset, column: Column) -> Column:

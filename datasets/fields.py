@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 
+from datasets.columntypes import type_of
 from datasets.columntypes.decimal import size_of
 from datasets.spec import ColumnSpec
 
@@ -20,7 +21,9 @@ def model_field(column: ColumnSpec) -> models.Field[Any, Any]:
 
 
 def _common(column: ColumnSpec) -> dict[str, Any]:
+    default = column.options.default
     return {
+        **({} if default is None else {"default": type_of(column).to_python(default)}),
         "verbose_name": column.label,
         "null": not column.is_required,
         "blank": not column.is_required,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -9,13 +10,16 @@ from django.core.exceptions import ValidationError
 from unfold import widgets
 
 from datasets import references
+from datasets.check_lines import BadLine, checks_of
+from datasets.check_lines import text_of as lines_of
+from datasets.checks import CODE, broken
 from datasets.columntypes import TYPES, check_cell, type_of
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.multi_choice import SEPARATOR, parts_of
 from datasets.lookup import text_of
 from datasets.models import Column, Dataset
 from datasets.rows import RowBase
-from datasets.rules import NewColumn, clean_label
+from datasets.rules import NewCheck, NewColumn, check_problems, clean_label
 from datasets.services import InvalidDefinition, checked_definition
 from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec, Target
 
@@ -28,12 +32,22 @@ class CellField(forms.Field):
 
     def __init__(self, column: ColumnSpec, keys: KeysWidget | None = None) -> None:
         """:param keys: what a reference is chosen with by those who may view what it points to; others type its key."""
-        super().__init__(required=column.is_required, label=column.label, widget=keys or _widget(column))
+        default = column.options.default
+        super().__init__(
+            required=column.is_required,
+            label=column.label,
+            widget=keys or _widget(column),
+            initial=None if default is None else type_of(column).to_python(default),
+        )
         self.column = column
         if column.options.target is not None and keys is None:
             self.help_text = (
                 f"The {column.options.target.label} of a record of “{column.options.target.title}”."
             )
+
+    def take_default(self) -> None:
+        """Let the cell be empty: a new record gets its column's default then."""
+        self.required, self.column = False, replace(self.column, is_required=False)
 
     def prepare_value(self, value: Any) -> Any:
         """Return the canonical text of a stored value; what a person typed stays as it is."""
@@ -134,13 +148,23 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
             # A one-line input would drop the line breaks of a value that has some.
             if isinstance(field.widget, forms.TextInput) and "\n" in str(self.initial.get(name) or ""):
                 field.widget = widgets.UnfoldAdminTextareaWidget()
+            if self.instance._state.adding and isinstance(field, CellField) and field.column.options.default:
+                field.take_default()
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         for name in set(cleaned) - set(self.changed_data):
             if not self.instance._state.adding:
                 cleaned[name] = getattr(self.instance, name)
+        if self.instance._state.adding:
+            defaults = {
+                one.name: one for one in self.instance.spec.columns if one.options.default is not None
+            }
+            for name in defaults.keys() & cleaned.keys():
+                if cleaned[name] is None:
+                    cleaned[name] = type_of(defaults[name]).to_python(defaults[name].options.default or "")
         self._check_references(cleaned)
+        self._add_broken_checks(cleaned)
         return cleaned
 
     def _check_references(self, cleaned: dict[str, Any]) -> None:
@@ -155,6 +179,70 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.add_error(
                     column.name, ValidationError(references.missing_rule(target), code="foreign-key")
                 )
+
+    def _add_broken_checks(self, cleaned: dict[str, Any]) -> None:
+        """Tell of each check that the record would not meet, unless a column of it is wrong by itself."""
+        spec = self.instance.spec
+        values = {column.name: getattr(self.instance, column.name) for column in spec.columns} | cleaned
+        wrong = {column.label for column in spec.columns if column.name in self.errors}
+        for one in broken(spec, values):
+            if not wrong.intersection(one.labels):
+                self.add_error(None, ValidationError(one.rule, code=CODE))
+
+
+class DatasetForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A dataset's title and its checks; the columns stand below it, in forms of their own."""
+
+    check_lines = forms.CharField(
+        required=False,
+        label="Checks",
+        strip=False,
+        widget=widgets.UnfoldAdminTextareaWidget(
+            attrs={
+                "rows": 3,
+                "placeholder": 'Dates in order: "Start date" <= "End date"  # The end comes first.',
+            }
+        ),
+        help_text=(
+            'One a line: a name, a colon, and what must hold in each record, with labels in "double quotes". After a #'
+            " stands what to tell people. = <> < <= > >=, + - *, in ('a', 'b'), is empty, is not empty, length(…), and,"
+            " or, not, if … then …. What has no value breaks no check."
+        ),
+    )
+
+    class Meta:
+        model = Dataset
+        fields = ("title",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "check_lines" in self.fields:
+            self.initial["check_lines"] = lines_of(self.instance.spec())
+
+    def clean_check_lines(self) -> str:
+        text: str = self.cleaned_data["check_lines"]
+        try:
+            checks = checks_of(text)
+        except BadLine as error:
+            raise ValidationError(str(error)) from error
+        # Those of a new dataset are read with its columns, by their forms.
+        if self.instance.pk and (found := check_problems(checks, self.instance.spec().columns)):
+            raise ValidationError(found)
+        return text
+
+    def checks(self) -> list[NewCheck]:
+        """Return the checks; the form must be valid."""
+        return checks_of(self.cleaned_data.get("check_lines", ""))
+
+
+def _count(label: str) -> forms.IntegerField:
+    widget = widgets.UnfoldAdminIntegerFieldWidget(attrs={"min": 0})
+    return forms.IntegerField(required=False, min_value=0, label=label, widget=widget)
+
+
+def _small(label: str, *, placeholder: str = "") -> forms.CharField:
+    widget = widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder})
+    return forms.CharField(required=False, label=label, widget=widget, strip=False)
 
 
 class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -189,6 +277,12 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
         choices=lambda: _targets(),
         widget=widgets.UnfoldAdminSelectWidget(),
     )
+    minimum = _small("smallest")
+    maximum = _small("largest")
+    min_length = _count("least characters")
+    max_length = _count("most characters")
+    pattern = _small("pattern", placeholder="[A-Z]{3}-[0-9]+")
+    default = _small("default")
 
     class Meta:
         model = Column
@@ -200,16 +294,28 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
     def column(self) -> NewColumn:
         """Return what the row of the form says; the form must be valid."""
         data = self.cleaned_data
-        options = ColumnOptions()
-        if data["type"] == "decimal":
-            options = ColumnOptions(precision=data["precision"], scale=data["scale"])
-        if data["type"] == "phone":
-            options = ColumnOptions(region=data["region"].strip().upper() or None)
-        if data["type"] in ("choice", "multi_choice"):
-            lines = (line.strip() for line in data["choices"].splitlines())
-            options = ColumnOptions(choices=tuple(filter(None, lines)))
-        if data["type"] == "reference" and data["target"]:
-            options = ColumnOptions(target=Target("" if data["target"] == ITSELF else data["target"]))
+        kind = data["type"]
+        if kind == "reference":
+            chosen = data["target"]
+            options = (
+                ColumnOptions(target=Target("" if chosen == ITSELF else chosen))
+                if chosen
+                else ColumnOptions()
+            )
+            return NewColumn(data["label"], kind, data["is_required"], data["is_unique"], options)
+        lines = data["choices"].splitlines() if kind in ("choice", "multi_choice") else []
+        options = ColumnOptions(
+            precision=data["precision"] if kind == "decimal" else None,
+            scale=data["scale"] if kind == "decimal" else None,
+            choices=tuple(filter(None, (line.strip() for line in lines))),
+            region=data["region"].strip().upper() or None if kind == "phone" else None,
+            minimum=data["minimum"] or None,
+            maximum=data["maximum"] or None,
+            min_length=data["min_length"],
+            max_length=data["max_length"],
+            pattern=data["pattern"] or None,
+            default=data["default"] or None,
+        )
         return NewColumn(data["label"], data["type"], data["is_required"], data["is_unique"], options)
 
 
@@ -228,9 +334,16 @@ class NewColumnFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
             return
         try:
             columns = references.resolved(self.columns(), self.key())
-            checked_definition(title="any", columns=columns, key=self.key())
+            checked_definition(title="any", columns=columns, key=self.key(), checks=self.checks())
         except InvalidDefinition as error:
             raise ValidationError(error.message) from error
+
+    def checks(self) -> list[NewCheck]:
+        """Return the checks of the form above; none while its lines cannot be read, which it says itself."""
+        try:
+            return checks_of(str(self.data.get("check_lines", "")))
+        except BadLine:
+            return []
 
     def filled(self) -> list[NewColumnForm]:
         """Return the rows a person filled in and did not strike out."""

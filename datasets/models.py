@@ -14,7 +14,7 @@ from simple_history.models import HistoricalRecords
 
 from datasets.change_models import Change as Change  # Django looks for models here
 from datasets.change_models import FailingRecord as FailingRecord
-from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec, Target
+from datasets.spec import CheckSpec, ColumnOptions, ColumnSpec, DatasetSpec, Target
 
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -33,6 +33,7 @@ class Dataset(models.Model):
     slug = models.SlugField(max_length=63)
     title = models.CharField(max_length=200)
     key = models.JSONField(default=list, blank=True)
+    checks = models.JSONField(default=list, blank=True)  # each as a CheckSpec
     definition_version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
@@ -72,6 +73,7 @@ class Dataset(models.Model):
             title=self.title,
             columns=columns,
             key=tuple(f"c{column_pk}" for column_pk in self.key),
+            checks=tuple(CheckSpec(**stored) for stored in self.checks),
         )
 
 
@@ -231,7 +233,17 @@ def stored_options(options: ColumnOptions) -> dict[str, Any]:
     """Return options as they are stored: only what is set. Of a reference, only which key it points to."""
     if options.target is not None:
         return {"target": {"dataset": options.target.dataset, "column": options.target.column}}
-    names = ("precision", "scale", "minimum", "maximum", "max_length", "region")
+    names = (
+        "precision",
+        "scale",
+        "minimum",
+        "maximum",
+        "max_length",
+        "min_length",
+        "pattern",
+        "default",
+        "region",
+    )
     stored: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.choices:
         stored["choices"] = list(options.choices)

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from datasets.columntypes import TYPES
+from datasets.checks import BadCheck, parsed
+from datasets.columntypes import TYPES, patterns
 from datasets.columntypes.base import BadValue, Reading
 from datasets.columntypes.decimal import size_of
 from datasets.columntypes.grammar import stripped
 from datasets.columntypes.multi_choice import MARK
 from datasets.columntypes.phone import is_region
+from datasets.columntypes.text import MAX_CHARACTERS
 from datasets.spec import ColumnOptions, ColumnSpec
 
 MAX_COLUMNS = 500
@@ -22,6 +24,8 @@ MAX_CHOICES = 500
 MAX_CHOICE = 200
 MAX_PRECISION = 100
 NEVER_UNIQUE = ("json", "multi_choice")  # too long for an index, and not what names a thing
+MAX_CHECKS = 20
+MAX_MESSAGE = 300
 # Direction overrides turn the text around them; the other format characters (joiners, marks) are language.
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -35,6 +39,15 @@ class NewColumn:
     is_required: bool = False
     is_unique: bool = False
     options: ColumnOptions = field(default_factory=ColumnOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCheck:
+    """A check as a person writes it, with labels in double quotes. Without a message, the expression is told."""
+
+    name: str
+    expression: str
+    message: str = ""
 
 
 def clean_label(label: str) -> str:
@@ -57,7 +70,7 @@ def label_problem(label: str, *, limit: int = MAX_LABEL) -> str | None:
     return None
 
 
-def problems(columns: Sequence[NewColumn], key: Sequence[str]) -> list[str]:
+def problems(columns: Sequence[NewColumn], key: Sequence[str], checks: Sequence[NewCheck] = ()) -> list[str]:
     """Return everything that is wrong with a definition, as sentences; empty when it can be made."""
     if not columns:
         return ["A dataset needs at least one column."]
@@ -78,6 +91,42 @@ def problems(columns: Sequence[NewColumn], key: Sequence[str]) -> list[str]:
         for label in key
         if label in labels and labels[label].type in NEVER_UNIQUE
     ]
+    found += [
+        f"“{column.label}” tells records apart; with a default two of them would have the same value."
+        for column in columns
+        if column.options.default is not None and (column.is_unique or column.label in key)
+    ]
+    # A check is read against the columns: what is wrong with them comes first.
+    return found or check_problems(checks, numbered(columns))
+
+
+def numbered(columns: Sequence[NewColumn]) -> tuple[ColumnSpec, ...]:
+    """Return columns that are not stored yet, as checks read them."""
+    return tuple(
+        ColumnSpec(number, column.label, column.type, options=column.options)
+        for number, column in enumerate(columns, start=1)
+    )
+
+
+def check_problems(checks: Sequence[NewCheck], columns: tuple[ColumnSpec, ...]) -> list[str]:
+    """Return everything that is wrong with checks of these columns, as sentences."""
+    if len(checks) > MAX_CHECKS:
+        return [f"There are {len(checks)} checks; {MAX_CHECKS} are allowed."]
+    found = [
+        f"Two checks are called “{name}”; give each a name of its own."
+        for name in _repeated([check.name for check in checks])
+    ]
+    for check in checks:
+        if problem := label_problem(check.name, limit=MAX_TITLE):
+            found.append(f"A check has no good name: {problem}")
+        if ":" in check.name:
+            found.append(f"The check “{check.name[:40]}” has a colon in its name; leave it out.")
+        if check.message and (problem := label_problem(check.message, limit=MAX_MESSAGE)):
+            found.append(f"The message of the check “{check.name[:40]}”: {problem}")
+        try:
+            parsed(check.expression, columns, by_name=False)
+        except BadCheck as error:
+            found.append(f"The check “{check.name[:40]}”, at character {error.at}: {error.rule}.")
     return found
 
 
@@ -109,9 +158,40 @@ def _column_problems(column: NewColumn) -> list[str]:
         )
     if column.type in NEVER_UNIQUE and column.is_unique:
         found.append(f"“{column.label}” is {column.type}, whose values cannot be unique.")
-    if options.max_length is not None and options.max_length < 1:
-        found.append(f"“{column.label}” allows {options.max_length} characters; allow at least one.")
+    found += _length_problems(column.label, options)
+    if options.pattern is not None:
+        found += _pattern_problems(column.label, options)
     return found or _bound_problems(column)
+
+
+def _length_problems(label: str, options: ColumnOptions) -> list[str]:
+    least, most = options.min_length, options.max_length
+    found = []
+    if most is not None and most < 1:
+        found.append(f"“{label}” allows {most} characters; allow at least one.")
+    if least is not None and not 0 <= least <= MAX_CHARACTERS:
+        found.append(f"“{label}” needs {least} characters; a text has 0 to {MAX_CHARACTERS:,}.")
+    if least is not None and most is not None and least > most:
+        found.append(f"“{label}” needs {least} characters and allows only {most}.")
+    return found
+
+
+def _pattern_problems(label: str, options: ColumnOptions) -> list[str]:
+    try:
+        pattern = patterns.compiled(options.pattern or "")
+    except patterns.BadPattern as error:
+        return [
+            f"“{label}” has the pattern “{(options.pattern or '')[:60]}”: at character {error.at} {error.rule}."
+        ]
+    least, most = (
+        options.min_length or 0,
+        min(options.max_length or patterns.MAX_VALUE_CHARACTERS, patterns.MAX_VALUE_CHARACTERS),
+    )
+    if pattern.least > most or least > most or (pattern.most is not None and pattern.most < least):
+        return [f"“{label}” has a pattern that no text of its length fits; change one of them."]
+    if pattern.most == 0:
+        return [f"“{label}” has a pattern that only an empty text fits; leave it out."]
+    return []
 
 
 def _decimal_problems(column: ColumnSpec) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -19,10 +19,12 @@ from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
 from datasets import access, ddl, references, rules, signals
+from datasets.checks import by_names
 from datasets.definition import Definition, InvalidDefinition, check_definition
 from datasets.inference import infer, suggest_key
 from datasets.models import SLUG_PATTERN, Column, Dataset, stored_options
-from datasets.rules import NewColumn
+from datasets.rules import NewCheck, NewColumn
+from datasets.spec import CheckSpec
 
 __all__ = [
     "InvalidDefinition",
@@ -77,6 +79,7 @@ def create_dataset(
     title: str,
     columns: Sequence[NewColumn],
     key: Sequence[str] = (),
+    checks: Sequence[NewCheck] = (),
     slug: str | None = None,
     by: User | None = None,
 ) -> Dataset:
@@ -85,11 +88,14 @@ def create_dataset(
     :raises InvalidDefinition: the definition has problems; the message lists them.
     :raises SlugTaken: another dataset has the slug.
     """
-    checked = checked_definition(title=title, columns=references.resolved(columns, key), key=key)
+    checked = checked_definition(
+        title=title, columns=references.resolved(columns, key), key=key, checks=checks
+    )
     dataset = _saved(Dataset(slug=slug or _free_slug(checked.title), title=checked.title), by)
     made = _saved_columns(dataset, checked.columns, key, by)
     dataset.key = [made[label].pk for label in key]
-    Dataset.objects.filter(pk=dataset.pk).update(key=dataset.key)
+    dataset.checks = stored_checks(checks, list(made.values()))
+    Dataset.objects.filter(pk=dataset.pk).update(key=dataset.key, checks=dataset.checks)
     ddl.create_table(dataset.spec())
     # Made here and removed in delete_dataset: pages would make it on the first visit, and keep it for ever.
     ContentType.objects.get_or_create(app_label="datasets", model=f"ds{dataset.pk}")
@@ -97,7 +103,24 @@ def create_dataset(
     return dataset
 
 
-def checked_definition(*, title: str, columns: Sequence[NewColumn], key: Sequence[str]) -> Definition:
+def stored_checks(
+    checks: Sequence[NewCheck], columns: Sequence[Column], before: Sequence[CheckSpec] = ()
+) -> list[dict[str, Any]]:
+    """Return checks as a dataset stores them; one that says what it said before keeps its number."""
+    specs = [column.spec() for column in columns]
+    numbers = {check.name: check.number for check in before}
+    free = max(numbers.values(), default=0) + 1
+    made = []
+    for check in checks:
+        number = numbers.get(check.name, free)
+        free = max(free, number + 1)
+        made.append(CheckSpec(number, check.name, by_names(check.expression, specs), check.message))
+    return [asdict(check) for check in made]
+
+
+def checked_definition(
+    *, title: str, columns: Sequence[NewColumn], key: Sequence[str], checks: Sequence[NewCheck] = ()
+) -> Definition:
     """Return a definition with its key columns required and its limits in canonical form.
 
     :raises InvalidDefinition: no dataset can be made of it; the message names each problem.
@@ -105,7 +128,7 @@ def checked_definition(*, title: str, columns: Sequence[NewColumn], key: Sequenc
     cleaned = rules.clean_label(title)
     if problem := rules.label_problem(cleaned, limit=rules.MAX_TITLE):
         raise InvalidDefinition(problem.replace("A label is", "The title is"))
-    return check_definition(Definition(cleaned, None, tuple(columns), tuple(key)))
+    return check_definition(Definition(cleaned, None, tuple(columns), tuple(key), checks=tuple(checks)))
 
 
 def _free_slug(title: str) -> str:

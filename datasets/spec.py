@@ -49,6 +49,9 @@ class ColumnOptions:
     max_length: int | None = None  # text, in characters
     region: str | None = None  # phone: of numbers without a +, as DE
     target: Target | None = None  # reference
+    min_length: int | None = None
+    pattern: str | None = None  # text, of `datasets.columntypes.patterns`
+    default: str | None = None  # canonical text: what a new record gets that brings no value
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,24 @@ class ColumnSpec:
         """The type of its values: its own, but for a reference, which holds what the key it points to holds."""
         return self.type if self.options.target is None else self.options.target.type
 
+    @property
+    def must_be_given(self) -> bool:
+        """Whether a new record must bring a value: the column is required and has no default."""
+        return self.is_required and self.options.default is None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """A condition across the columns of each record, in the language of `datasets.checks`.
+
+    `number` is its own within the dataset; the expression names columns physically, so that labels may change.
+    """
+
+    number: int
+    name: str
+    expression: str
+    message: str = ""  # what to tell people; without one, the expression
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
@@ -82,6 +103,7 @@ class DatasetSpec:
     title: str
     columns: tuple[ColumnSpec, ...]
     key: tuple[str, ...]
+    checks: tuple[CheckSpec, ...] = ()
 
     @property
     def table(self) -> str:

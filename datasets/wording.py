@@ -16,7 +16,10 @@ def type_words(name: str) -> str:
 _PHRASES = (
     ("minimum", "from {}"),
     ("maximum", "to {}"),
+    ("min_length", "at least {} characters"),
     ("max_length", "at most {} characters"),
+    ("pattern", "of the form {}"),
+    ("default", "{} in a new record without a value"),
     ("region", "numbers without a + are of {}"),
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 
 from datasets.columntypes import type_of
+from datasets.ddl import default_sql
 from datasets.display import readable, shorten
 from datasets.spec import ColumnSpec, DatasetSpec
 from importer import staging
@@ -68,13 +69,21 @@ class _Page:
         name = connection.ops.quote_name(column.name)
         matches = [match for match in self.matches if match.column == column.name]
         is_whole = self.job.state in MERGED or self.job.is_undo
-        if not (matches or is_whole):  # the staged rows lack it: only what goes had it
-            return f"({op} = '-' AND o.{name} IS NOT NULL)", _cut(column, f"o.{name}"), "NULL"
+        default = "NULL" if is_whole or column.options.default is None else default_sql(column)
+        if not (
+            matches or is_whole
+        ):  # the staged rows lack it: only what goes had it, and what comes a default
+            changed = f"({op} = '-' AND o.{name} IS NOT NULL OR {op} = '+' AND {default} IS NOT NULL)"
+            new = "NULL" if default == "NULL" else _cut(column, f"CASE {op} WHEN '+' THEN {default} END")
+            return changed, _cut(column, f"o.{name}"), new
         is_kept = any(match.recipe.blank == Blank.KEEP for match in matches)
         new = f"coalesce(n.{name}, o.{name})" if is_kept else f"n.{name}"
+        if default != "NULL":
+            new = f"CASE {op} WHEN '+' THEN coalesce(n.{name}, {default}) ELSE {new} END"
         old = f"CASE {op} WHEN '-' THEN coalesce(o.{name}, n.{name}) WHEN '~' THEN o.{name} END"
+        added = f"coalesce(n.{name}, {default})" if default != "NULL" else f"n.{name}"
         changed = (
-            f"CASE {op} WHEN '+' THEN n.{name} IS NOT NULL WHEN '~' THEN {new} IS DISTINCT FROM o.{name}"
+            f"CASE {op} WHEN '+' THEN {added} IS NOT NULL WHEN '~' THEN {new} IS DISTINCT FROM o.{name}"
             f" ELSE coalesce(o.{name}, n.{name}) IS NOT NULL END"
         )
         return changed, _cut(column, old), _cut(column, f"CASE WHEN {op} <> '-' THEN {new} END")

@@ -66,4 +66,4 @@ def title(column: ColumnSpec, key: Sequence[str]) -> str:
     """Return a column's name with what a mapping must know of it."""
     if column.name in key:
         return f"{column.label} (key)"
-    return f"{column.label} (required)" if column.is_required else column.label
+    return f"{column.label} (required)" if column.must_be_given else column.label

@@ -35,7 +35,7 @@ MOST_ROWS = 10_000  # of one import: every reading of its file holds them in mem
 # Beyond this many rows that other rows may have refused, the file is read again instead of checking them here.
 MOST_AGAIN = 20_000
 # What SQL refuses a row with, in a dataset; the check of a row by itself has these codes too.
-OF_OTHERS = ("primary-key", "constraint-error", "missing-cell", "foreign-key")
+OF_OTHERS = ("primary-key", "constraint-error", "missing-cell", "foreign-key", "row-constraint")
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 TOO_MANY = "Import the good rows, then upload the corrected ones as a file of their own."
 

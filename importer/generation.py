@@ -12,12 +12,15 @@ from math import gcd, prod
 from random import Random
 
 from core.errors import RowhouseError
-from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.checks import holds, read_columns
+from datasets.columntypes import type_of
+from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec
 from importer.generation_faults import Faults, Place, Row
-from importer.generation_values import Values, values_of
+from importer.generation_values import NoValue, Values, values_of
 
 BLOCK = 1_000
 EMPTY_SHARE = 0.08  # of the cells of an optional column
+REDRAWN = 50  # times, before cells of a row that breaks a check are emptied
 LEAST_SPREAD = 10  # so many times more different values than rows, where the column allows it
 
 
@@ -45,6 +48,7 @@ def make_rows(spec: DatasetSpec, order: Order) -> Iterator[Row]:
     and no other.
 
     :raises TooFewValues: before the first row.
+    :raises NoValue: no row meets the dataset's checks, or no value the rules of a column.
     """
     sources = [values_of(column, order.seed) for column in spec.columns]
     blocks = _Blocks(spec, sources, order)
@@ -75,7 +79,12 @@ class _Blocks:
 
     def __init__(self, spec: DatasetSpec, sources: Sequence[Values], order: Order) -> None:
         self._rngs = [_random(order, at) for at in range(len(sources))]
-        self._sources = sources
+        self._sources, self._spec, self._redraw = sources, spec, _random(order, "checks")
+        place = {column.name: at for at, column in enumerate(spec.columns)}
+        self._checks = [
+            (check, [place[column.name] for column in read_columns(check, spec)]) for check in spec.checks
+        ]
+        self._kinds = {at: type_of(spec.columns[at]) for _, names in self._checks for at in names}
         columns = list(enumerate(spec.columns))
         self._runs: dict[int, _Run] = {
             at: _Run([(column, sources[at])], order, at) for at, column in columns if column.is_unique
@@ -101,7 +110,44 @@ class _Blocks:
                     made[id(run)] = run.make(start, count)
                 texts = made[id(run)][self._key.index(at) if len(made[id(run)]) > 1 else 0]
             columns.append(_with_gaps(texts, rng) if at in self._can_be_empty else texts)
-        return zip(*columns, strict=True)
+        rows = zip(*columns, strict=True)
+        return map(self._within_checks, rows) if self._checks else rows
+
+    def _within_checks(self, row: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        """Return a row that meets the checks: with other values in their columns, or none where nothing else helps.
+
+        What must differ from row to row stays as it is.
+
+        :raises NoValue: no such row was found.
+        """
+        cells = list(row)
+        for _ in range(REDRAWN):
+            broken = [names for check, names in self._checks if not self._meets(check, cells)]
+            if not broken:
+                return tuple(cells)
+            free = sorted({at for names in broken for at in names} - set(self._runs))
+            for at in free:
+                cells[at] = self._sources[at].draw(self._redraw, 1)[0]
+        for check, names in self._checks:
+            can_be_empty = [at for at in names if at in self._can_be_empty]
+            while can_be_empty and not self._meets(check, cells):
+                cells[can_be_empty.pop()] = None
+        for check, _ in self._checks:
+            if not self._meets(check, cells):
+                raise NoValue(
+                    f"No row was found that meets the check “{check.name}” with values drawn at random. Make its"
+                    " columns optional, or leave the check out while the rows are made."
+                )
+        return tuple(cells)
+
+    def _meets(self, check: CheckSpec, cells: Sequence[str | None]) -> bool:
+        return holds(check, self._spec.columns, self._values(cells))
+
+    def _values(self, cells: Sequence[str | None]) -> dict[str, object]:
+        return {
+            self._spec.columns[at].name: None if (text := cells[at]) is None else kind.to_python(text)
+            for at, kind in self._kinds.items()
+        }
 
 
 def _with_gaps(texts: list[str], rng: Random) -> list[str | None]:

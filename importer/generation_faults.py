@@ -79,7 +79,7 @@ class Faults:
         if missing := [
             (at, "primary-key" if column.name in spec.key else "missing-cell")
             for at, column in columns
-            if column.name in spec.key or column.is_required
+            if column.name in spec.key or column.must_be_given
         ]:
             self._kinds.append(_emptying(missing))
         if key := [at for at, column in columns if column.name in spec.key]:
@@ -114,6 +114,8 @@ def _wrong_texts(column: ColumnSpec, values: Values) -> Iterator[str]:
     if not type_of(column).holds_text:
         return
     yield "a\0b"
+    if column.options.pattern is not None or (column.options.min_length or 0) > 1:
+        yield from ("~", "?!", "~" * 30)
     limit = column.options.max_length
     if limit is not None and limit < LONG_CHARACTERS:
         yield "long " * (limit // 5 + 1)

@@ -10,16 +10,20 @@ from random import Random
 from string import ascii_lowercase, digits
 from uuid import UUID
 
+from core.errors import RowhouseError
 from datasets.columntypes import type_of
 from datasets.columntypes.decimal import size_of
 from datasets.columntypes.integer import HIGHEST, LOWEST
 from datasets.columntypes.multi_choice import SEPARATOR
+from datasets.columntypes.patterns import compiled, sample
+from datasets.columntypes.text import most_characters
 from datasets.spec import ColumnSpec
 from importer.generation_words import words_for
 
 ENDLESS = 10**12  # so many different values need no counting
 LONGEST_SUFFIX = 14  # of a numbered word
 DRAWN_DATES = 5_000
+FEW_TEXTS, MANY_TEXTS = 1_000, 10_000  # of a pattern
 CODE_LETTERS = digits + ascii_lowercase
 BEGIN = dt.datetime(1, 1, 1)  # noqa: DTZ001 -- counted from, in UTC throughout
 DAY = 86_400  # seconds
@@ -28,6 +32,13 @@ PAGES = tuple(f"https://www.example.{end}/{page}" for end in ("com", "org", "net
     "about", "products", "news", "contact", "help", "jobs", "prices", "terms",
 ))  # fmt: skip
 LAST_SECOND = 315_537_897_599  # 9999-12-31T23:59:59
+
+
+class NoValue(RowhouseError):
+    """No value was found that the rules of a column, or of a row, allow."""
+
+    code = "no-value"
+    status = 422
 
 
 class Values(ABC):
@@ -68,9 +79,9 @@ class Words(Values):
 class Codes(Values):
     """Words where they fit, and where they must differ codes of letters and digits: for texts of few characters."""
 
-    def __init__(self, pool: tuple[str, ...], length: int) -> None:
+    def __init__(self, pool: tuple[str, ...], length: int, least: int) -> None:
         self._pool = pool
-        self._length = min(length, 12)
+        self._length = max(min(length, 12), least)
         self.plausible = self.most = len(CODE_LETTERS) ** self._length
 
     def draw(self, rng: Random, count: int) -> list[str]:
@@ -82,6 +93,41 @@ class Codes(Values):
             index, at = divmod(index, len(CODE_LETTERS))
             signs.append(CODE_LETTERS[at])
         return "".join(reversed(signs))
+
+
+class Fitting(Values):
+    """Texts that fit a column's pattern, tried until they are many or no more are found."""
+
+    def __init__(self, column: ColumnSpec, seed: int) -> None:
+        rng = Random(f"{seed}/{column.label}")  # noqa: S311 -- the same again is wanted
+        node = compiled(column.options.pattern or "").node
+        found: dict[str, None] = {}
+        wanted = MANY_TEXTS if column.is_required or column.is_unique else FEW_TEXTS  # a key is required
+        for _ in range(2 * wanted):
+            text = sample(node, rng)
+            if _is_plain(text) and _takes(column, text):
+                found[text] = None
+            if len(found) == wanted:
+                break
+        if not found:
+            raise NoValue(f"No text was found that fits the rules of “{column.label}”.")
+        self._pool = tuple(found)
+        self.plausible = self.most = len(found)
+
+    def draw(self, rng: Random, count: int) -> list[str]:
+        return rng.choices(self._pool, k=count)
+
+    def nth(self, index: int) -> str:
+        return self._pool[index]
+
+
+def _is_plain(text: str) -> bool:
+    return text == text.strip() and "\r" not in text and text != ""
+
+
+def _takes(column: ColumnSpec, text: str) -> bool:
+    least, most = column.options.min_length or 0, most_characters(column) or len(text)
+    return least <= len(text) <= most
 
 
 class Ordinals(Values):
@@ -248,13 +294,18 @@ def values_of(column: ColumnSpec, seed: int) -> Values:
 
 def _texts(column: ColumnSpec, seed: int) -> Values:
     assert type_of(column).holds_text
+    least, limit = column.options.min_length or 1, column.options.max_length
+    if column.options.pattern is not None:
+        return Fitting(column, seed)
     words = words_for(column.label, seed, is_long=column.type == "long_text")
-    limit = column.options.max_length
+    words = tuple(word for word in words if len(word) >= least) or tuple(
+        word.ljust(least, "x") for word in words
+    )
     if limit is None or max(map(len, words)) + LONGEST_SUFFIX <= limit:
         return Words(words, is_endless=True)
     fitting = tuple(word for word in words if len(word) <= limit)
     shortened = dict.fromkeys(word[:limit].strip() or "x" for word in words)
-    return Codes(fitting or tuple(shortened), limit)
+    return Codes(fitting or tuple(shortened), limit, least)
 
 
 def _integers(column: ColumnSpec) -> Integers:

@@ -17,6 +17,7 @@ CODES = (
     "extra-cell",
     "primary-key",
     "foreign-key",
+    "row-constraint",
     "encoding-error",
     "missing-label",
     "duplicate-label",

@@ -10,7 +10,7 @@ from core.words import count
 from datasets import ddl
 from datasets.bulk import first_load
 from datasets.changing import has_moved
-from datasets.spec import DatasetSpec
+from datasets.spec import ColumnSpec, DatasetSpec
 from importer import plan, recognise, references, rights, services, staging
 from importer.models import ImportJob, State
 from importer.parts import staged_of
@@ -138,6 +138,7 @@ def _insert(staged: Staged, *, is_first: bool) -> int:
     if not job.created_rows:
         return 0
     names = [column.name for column in staged.columns]
+    values = ", ".join(_new_value(column) for column in staged.columns)
     source = f"{staging_table(job.pk)} s"
     if job.created_rows != job.staged_rows:
         source += f" JOIN {plan_table(job.pk)} d USING (rn) WHERE d.op = '+'"
@@ -145,10 +146,14 @@ def _insert(staged: Staged, *, is_first: bool) -> int:
     is_ordered = is_first or plan.is_in_key_order(job, spec)
     order = "" if is_ordered else f" ORDER BY {quoted(spec.key or ['rn'], 's.')}"
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {spec.table} ({quoted(names)}) SELECT {quoted(names, 's.')} FROM {source}{order}"
-        )
+        cursor.execute(f"INSERT INTO {spec.table} ({quoted(names)}) SELECT {values} FROM {source}{order}")
         return int(cursor.rowcount)
+
+
+def _new_value(column: ColumnSpec) -> str:
+    """Return the SQL of what a new record gets: a cell without a value leaves room for the column's default."""
+    own = quoted([column.name], "s.")
+    return own if column.options.default is None else f"coalesce({own}, {ddl.default_sql(column)})"
 
 
 def _update(staged: Staged) -> int:

@@ -21,6 +21,8 @@ from importer.validation import Validator
 def matches_in_use(job: ImportJob) -> tuple[Match, ...]:
     """Return the job's matches, each with what an empty cell means: by its recipe, else by the dataset's rules.
 
+    In a column with a default it keeps the value of a record that is there.
+
     A workbook has one type for days and moments, so its days may fill timestamps, and its midnights dates.
     """
     return in_use(job, matches_of(job))
@@ -29,10 +31,16 @@ def matches_in_use(job: ImportJob) -> tuple[Match, ...]:
 def in_use(job: ImportJob, matches: Iterable[Match]) -> tuple[Match, ...]:
     """Return other matches as they would be used for the job's file."""
     usual = str(job.head.get("blank", Blank.CLEAR))
+    # Otherwise the same file once more would clear what its first import put there.
+    with_default = {column.name for column in spec_of(job).columns if column.options.default is not None}
+
+    def blank_of(match: Match) -> str:
+        return match.recipe.blank or (Blank.KEEP if match.column in with_default else usual)
+
     return tuple(
         replace(
             match,
-            recipe=match.recipe if match.recipe.blank else replace(match.recipe, blank=usual),
+            recipe=replace(match.recipe, blank=str(blank_of(match))),
             reading=replace(match.reading, whole_days=job.kind == "xlsx"),
         )
         for match in matches

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from datasets import access
+from datasets.checks import CODE, SHOWN_VALUE, check_sql, read_columns, rule_of
 from datasets.columntypes import type_of
+from datasets.columntypes.grammar import sql_literal
+from datasets.ddl import default_sql
 from datasets.references import missing_rule
-from datasets.spec import ColumnSpec, DatasetSpec, Target
+from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec, Target
 from importer.models import ImportJob, Mode
 from importer.staging import analyze, keys_table, quoted, refused_table, same_key, staging_table, use_memory
+
+KEPT_RULE = "It reads a column you may not see. Ask who manages the dataset."
 
 type Statement = tuple[str, list[str]]
 
@@ -86,6 +92,9 @@ def remove_refused(staged: Staged) -> int:
 
 def _refusals(staged: Staged) -> Iterator[Statement]:
     spec = staged.spec
+    # First what a row breaks by itself: it takes no key and no value from a later one.
+    for check in spec.checks:
+        yield _broken_check(staged, check)
     if spec.key:
         yield _repeated_keys(staged)
     if not staged.has_table:
@@ -97,7 +106,7 @@ def _refusals(staged: Staged) -> Iterator[Statement]:
     if staged.job.mode == Mode.UPDATE:
         yield _by_key(staged, "No record has this key, and this import only changes records.", exists=False)
     for column in staged.columns:
-        if column.name in staged.kept and column.is_required:
+        if column.name in staged.kept and column.must_be_given:
             yield _without_value(staged, column)
         if column.is_unique and spec.key != (column.name,):
             yield from _repeated_values(staged, column)
@@ -109,11 +118,49 @@ def _into(staged: Staged, columns: Sequence[ColumnSpec]) -> str:
     return f"INSERT INTO {refused_table(staged.job.pk)} SELECT s.rn, %s, %s, left({_text(columns)}, 200), "
 
 
+def _broken_check(staged: Staged, check: CheckSpec) -> Statement:
+    """Refuse rows whose record would break a check: with the row's values, and the record's where it has none."""
+    spec, columns = staged.spec, read_columns(check, staged.spec)
+    filled = {column.name for column in staged.columns}
+    defaults = {one.name: default_sql(one) for one in columns if one.options.default is not None}
+    is_alone = all(
+        one.name in filled and one.name not in staged.kept and one.name not in defaults for one in columns
+    )
+
+    def value(name: str) -> str:
+        own, old = quoted([name], "s."), quoted([name], "t.")
+        if name in defaults:
+            held = old if name in staged.kept or name not in filled else "NULL"
+            old = f"CASE WHEN t.id IS NULL THEN {defaults[name]} ELSE {held} END"
+        if name not in filled:
+            return old
+        return f"coalesce({own}, {old})" if name in staged.kept or name in defaults else own
+
+    # The record's own values may be among them, and whoever uploaded the file may not know each.
+    visible = {column.name for column in access.visible_columns(staged.job.created_by, staged.job.dataset)}
+    told = [column for column in columns if column.name in visible]
+    rule = rule_of(check, spec) if told == list(columns) else f"{check.name}: {KEPT_RULE}"
+    shown = " || '; ' || ".join(
+        f"{sql_literal(column.label + ': ')} || coalesce(nullif(left({type_of(column).text_sql(value(column.name))},"
+        f" {SHOWN_VALUE}), ''), '(empty)')"
+        for column in told
+    )
+    records = "" if is_alone else f" LEFT JOIN {spec.table} t ON {same_key(spec.key, 't', 's')}"
+    return (
+        f"INSERT INTO {refused_table(staged.job.pk)} SELECT s.rn, %s, %s, left({shown or "''"}, 200), %s"
+        f" FROM {staging_table(staged.job.pk)} s{records} WHERE {check_sql(check, spec, value)} IS FALSE",
+        [CODE, _label(told), rule],
+    )
+
+
 def _repeated_keys(staged: Staged) -> Statement:
     # First the keys alone, which sort in half the time of keys with their rows.
     table, key = staging_table(staged.job.pk), staged.spec.key
+    if staged.spec.checks:
+        is_left = f"NOT EXISTS (SELECT FROM {refused_table(staged.job.pk)} b WHERE b.rn = g.rn)"
+        table = f"(SELECT g.* FROM {table} g WHERE {is_left})"
     return (
-        f"WITH r AS MATERIALIZED (SELECT {quoted(key)} FROM {table} GROUP BY {quoted(key)} HAVING count(*) > 1),"
+        f"WITH r AS MATERIALIZED (SELECT {quoted(key)} FROM {table} q GROUP BY {quoted(key)} HAVING count(*) > 1),"
         f" s AS (SELECT s.rn, {quoted(key, 's.')}, min(s.rn) OVER (PARTITION BY {quoted(key, 's.')}) AS first"
         f" FROM {table} s JOIN r ON {same_key(key, 'r', 's')}) "
         + _into(staged, staged.spec.key_columns)

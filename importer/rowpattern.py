@@ -13,8 +13,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datasets.columntypes import type_of
+from datasets.columntypes import patterns, type_of
 from datasets.columntypes.grammar import WHITE_SPACE
+from datasets.columntypes.text import most_characters
 from importer.judging import MAX_INDEXED_BYTES, REPLACEMENT, ColumnJudge, Wrong
 from importer.readers.csv import Chunk, Excerpt, Mark
 from importer.readers.grammar import Grammar
@@ -175,7 +176,11 @@ def _counted_ones(judges: Sequence[ColumnJudge]) -> tuple[set[str], int]:
 
     A row in which any cell is longer than that is left to the judges.
     """
-    limits = sorted((limit, judge.column.name) for judge in judges if (limit := _limit(judge)) is not None)
+    limits = sorted(
+        (limit, judge.column.name)
+        for judge in judges
+        if judge.column.options.pattern is None and (limit := _limit(judge)) is not None
+    )
     counted, room = set[str](), COUNTED_IN_ALL
     for limit, name in limits:
         room -= limit
@@ -185,11 +190,16 @@ def _counted_ones(judges: Sequence[ColumnJudge]) -> tuple[set[str], int]:
     return counted, 0
 
 
+def _least(judge: ColumnJudge) -> int:
+    """Return how many characters a text column wants at least, of one that is not empty."""
+    return max(judge.column.options.min_length or 1, 1)
+
+
 def _limit(judge: ColumnJudge) -> int | None:
     """Return how many characters a column surely takes whose pattern takes any number of them, or None."""
     if not type_of(judge.column).holds_text:
         return type_of(judge.column).longest
-    limit = judge.column.options.max_length
+    limit = most_characters(judge.column)
     indexed = MAX_INDEXED_BYTES // 4  # a character is at most four bytes
     return min(limit or indexed, indexed) if judge.limits_bytes else limit
 
@@ -221,7 +231,10 @@ class _Forms:
     def cell(self, judge: ColumnJudge, *, is_counted: bool) -> str | None:
         """Return the pattern of a column's cells, quoted or not, or None when it has none."""
         if type_of(judge.column).holds_text:
-            forms = self._texts(judge, is_counted=is_counted)
+            made = self._texts(judge, is_counted=is_counted)
+            if made is None:
+                return None
+            forms = made
         else:
             pattern = type_of(judge.column).pattern(judge.column, judge.reading, self.marks + _NOT_IN_TEXT)
             if pattern is None:
@@ -233,30 +246,55 @@ class _Forms:
             forms.append(self.q * 2)
         return f"(?:{'|'.join(forms)})"
 
-    def _texts(self, judge: ColumnJudge, *, is_counted: bool) -> list[str]:
-        """Return the patterns of texts of at least one character: unquoted, and quoted.
+    def _texts(self, judge: ColumnJudge, *, is_counted: bool) -> list[str] | None:
+        """Return the patterns of texts of at least one character: unquoted, and quoted; None where they are not sure.
 
         Where its characters should be counted and are not, a quoted one has none: it may hold delimiters.
         """
-        limit, edge = _limit(judge), WHITE_SPACE if judge.is_text_key else ""
+        limit, edge, least = _limit(judge), WHITE_SPACE if judge.is_text_key else "", _least(judge)
+        if judge.column.options.pattern is not None:
+            return self._patterned(judge)
+        if least > MOST_COUNTED or (limit is not None and least > limit):
+            return None
         most = limit if is_counted else None
         bare = _NOT_IN_TEXT + self.marks
-        forms = [_repeated(_other_than(bare), _other_than(bare + edge), most)]
+        forms = [_repeated(_other_than(bare), _other_than(bare + edge), most, least)]
         if self.quote and limit == most:
             inner = _NOT_IN_TEXT + self.quote
             character, at_edge = (
                 f"(?:{_other_than(without)}|{self.q}{self.q})" for without in (inner, inner + edge)
             )
-            forms.append(self.q + _repeated(character, at_edge, most) + self.q)
+            forms.append(self.q + _repeated(character, at_edge, most, least) + self.q)
         return forms
 
+    def _patterned(self, judge: ColumnJudge) -> list[str] | None:
+        """Return the column's own pattern, for the texts that hold no mark: as it stands, and quoted.
 
-def _repeated(character: str, edge: str, most: int | None) -> str:
-    """Return the pattern of 1 to `most` characters, of which the first and the last are of the kind `edge`."""
+        It counts its characters itself, or does not fit here. A key's white space is left to the judges.
+        """
+        pattern, limit = patterns.compiled(judge.column.options.pattern or ""), _limit(judge)
+        is_short = pattern.most is not None and (limit is None or pattern.most <= limit)
+        if not is_short or pattern.least < _least(judge):
+            return None
+        others = _NOT_IN_TEXT + self.marks + (WHITE_SPACE if judge.is_text_key else "")
+        form = patterns.engine_text(patterns.without(pattern.node, others))
+        return [form, f"{self.q}{form}{self.q}"] if self.quote else [form]
+
+
+def _repeated(character: str, edge: str, most: int | None, least: int) -> str:
+    """Return the pattern of `least` to `most` characters, of which the first and the last are of the kind `edge`."""
     if edge == character:
-        return character + ("+" if most is None else f"{{1,{most}}}")
-    between = f"{character}*" if most is None else f"{character}{{0,{max(most - 2, 0)}}}"
-    return edge if most == 1 else f"{edge}(?:{between}{edge})?"
+        return character + _between(least, most)
+    if most == 1:
+        return edge
+    inner = character + _between(max(least - 2, 0), None if most is None else most - 2)
+    return f"{edge}(?:{inner}{edge}){'?' if least == 1 else ''}"
+
+
+def _between(least: int, most: int | None) -> str:
+    if most is None:
+        return {0: "*", 1: "+"}.get(least, f"{{{least},}}")
+    return f"{{{least},{most}}}"
 
 
 def _other_than(characters: str) -> str:

@@ -117,6 +117,7 @@ def _created(request: HttpRequest, definition: Definition, title: str | None = N
         slug = None  # made of the title, with a number
     return services.create_dataset(
         title=title or definition.title, columns=definition.columns, key=definition.key, slug=slug,
+        checks=definition.checks,
         by=person(request),
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from accounts.models import User
 from accounts.sites import tenant_site
-from datasets import access, references, services, stats
+from datasets import access, checking, references, services, stats
 from datasets.admin.beginning import from_file_url
 from datasets.admin.definition import definition_urls
 from datasets.admin.history import GuardedHistoryAdmin
@@ -22,7 +22,8 @@ from datasets.admin.links import definition_links, record_links
 from datasets.admin.matrix import matrix_view, tenant_matrix_view
 from datasets.admin.records import row_urls
 from datasets.admin.rights import columns_view, rights_view
-from datasets.forms import NewColumnForm, NewColumnFormSet
+from datasets.check_lines import text_of
+from datasets.forms import DatasetForm, NewColumnForm, NewColumnFormSet
 from datasets.models import Column, Dataset
 from datasets.wording import rule_words
 
@@ -54,17 +55,9 @@ class NewColumns(ColumnsInline):
     form = NewColumnForm
     formset = NewColumnFormSet
     fields = (
-        "label",
-        "type",
-        "is_required",
-        "is_unique",
-        "is_key",
-        "precision",
-        "scale",
-        "choices",
-        "region",
-        "target",
-    )
+        "label", "type", "is_required", "is_unique", "is_key", "precision", "scale", "choices", "region", "target",
+        "minimum", "maximum", "min_length", "max_length", "pattern", "default",
+    )  # fmt: skip
     extra = 5
     max_num = 500
     verbose_name_plural = "columns"
@@ -111,6 +104,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     list_filter = ("created_at",)
     search_fields = ("title", "slug")
     ordering = ("title", "pk")
+    form = DatasetForm
     can_revert = False  # a former definition would not fit the table
     list_before_template = "datasets/datasets_head.html"
     change_form_outer_before_template = "datasets/dataset_head.html"
@@ -234,11 +228,20 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
 
     # ---- the definition
 
+    @admin.display(description="checks", empty_value="none")
+    def check_lines(self, dataset: Dataset) -> str:
+        """Show the checks to those who may not change them."""
+        return text_of(dataset.spec())
+
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return [NewColumns if obj is None else Columns]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["title"] if obj is None else ["title", "slug", "definition_version", "created_at"]
+        return (
+            ["title", "check_lines"]
+            if obj is None
+            else ["title", "slug", "check_lines", "definition_version", "created_at"]
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [] if obj is None else ["slug", "definition_version", "created_at"]
@@ -272,11 +275,17 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         dataset: Dataset = form.instance
         if change:
             labels = {row.instance.pk: row.instance.label for formset in formsets for row in formset.forms}
+            if "check_lines" in request.POST and "check_lines" in form.changed_data:
+                checking.set_checks(dataset=dataset, checks=form.checks(), by=_person(request))
             services.rename_dataset(dataset=dataset, title=dataset.title, labels=labels, by=_person(request))
         else:
             [columns] = formsets
             made = services.create_dataset(
-                title=dataset.title, columns=columns.columns(), key=columns.key(), by=_person(request)
+                title=dataset.title,
+                columns=columns.columns(),
+                key=columns.key(),
+                checks=form.checks(),
+                by=_person(request),
             )
             dataset.__dict__.update(made.__dict__)
         for formset in formsets:  # what stock code reads to describe the change

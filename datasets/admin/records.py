@@ -276,6 +276,10 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
                 # Only what was changed: what somebody else changes meanwhile stays.
                 obj.save(update_fields=fields)
         except IntegrityError as error:
+            if rule := ddl.broken_rule(self.spec, error):
+                raise RecordConflict(
+                    f"{rule} The record was changed a moment ago. Go back and look again."
+                ) from error
             raise RecordConflict(
                 "Another record with this key was saved a moment ago. Go back and look again."
             ) from error

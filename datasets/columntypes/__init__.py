@@ -43,8 +43,8 @@ Numbers use the decimal mark and, between groups of three digits, the group mark
 two-digit years, ``20240101``, week dates, ``24:00`` and second 60 are refused.
 
 No value: an empty cell, the reading's words for it, and spaces alone in any type but text. A quoted empty
-cell (``""``) is an empty text in an optional text column (unless "" is one of the reading's words), a missing
-cell in a required column, and no value in every other type, a reference to a text among them.
+cell (``""``) is an empty text in an optional text column whose rules allow one (unless "" is one of the reading's
+words), a missing cell in a required column, and no value anywhere else, in a reference to a text among them.
 """
 
 from __future__ import annotations
@@ -121,11 +121,11 @@ def check_cell(raw: str | None, column: ColumnSpec, reading: Reading) -> str | N
             raise BadValue("This column needs a value.", code="missing-cell")
         return None
     if not raw:
-        return raw if column.options.target is None else None  # no record has an empty key
+        return raw if column.options.target is None and kind.takes_empty_text(column) else None
     try:
         return kind.parse(raw, column, reading)
     except BadValue as wrong:
-        is_form = wrong.code == "type-error" or column.options.choices  # and no bound or size
+        is_form = wrong.code == "type-error" or column.options.choices  # and no bound, size or pattern
         space = unseen_space(raw[:_SEARCHED_CHARACTERS])
         if kind.holds_text or not is_form or not space:
             raise

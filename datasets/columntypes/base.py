@@ -77,6 +77,10 @@ class ColumnType(ABC):
     def to_text(self, value: object) -> str:
         """Return the canonical text of a stored Python value."""
 
+    def takes_empty_text(self, column: ColumnSpec) -> bool:
+        """Return whether an empty text is a value that the column's rules allow; only of types that hold text."""
+        return True
+
     def screen(self, values: pl.Expr, column: ColumnSpec, reading: Reading) -> pl.Expr | None:
         """Return whether each value (a string, not null) is surely accepted and already canonical.
 

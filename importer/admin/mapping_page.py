@@ -128,8 +128,8 @@ def _context(forms: _Forms) -> dict[str, Any]:
     return {
         "rows": [_row(form, by_place) for form in rows],
         "constants": labels.constants,
-        "missing": [column.label for column in columns if column.is_required and column.name not in used],
-        "free": [column.label for column in columns if column.name not in used and not column.is_required],
+        "missing": [column.label for column in columns if column.must_be_given and column.name not in used],
+        "free": [column.label for column in columns if column.name not in used and not column.must_be_given],
         "label_names": labels.names,
         "doubts": job.head.get("doubts", []),
         "notes": job.sheet.get("notes", []),

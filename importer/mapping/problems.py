@@ -25,7 +25,7 @@ def problems(matches: Sequence[Match], spec: DatasetSpec, labels: Sequence[str] 
     issues = [
         Issue("missing-label", 0, 0, column.label, "", _missing(column, spec, first))
         for column in spec.columns
-        if column.name not in mapped and (column.name in spec.key or column.is_required)
+        if column.name not in mapped and (column.name in spec.key or column.must_be_given)
     ]
     for match in first:
         if match.reason == "none" and match.candidates and not set(match.candidates) <= set(mapped):

@@ -14,12 +14,13 @@ from django.core.management import call_command
 
 from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
-from datasets.rules import NewColumn
+from datasets.rules import NewCheck, NewColumn
 from datasets.services import create_dataset
 from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
 from importer.dialect import sniff_path
 from importer.generation import Order, TooFewValues, all_rows, make_rows
 from importer.generation_files import write_csv, write_xlsx
+from importer.generation_values import NoValue
 from importer.mapping import suggest
 from importer.models import ImportJob
 from importer.readers.csv import read_chunks
@@ -44,7 +45,15 @@ def options_of(kind: str, rng: Random) -> ColumnOptions:
         return ColumnOptions()
     match kind:
         case "text" | "long_text":
-            return ColumnOptions(max_length=rng.choice([3, 8, 25, 60, 400]))
+            if rng.random() < 0.5:
+                return ColumnOptions(
+                    max_length=rng.choice([3, 8, 25, 60, 400]), min_length=rng.choice([None, 2])
+                )
+            pattern = rng.choice([None, None, "[A-Z]{2,4}-[0-9]{5,}", "(low|high)( \\w+)?\\.[^~?]{7}"])
+            least = rng.choice([None, None, 2, 20])
+            return ColumnOptions(
+                max_length=rng.choice([25, 60, 400, None]), min_length=least, pattern=pattern
+            )
         case "integer":
             return rng.choice([
                 ColumnOptions(minimum="-5", maximum="900000"),
@@ -97,6 +106,32 @@ def spec_of(columns: list[NewColumn], key: list[str]) -> DatasetSpec:
     )
     names = {column.label: column.name for column in specs}
     return DatasetSpec(1, "made", "Made", specs, tuple(names[label] for label in key))
+
+
+def test_made_rows_meet_the_checks_of_their_dataset(as_acme: TenantRef) -> None:
+    columns = [
+        NewColumn("Id", "integer", True), NewColumn("Begin", "date", True), NewColumn("End", "date", True),
+        NewColumn("Status", "choice", True, options=ColumnOptions(choices=("open", "closed"))),
+        NewColumn("Closed at", "timestamp"),
+        *(NewColumn(label, "decimal", options=ColumnOptions(9, 2)) for label in ("Net", "Tax", "Gross")),
+    ]  # fmt: skip
+    checks = [
+        NewCheck("In order", '"Begin" <= "End"'), NewCheck("Sums up", '"Net" + "Tax" = "Gross"'),
+        NewCheck("Closing", "if \"Status\" = 'closed' then \"Closed at\" is not empty"),
+    ]  # fmt: skip
+    dataset = create_dataset(title="Made", columns=columns, key=["Id"], checks=checks)
+    rows = [row.cells for row in all_rows(dataset.spec(), Order(300, 30, 5)) if not row.fault]
+    job = upload(dataset, "\n".join(",".join(cell or "" for cell in row) for row in rows) + "\n")
+    assert (job.staged_rows, job.issue_counts) == (270, {})
+    assert {row[3] for row in rows[1:]} == {"open", "closed"} and any(row[4] for row in rows[1:])
+    impossible = create_dataset(
+        title="Impossible",
+        columns=columns,
+        key=["Id"],
+        checks=[NewCheck("Never", "\"Begin\" < '0001-01-01'")],
+    )
+    with pytest.raises(NoValue, match="No row was found that meets the check “Never”"):
+        list(all_rows(impossible.spec(), Order(1, 0, 5)))
 
 
 @pytest.mark.parametrize("seed", range(120))

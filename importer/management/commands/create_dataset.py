@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from accounts.command import TenantCommand
 from core.command import NotAllowed, Result
 from datasets.definition import from_table_schema, to_table_schema
-from datasets.rules import NewColumn
+from datasets.rules import NewCheck, NewColumn
 from datasets.services import create_dataset, infer_definition
 from importer.tables import open_table
 
@@ -37,11 +37,12 @@ class Command(TenantCommand):
             if not title:
                 raise NotAllowed("Give the dataset a title with --name.")
             columns, key = _inferred(options["infer"], key)
+            checks: tuple[NewCheck, ...] = ()
         else:
             stated = from_table_schema(_read_json(options["definition"]))
-            columns, key = list(stated.columns), key or list(stated.key)
+            columns, key, checks = list(stated.columns), key or list(stated.key), stated.checks
             title, slug = title or stated.title, slug or stated.slug
-        dataset = create_dataset(title=title, slug=slug, columns=columns, key=key, by=by)
+        dataset = create_dataset(title=title, slug=slug, columns=columns, key=key, checks=checks, by=by)
         spec = dataset.spec()
         lines = [f"Dataset “{dataset.title}” ({dataset.slug}) with {len(spec.columns)} columns."]
         lines += [f"  {column.label}: {column.type}" for column in spec.columns]
