@@ -22,6 +22,7 @@ from datasets.rows import get_row_model
 from datasets.rules import NewColumn
 from datasets.services import InvalidDefinition, create_dataset
 from datasets.spec import ColumnOptions
+from datasets.tests.changes import worked
 from datasets.tests.conftest import person
 from datasets.tests.test_tables import constraints
 
@@ -44,13 +45,6 @@ def checked(dataset: Dataset, type: str | None = None, **wanted: Any) -> Change:
     column = dataset.columns.get(label="v")
     change = changing.propose_change(dataset=dataset, column=column, type=type, options=options, **rules)
     return worked(change)
-
-
-def worked(change: Change) -> Change:
-    jobs.services.run_until_done(int(Change.objects.get(pk=change.pk).job_id))
-    change.refresh_from_db()
-    change.dataset.refresh_from_db()
-    return change
 
 
 def confirmed(change: Change, on_failure: str = "stop") -> Change:

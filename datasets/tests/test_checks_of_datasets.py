@@ -10,14 +10,15 @@ from django.db import connection
 
 from audit.models import Event
 from core.tenancy import TenantRef
-from datasets.changing import NotConvertible, change_type
+from datasets.changing import NotChangeable, confirm_change, propose_change
 from datasets.check_lines import BadLine, checks_of, text_of
 from datasets.checking import ChecksBroken, set_checks
 from datasets.definition import InvalidDefinition, from_table_schema, to_table_schema
 from datasets.models import Dataset
 from datasets.rules import NewCheck, NewColumn, problems
-from datasets.services import rename_dataset
+from datasets.services import create_dataset, rename_dataset
 from datasets.spec import ColumnOptions
+from datasets.tests.changes import change_column, worked
 from datasets.tests.conftest import add_record, make_dataset, name_of
 from datasets.tests.pages import Visitor, page, posted, rows_url
 from datasets.tests.test_definition_pages import columns_form
@@ -95,22 +96,47 @@ def test_a_type_changes_only_as_long_as_its_checks_can_be_read_and_met(jobs: Dat
     with pytest.raises(
         InvalidDefinition, match="The check “Few” could not read the column any more: “<” compares"
     ):
-        change_type(dataset=jobs, column=pieces, type="text")
-    change_type(dataset=jobs, column=pieces, type="decimal", options=ColumnOptions(precision=9, scale=2))
+        propose_change(dataset=jobs, column=pieces, type="text")
+    change_column(jobs, "Pieces", "decimal", options=ColumnOptions(precision=9, scale=2))
     assert constraints(jobs) == [f"{jobs.spec().table}_check_{number}" for number in (1, 2)]
     set_checks(dataset=jobs, checks=[NewCheck("Ordered", '"Note" is empty or "Note" < \'b\'')])
     add_record(jobs, No="C", Note="10", Pieces=Decimal("1.50"))
-    with pytest.raises(InvalidDefinition, match="Change the check, then the type"):
-        change_type(dataset=jobs, column=jobs.columns.get(label="Note"), type="integer")
+    note = jobs.columns.get(label="Note")
+    with pytest.raises(InvalidDefinition, match="Change the check, then the column"):
+        propose_change(dataset=jobs, column=note, type="integer")
     set_checks(dataset=jobs, checks=[NewCheck("Short", 'length("Note") < 3')])
     add_record(jobs, No="D", Note="x")
-    with pytest.raises(NotConvertible):
-        change_type(
-            dataset=jobs,
-            column=jobs.columns.get(label="Note"),
-            type="text",
-            options=ColumnOptions(min_length=2),
-        )
+    change = worked(propose_change(dataset=jobs, column=note, options=ColumnOptions(min_length=2)))
+    assert [(one.value, one.code) for one in change.failing_records.all()] == [("x", "constraint-error")]
+    with pytest.raises(NotChangeable):
+        confirm_change(change=change)
+
+
+def test_a_change_lists_the_records_that_would_break_a_check(as_acme: TenantRef) -> None:
+    columns = [NewColumn("No", is_required=True), NewColumn("Note"), NewColumn("Pieces", "integer")]
+    jobs = create_dataset(title="Jobs", columns=columns, key=["No"])
+    set_checks(dataset=jobs, checks=[NewCheck("As long", 'length("Note") = "Pieces"')])
+    for number, note, pieces in (("A", "010", 3), ("B", "12", 2), ("C", None, 7)):
+        add_record(jobs, No=number, Note=note, Pieces=pieces)
+    set_checks(dataset=jobs, checks=[NewCheck("Same", '"Note" is empty or "Note" > \'0\'')])
+    note = jobs.columns.get(label="Note")
+    short = worked(
+        propose_change(dataset=jobs, column=note, type="text", options=ColumnOptions(max_length=3))
+    )
+    assert short.failing == 0
+    set_checks(dataset=jobs, checks=[NewCheck("Filled", '"Note" is not empty or "Pieces" > 5')])
+    long = worked(propose_change(dataset=jobs, column=note, type="date"))
+    assert {(one.name, one.code) for one in long.failing_records.all()} == {
+        ("A", "type-error"),
+        ("B", "type-error"),
+    }
+    set_checks(dataset=jobs, checks=[NewCheck("Much", '"Pieces" > 1')])
+    pieces = jobs.columns.get(label="Pieces")
+    decimal = ColumnOptions(precision=9, scale=2)
+    change = worked(propose_change(dataset=jobs, column=pieces, type="decimal", options=decimal))
+    confirm_change(change=change)
+    assert worked(change).state == "CHANGE_SUCCEEDED"
+    assert constraints(jobs) == [f"{jobs.spec().table}_check_4"]
 
 
 def test_a_definition_says_which_check_is_wrong_and_where() -> None:

@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
 from datasets import bulk, ddl, references
-from datasets.changing import change_type, check_type_change
+from datasets.changing import propose_change, propose_key
 from datasets.columntypes import BadValue, Reading, check_cell, type_of
 from datasets.definition import InvalidDefinition, from_table_schema, to_table_schema
 from datasets.models import Dataset
@@ -19,6 +19,7 @@ from datasets.rows import get_row_model
 from datasets.rules import NewColumn
 from datasets.services import create_dataset, delete_dataset, rename_dataset
 from datasets.spec import ColumnOptions, ColumnSpec, Target
+from datasets.tests.changes import change_column
 from datasets.tests.conftest import add_record, name_of
 from datasets.tests.references import make_customers, make_orders, make_staff, refers_to
 
@@ -181,15 +182,15 @@ def test_what_is_referred_to_neither_goes_nor_changes_its_key(as_acme: TenantRef
     key = customers.columns.get(label="Customer no")
     for act in (
         lambda: delete_dataset(dataset=customers),
-        lambda: change_type(dataset=customers, column=key, type="integer"),
-        lambda: check_type_change(dataset=customers, column=key, type="long_text"),
+        lambda: propose_change(dataset=customers, column=key, type="integer"),
+        lambda: propose_key(dataset=customers, key=["Name"]),
     ):
         with pytest.raises(references.StillReferenced, match="“Customer” of “Orders” refers to it"):
             act()
     with pytest.raises(InvalidDefinition, match="cannot change from reference to text"):
-        change_type(dataset=orders, column=orders.columns.get(label="Customer"), type="text")
-    change_type(dataset=customers, column=customers.columns.get(label="Name"), type="long_text")
-    change_type(dataset=orders, column=orders.columns.get(label="Order no"), type="text")
+        propose_change(dataset=orders, column=orders.columns.get(label="Customer"), type="date")
+    change_column(customers, "Name", "long_text")
+    change_column(orders, "Order no", "text")
     rename_dataset(dataset=customers, title="Clients", labels={key.pk: "Client"})
     target = column_of(orders, "Customer").options.target
     assert target is not None and (target.title, target.label) == ("Clients", "Client")

@@ -16,7 +16,6 @@ from django.db import IntegrityError, connection, transaction
 from openpyxl import Workbook
 
 from core.tenancy import TenantRef, in_tenant
-from datasets.changing import change_type
 from datasets.columntypes.patterns import example
 from datasets.definition import InvalidDefinition, from_table_schema, to_table_schema
 from datasets.forms import RecordForm
@@ -25,6 +24,7 @@ from datasets.rows import get_row_model
 from datasets.rules import NewCheck, NewColumn
 from datasets.services import create_dataset
 from datasets.spec import ColumnOptions
+from datasets.tests.changes import change_column
 from datasets.tests.conftest import name_of
 from datasets.tests.pages import Visitor, posted, rows_url
 from importer import fixing
@@ -299,13 +299,8 @@ def test_a_default_goes_with_its_column_when_the_type_changes_and_out_and_in(tas
         None,
     ]
     assert from_table_schema(schema).columns[2].options == ColumnOptions(6, 2, default="1.50")
-    change_type(
-        dataset=tasks,
-        column=tasks.columns.get(label="Due"),
-        type="text",
-        options=ColumnOptions(default="soon"),
-    )
-    change_type(dataset=tasks, column=tasks.columns.get(label="Price"), type="integer")
+    change_column(tasks, "Due", "text", options=ColumnOptions(default="soon"))
+    change_column(tasks, "Price", "integer")
     tasks.refresh_from_db()
     import_text(tasks, "Id\n1\n")
     assert records(tasks) == [(1, "new", None, "soon", None)]
