@@ -8,7 +8,10 @@ from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
+from datasets.listing_models import DefaultView, RecordIndex, SavedView
 from datasets.spec import ColumnOptions, ColumnSpec, DatasetSpec
+
+__all__ = ["Column", "ColumnQuerySet", "Dataset", "DefaultView", "RecordIndex", "SavedView"]
 
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
