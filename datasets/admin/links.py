@@ -39,6 +39,12 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     return [link for link in found if link]
 
 
+def view_export_url(dataset: Dataset, rights: frozenset[str], query: str) -> str:
+    """Return where the list that `query` names is exported, or an empty text."""
+    found = "export" in rights and _link("", "exporter_exportfile_view", "", args=(dataset.pk,))
+    return f"{found.url}?{query}" if found else ""
+
+
 def _link(
     title: str, name: str, icon: str, query: str = "", *, args: tuple[int, ...] = (), is_primary: bool = False
 ) -> Link | None:

@@ -20,6 +20,7 @@ from django.utils.html import format_html
 from unfold.views import ChangeList
 
 from core.clock import now
+from datasets.admin.links import view_export_url
 from datasets.admin.saved_views import Bar, SavedViews
 from datasets.columntypes import type_of
 from datasets.display import readable, shorten
@@ -342,9 +343,10 @@ class RecordsChangeList(ChangeList):
         return [(size, size == self.state.page_size) for size in PAGE_SIZES]
 
     @property
-    def query_of_state(self) -> str:
-        """The address of what is shown, without the page."""
-        return urlencode(self.state.pairs())
+    def export_url(self) -> str:
+        """Where this very list is exported; empty without the right."""
+        admin = self.model_admin
+        return view_export_url(admin.dataset, admin.rights, urlencode(self.state.pairs()))
 
 
 class Listing(SavedViews):
