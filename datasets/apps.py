@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from django.apps import AppConfig
 
+from jobs.kinds import JobKind
+
 ALL_ROWS = (
     "datasets.view_rows",
     "datasets.add_rows",
@@ -19,6 +21,14 @@ ALL_ROWS = (
 class DatasetsConfig(AppConfig):
     name = "datasets"
     verbose_name = "Datasets"
+    job_kinds: ClassVar = {
+        "datasets.index": JobKind(
+            run="datasets.tasks.build_indexes",
+            ended="datasets.tasks.build_ended",
+            title="Indexes of a dataset",
+            is_long=True,
+        ),
+    }
     # What each role may do with every dataset of its tenant; more is granted dataset by dataset.
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": (
@@ -33,6 +43,6 @@ class DatasetsConfig(AppConfig):
     }
 
     def ready(self) -> None:
-        from datasets import ctcache  # noqa: PLC0415 -- needs loaded apps
+        from datasets import ctcache, receivers  # noqa: F401, PLC0415 -- needs loaded apps, and connects
 
         ctcache.install()

@@ -104,7 +104,7 @@ def change_type(
     with ddl.short_wait():
         ddl.lock_dataset(dataset.pk)
     dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
-    signals.changing.send(sender=Dataset, dataset=dataset)
+    signals.changing.send(sender=Dataset, dataset=dataset, column=column)
     spec = dataset.spec()
     old, new = _old_and_new(dataset, spec, column, type, options)
     with ddl.short_wait(), connection.cursor() as cursor:

@@ -74,6 +74,7 @@ class RecordIndex(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     state = models.CharField(max_length=10, choices=State, default=State.BUILDING)
     error = models.TextField(blank=True, default="")
+    job_id = models.BigIntegerField(null=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -35,6 +35,7 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     if user.has_perm("datasets.change_dataset"):
         if "import" in rights:
             found.append(_link("Import rules", "importer_importjob_rules", "rule", args=(dataset.pk,)))
+        found.append(_link("Speed", "datasets_row_indexes", "speed", args=(dataset.pk,)))
         found.append(_link("Permissions", "datasets_dataset_rights", "key", args=(dataset.pk,)))
     return [link for link in found if link]
 

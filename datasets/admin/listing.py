@@ -22,6 +22,7 @@ from unfold.views import ChangeList
 from core.clock import now
 from datasets.admin.links import view_export_url
 from datasets.admin.saved_views import Bar, SavedViews
+from datasets.admin.speed import Speed
 from datasets.columntypes import type_of
 from datasets.display import readable, shorten
 from datasets.filtering import asked, ordering, searched
@@ -164,6 +165,7 @@ class RecordsChangeList(ChangeList):
             self.filter_params.pop(name, None)
         self.query = self.state.search
         self.bar: Bar = self.model_admin.bar(request, self.state)
+        self.offers = self.model_admin.offers(request, self.state)
         self.is_left_out = bool(self.state.ignored) or "_left" in request.GET
         self.filter_specs: list[Any] = []
         self.has_active_filters = self.has_filters = bool(self.state.conditions)
@@ -349,7 +351,7 @@ class RecordsChangeList(ChangeList):
         return view_export_url(admin.dataset, admin.rights, urlencode(self.state.pairs()))
 
 
-class Listing(SavedViews):
+class Listing(SavedViews, Speed):
     """The part of a RowsAdmin that lists."""
 
     dataset: Dataset

@@ -43,6 +43,7 @@ ROW_OPS = {
     "delete": ("<int:object_id>/delete/", "delete_view"),
     "change": ("<int:object_id>/change/", "change_view"),
     "views": ("views/", "views_view"),
+    "indexes": ("indexes/", "indexes_view"),
 }
 
 

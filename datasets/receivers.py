@@ -1,0 +1,15 @@
+"""What this app does itself when it tells others of a change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.dispatch import receiver
+
+from datasets import indexing, signals
+
+
+@receiver(signals.changing)
+def drop_indexes(*, dataset: Any, column: Any = None, **_: Any) -> None:
+    """Drop the indexes people asked for before a type changes: one for texts fits no number, and back."""
+    indexing.forget_indexes(dataset, None if column is None else [column.pk])
