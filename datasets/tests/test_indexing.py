@@ -44,7 +44,7 @@ def first(committed_tenants: list[TenantRef], django_db_blocker: DjangoDbBlocker
         leave_tenant()
 
 
-def test_search_is_made_fast_beside_everybodys_work_and_undone(first: TenantRef) -> None:
+def test_indexes_are_built_beside_everybodys_work_and_removed(first: TenantRef) -> None:
     columns = [
         NewColumn("Name", "text"), NewColumn("Pieces", "integer"), NewColumn("Day", "date"),
         NewColumn("State", "choice", options=ColumnOptions(choices=("new", "done"))),
@@ -80,11 +80,7 @@ def test_search_is_made_fast_beside_everybodys_work_and_undone(first: TenantRef)
         assert existing(dataset) == [f"gin (upper({state}) ext.gin_trgm_ops)"]
         services.delete_dataset(dataset=dataset)
         assert not RecordIndex.objects.exists()
-
-
-def test_an_index_that_cannot_be_built_leaves_nothing_behind(first: TenantRef) -> None:
-    owner = person(first, "owner")
-    with in_tenant(first):
+        # One that is not built leaves nothing behind, and can be asked for again.
         dataset = make_dataset(
             "Things", [NewColumn("Name", "text", options=ColumnOptions(max_length=600))], ()
         )
