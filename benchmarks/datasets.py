@@ -238,11 +238,13 @@ def _ask(client: Any, page: Page) -> None:
 
 
 def _by_hand(cursor: Any, page: Page) -> None:
-    started = time.perf_counter()
+    spent = 0.0
     for sql in page.by_hand:
-        cursor.execute(sql)
+        started = time.perf_counter()
+        cursor.execute(sql)  # the driver takes all rows here, as it does for ours
+        spent += time.perf_counter() - started
         cursor.fetchall()
-    page.theirs.append((time.perf_counter() - started) * 1000)
+    page.theirs.append(spent * 1000)
 
 
 def _report(pages: list[Page], rows: int, rounds: int) -> None:

@@ -62,13 +62,31 @@
   }
 
   function isTyping(target) {
-    return target instanceof HTMLElement &&
-      (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+    if (!(target instanceof HTMLElement)) return false;
+    if (target instanceof HTMLInputElement) return !/^(checkbox|radio|button|submit)$/.test(target.type);
+    return target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName);
   }
+
+  function closePanels(except) {
+    const open = Array.from(document.querySelectorAll(".ls-panel[open]")).filter((panel) => panel !== except);
+    open.forEach((panel) => panel.removeAttribute("open"));
+    return open[0];
+  }
+
+  document.addEventListener("click", (event) => {
+    if (event.target instanceof Element) closePanels(event.target.closest(".ls-panel"));
+  });
 
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (!document.querySelector(".ls-bar") || document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape") {
+      const closed = closePanels(null);
+      if (closed) {
+        closed.querySelector("summary").focus();
+        return;
+      }
+    }
     if (isTyping(event.target)) {
       if (event.key === "Escape") event.target.blur();
       return;
