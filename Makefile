@@ -52,8 +52,8 @@ arch: setup ## Check import direction and the project-wide guard tests
 
 ci: lint types arch test ## Everything continuous integration checks
 
-bench: setup ## Measure imports against \copy, or background work [OF=imports|jobs] [ROWS=1000000]
-	@case "$(or $(OF),imports)" in imports|jobs) ;; *) echo "OF=$(OF): imports or jobs" >&2; exit 2;; esac
+bench: setup ## Measure imports against \copy, background work, or lists [OF=imports|jobs|datasets] [ROWS=1000000]
+	@case "$(or $(OF),imports)" in imports|jobs|datasets) ;; *) echo "OF=$(OF): imports, jobs or datasets" >&2; exit 2;; esac
 	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)")
 
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]
@@ -64,7 +64,7 @@ docs: setup ## Make the README's transcript and pictures anew
 	@mkdir -p docs/screenshots
 	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && \
 		ROWHOUSE_SCREENSHOTS="$(CURDIR)/docs/screenshots" $(BIN)/pytest -q tests/test_browser.py tests/test_browser_jobs.py \
-		tests/test_browser_imports.py
+		tests/test_browser_imports.py tests/test_browser_records.py
 	@$(BIN)/python -m tests.transcript
 
 lock: setup ## Write requirements.lock anew from pyproject.toml

@@ -38,6 +38,12 @@ class DatasetsConfig(AppConfig):
     }
 
     job_kinds: ClassVar = {
+        "datasets.index": JobKind(
+            run="datasets.tasks.build_indexes",
+            ended="datasets.tasks.build_ended",
+            title="Indexes of a dataset",
+            is_long=True,
+        ),
         "datasets.purge": JobKind(run="datasets.tasks.purge", title="Purge of a retired column"),
         "datasets.check_change": JobKind(
             run="datasets.tasks.check_change",
@@ -82,6 +88,6 @@ class DatasetsConfig(AppConfig):
     }
 
     def ready(self) -> None:
-        from datasets import ctcache  # noqa: PLC0415 -- needs loaded apps
+        from datasets import ctcache, receivers  # noqa: F401, PLC0415 -- needs loaded apps, and connects
 
         ctcache.install()

@@ -522,7 +522,9 @@ def _swap(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) -> 
     try:
         with tables.whole_tables(shape, dataset_too=True), connection.cursor() as database:
             dataset = Dataset.objects.select_for_update().get(pk=change.dataset_id)
-            signals.changing.send(sender=Dataset, dataset=dataset)
+            signals.changing.send(
+                sender=Dataset, dataset=dataset, column=change.column if shape.needs_column else None
+            )
             if tables.waiting(shape, DRAINED_ROWS) >= DRAINED_ROWS:
                 raise ddl.DatasetBusy(IN_THE_WAY)
             while tables.waiting(shape, 1):

@@ -14,7 +14,10 @@ from simple_history.models import HistoricalRecords
 
 from datasets.change_models import Change as Change  # Django looks for models here
 from datasets.change_models import FailingRecord as FailingRecord
+from datasets.listing_models import DefaultView, RecordIndex, SavedView
 from datasets.spec import CheckSpec, ColumnOptions, ColumnSpec, DatasetSpec, Target
+
+__all__ = ["Column", "ColumnQuerySet", "Dataset", "DefaultView", "RecordIndex", "SavedView"]
 
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 

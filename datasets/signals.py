@@ -9,7 +9,7 @@ from django.dispatch import Signal
 deleting = Signal()
 
 # Sent in the same way before the definition of a dataset with records changes. A receiver whose work on them
-# could not go on afterwards refuses; the change then waits.
+# could not go on afterwards refuses; the change then waits. `column`: the one whose values are written anew, if any.
 changing = Signal()
 
 # Sent in the transaction of the change, after it, with `dataset`.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jobs.services
 from core.clock import now as clock
 from core.tenancy import current_tenant
-from datasets import change_tables, change_work, ddl
+from datasets import change_tables, change_work, ddl, indexing
 from datasets.change_models import OPEN, Change, ChangeState
 from datasets.editing import purge_column
+from datasets.listing_models import RecordIndex
 from jobs.kinds import Again, Ended, Json, Slice, Step
 
 
@@ -84,6 +85,24 @@ def forget_former_values(work: Slice) -> Step:
         if work.time_left() <= 0:
             return Step(done=False)
     return Step(done=True)
+
+
+def build_indexes(work: Slice) -> Step:
+    """Build one index of those the payload names; each is a slice."""
+    wanted: list[int] = work.payload["indexes"]
+    done = int(work.cursor.get("done", 0))
+    index = RecordIndex.objects.select_related("dataset").filter(pk=wanted[done]).first()
+    if index is not None and index.state == RecordIndex.State.BUILDING:
+        with work.long_statement():
+            indexing.build(index)
+    done += 1
+    return Step(done=done >= len(wanted), cursor={"done": done}, processed=1, total=len(wanted))
+
+
+def build_ended(work: Ended) -> None:
+    """Note which indexes will not be there."""
+    message = "It was cancelled." if work.outcome == "cancelled" else work.message
+    indexing.give_up(work.payload["indexes"], message)
 
 
 def _change(payload: Json) -> Change | None:

@@ -8,10 +8,11 @@ CR LF would be a second form of the same file. Pure: no Django, no storage, no c
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from io import StringIO
 
 from datasets.columntypes import type_of
-from datasets.spec import DatasetSpec
+from datasets.spec import ColumnSpec, DatasetSpec
 
 # What a session or a server could be configured to, and what a text of a value depends on.
 FIXED_SETTINGS = (
@@ -26,8 +27,13 @@ FIXED_SETTINGS = (
 
 def header_row(spec: DatasetSpec) -> bytes:
     """Return the labels as the file's first row. COPY's own header would cut them at 63 bytes."""
+    return header_of(spec.columns)
+
+
+def header_of(columns: Sequence[ColumnSpec]) -> bytes:
+    """Return the labels of these columns as a row."""
     line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow([column.label for column in spec.columns])
+    csv.writer(line, lineterminator="\n").writerow([column.label for column in columns])
     return line.getvalue().encode()
 
 

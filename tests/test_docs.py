@@ -10,6 +10,7 @@ from django.core.management import get_commands
 
 from datasets.change_models import ChangeState
 from datasets.columntypes import TYPES
+from datasets.models import RecordIndex
 from exporter.models import State as ExportState
 from importer.issues import CODES, WARNINGS, Unreadable
 from importer.models import State as ImportState
@@ -74,7 +75,9 @@ def test_a_setting_is_in_the_reference(name: str):
 
 
 @pytest.mark.parametrize(
-    "kind", [JobState, ImportState, ExportState, ChangeState, Tenant.State], ids=lambda kind: kind.__module__
+    "kind",
+    [JobState, ImportState, ExportState, ChangeState, Tenant.State, RecordIndex.State],
+    ids=lambda kind: kind.__module__,
 )
 def test_states_are_in_the_reference(kind):
     assert set(kind.values) - named_in("states.md") == set()

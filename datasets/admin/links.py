@@ -36,6 +36,7 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     if "manage" in rights:
         if "import" in rights:
             found.append(_link("Import rules", "importer_importjob_rules", "rule", args=(dataset.pk,)))
+        found.append(_link("Speed", "datasets_row_indexes", "speed", args=(dataset.pk,)))
         found.append(_link("Permissions", "datasets_dataset_rights", "key", args=(dataset.pk,)))
     return [link for link in found if link]
 
@@ -56,6 +57,12 @@ def definition_links(request: HttpRequest, dataset: Dataset, *, here: str = "") 
         else None,
     ]
     return [link for link in found if link and f"/{here}/" not in link.url]
+
+
+def view_export_url(dataset: Dataset, rights: frozenset[str], query: str) -> str:
+    """Return where the list that `query` names is exported, or an empty text."""
+    found = "export" in rights and _link("", "exporter_exportfile_view", "", args=(dataset.pk,))
+    return f"{found.url}?{query}" if found else ""
 
 
 def _link(

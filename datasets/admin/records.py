@@ -6,49 +6,36 @@ tenant's datasets to all the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.admin import AdminSite, ShowFacets
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
-from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import SimpleTemplateResponse
 from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
-from django.utils.html import format_html
 from psycopg2.errors import QueryCanceled
 from unfold.admin import ModelAdmin
-from unfold.views import ChangeList
 
 from audit.actor import actor
 from core.errors import RowhouseError
 from datasets import access, ddl, references
-from datasets.admin.filters import filter_of, parameters_of
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
+from datasets.admin.listing import Listing
 from datasets.admin.references import Visible, by_key_view, keys_view, referring
 from datasets.admin.removal import delete_selected
-from datasets.columntypes import type_of
-from datasets.columntypes.base import BadValue, Reading
-from datasets.display import readable, shorten, target_of
 from datasets.forms import CellField, KeysWidget, RecordForm
 from datasets.models import Dataset
 from datasets.paginator import EstimatedPaginator
 from datasets.rows import MODELS, RowBase
 from datasets.spec import ColumnSpec
 
-LIST_COLUMNS = 20
-UNBROKEN = ("integer", "decimal", "date", "time", "timestamp", "uuid", "phone")
-LINKED = "text-primary-600 dark:text-primary-500 hover:underline"
-SEARCH_WORDS = 8
-SEARCH_CHARACTERS = 200
 DEFAULT_TIMEOUT_SECONDS = 15.0
 ROW_OPS = {
     "changelist": ("", "changelist_view"),
@@ -59,6 +46,8 @@ ROW_OPS = {
     "change": ("<int:object_id>/change/", "change_view"),
     "keys": ("keys/", "keys_view"),
     "by_key": ("by-key/", "by_key_view"),
+    "views": ("views/", "views_view"),
+    "indexes": ("indexes/", "indexes_view"),
 }
 
 
@@ -75,23 +64,11 @@ class RecordConflict(RowhouseError):
     code = "record-conflict"
 
 
-class RecordsChangeList(ChangeList):
-    """A list whose count stands below it, with what it means; unfold would repeat the bare number above."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.full_result_count = self.result_count
-
-
-class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
+class RowsAdmin(Listing, GuardedHistoryAdmin, ModelAdmin):
     """List, add, change, delete and history of one dataset's records, for one request."""
 
     form = RecordForm
     actions = (delete_selected,)
-    list_filter_submit = True
-    list_per_page = 50
-    # A list never shows all: what it believes to be few may have become a million.
-    list_max_show_all = 0
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     paginator = EstimatedPaginator
@@ -106,6 +83,7 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
         # What is hidden from the user is in none of the classes, forms, lists and queries made of this.
         self.seen = access.seen_by(user, dataset)
         self.spec, self.editable = self.seen.spec, self.seen.editable
+        self.columns = self.spec.columns
         self.rights = access.rights_of(user, dataset)
         self.reverting: int | None = None
         self.visible = Visible(user)
@@ -133,6 +111,8 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if (elsewhere := self.detour(request)) is not None:
+            return elsewhere
         links = record_links(request, self.dataset, self.rights)
         context = {
             "title": self.dataset.title,
@@ -147,67 +127,6 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
             if hasattr(response, "render"):
                 response.render()  # its queries run here, under the limit
         return response
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return RecordsChangeList
-
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        # The first column is a link to its record, and none of its own.
-        return [
-            _cell(column, may_link=at > 0, records=self._links_to(column))
-            for at, column in enumerate(self.listed_columns())
-        ]
-
-    def _links_to(self, column: ColumnSpec) -> str:
-        """Return where the records are that a reference names, "" if it is none or this person may not view them."""
-        target = column.options.target
-        if target is None or target.dataset not in self.visible:
-            return ""
-        return reverse("admin:datasets_row_by_key", args=(target.dataset,))
-
-    def listed_columns(self) -> list[ColumnSpec]:
-        """Return the columns a list shows: the key's first, and no more than a page can hold."""
-        columns = self.spec.columns
-        ordered = sorted(columns, key=lambda column: column.name not in self.spec.key)
-        return ordered[:LIST_COLUMNS]
-
-    def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        return [filter_of(column) for column in self._filtered_columns()]
-
-    def _filtered_columns(self) -> list[ColumnSpec]:
-        """Return the columns with a filter: those listed, and all references, which other records' pages lead to."""
-        listed = self.listed_columns()
-        return [*listed, *(column for column, _ in self.spec.references if column not in listed)]
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        # Only what a filter on the page can ask for: stock allows every lookup of every field, regex too.
-        allowed = frozenset[str]().union(*(parameters_of(column) for column in self._filtered_columns()))
-        if "\x00" in value or len(value) > SEARCH_CHARACTERS:
-            raise IncorrectLookupParameters("a filter value that no column holds")
-        return lookup in allowed
-
-    def get_search_fields(self, request: HttpRequest) -> list[str]:
-        return [
-            column.name
-            for column in self.spec.columns
-            if column.value_type not in ("boolean", "date", "time", "json")
-        ]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        for word in search_term[:SEARCH_CHARACTERS].split()[:SEARCH_WORDS]:
-            queryset = queryset.filter(self._search(word))
-        return queryset, False
-
-    def _search(self, word: str) -> Q:
-        found = Q(pk__in=[])
-        for column in self.spec.columns:
-            if type_of(column).sql_type(column) == "text":
-                found |= Q(**{f"{column.name}__icontains": word})
-            elif column.value_type in ("integer", "decimal", "uuid"):
-                found |= _equal(column, word)
-        return found
 
     # ---- the form
 
@@ -335,48 +254,6 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
             raise PermissionDenied("You may not bring back a deleted record: that sets all of its columns.")
         with transaction.atomic():
             return super().history_form_view(request, object_id, version_id, extra_context)
-
-
-def _cell(column: ColumnSpec, *, may_link: bool, records: str = "") -> Callable[[RowBase], Any]:
-    """Return the list's column: a callable with the attributes the admin reads.
-
-    :param records: where a reference leads by its key.
-    """
-
-    def show(record: RowBase) -> Any:
-        value = getattr(record, column.name)
-        if value is None or column.type == "boolean":
-            return value
-        canonical = type_of(column).to_text(value)
-        text = shorten(readable(canonical, column))
-        if records:
-            return format_html('<a href="{}?{}">{}</a>', records, urlencode({"key": canonical}), text)
-        if may_link and (target := target_of(canonical, column)):
-            # What a tenant's people put into a cell learns neither where it was clicked nor gets hold of the page.
-            return format_html(
-                '<a href="{}" target="_blank" rel="noopener noreferrer nofollow" class="{}">{}</a>',
-                target,
-                LINKED,
-                text,
-            )
-        if column.value_type in UNBROKEN:
-            return format_html('<span class="whitespace-nowrap">{}</span>', text)
-        return text
-
-    show.__name__ = column.name
-    show.short_description = column.label  # type: ignore[attr-defined]
-    show.admin_order_field = column.name  # type: ignore[attr-defined]
-    show.boolean = column.type == "boolean"  # type: ignore[attr-defined]
-    return show
-
-
-def _equal(column: ColumnSpec, word: str) -> Q:
-    kind = type_of(column)
-    try:
-        value = kind.to_python(kind.parse(word, column, Reading()))
-    except BadValue:
-        return Q(pk__in=[])
-    return Q(**{column.name: value})
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def referring(dataset: Dataset, record: RowBase, visible: Container[int]) -> lis
         if one.dataset.pk not in visible:
             continue
         if number := references.referring_records(one, getattr(record, one.key), most=MOST + 1):
-            query = urlencode({f"{one.name}__exact": record.text_of(one.key)})
+            query = urlencode({f"{one.name}__is": record.text_of(one.key)})
             found.append(
                 Referring(
                     title=one.dataset.title,
