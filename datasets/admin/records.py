@@ -20,7 +20,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.urls.resolvers import URLPattern
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from psycopg2.errors import QueryCanceled
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
@@ -34,7 +34,8 @@ from datasets.admin.links import record_links
 from datasets.admin.removal import delete_selected
 from datasets.columntypes import type_of
 from datasets.columntypes.base import BadValue, Reading
-from datasets.display import readable, shorten, target_of
+from datasets.columntypes.multi_choice import parts_of
+from datasets.display import LIST_CHARACTERS, readable, shorten, target_of
 from datasets.forms import CellField, RecordForm
 from datasets.models import Dataset
 from datasets.paginator import EstimatedPaginator
@@ -42,7 +43,9 @@ from datasets.rows import MODELS, RowBase
 from datasets.spec import ColumnSpec
 
 LIST_COLUMNS = 20
-UNBROKEN = ("integer", "decimal", "date", "time", "timestamp", "uuid", "phone")
+UNBROKEN = ("integer", "decimal", "date", "time", "timestamp", "uuid", "phone", "json")
+JSON_CHARACTERS = 60
+CHIP = "inline-block whitespace-nowrap rounded-default bg-base-100 dark:bg-base-800 px-1.5 py-0.5"
 LINKED = "text-primary-600 dark:text-primary-500 hover:underline"
 SEARCH_WORDS = 8
 SEARCH_CHARACTERS = 200
@@ -282,7 +285,13 @@ def _cell(column: ColumnSpec, *, may_link: bool) -> Callable[[RowBase], Any]:
         if value is None or column.type == "boolean":
             return value
         canonical = type_of(column).to_text(value)
-        text = shorten(readable(canonical, column))
+        if column.type == "multi_choice":
+            return format_html_join(
+                " ", '<span class="{}">{}</span>', ((CHIP, one) for one in parts_of(canonical))
+            )
+        text = shorten(
+            readable(canonical, column), JSON_CHARACTERS if column.type == "json" else LIST_CHARACTERS
+        )
         if may_link and (target := target_of(canonical, column)):
             # What a tenant's people put into a cell learns neither where it was clicked nor gets hold of the page.
             return format_html(
