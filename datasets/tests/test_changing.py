@@ -211,3 +211,28 @@ def test_many_different_values_convert_and_nothing_is_left_behind(as_acme: Tenan
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_proc WHERE proname = 'rowhouse_converted'")
         assert cursor.fetchone()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("new", "options", "given", "canonical"),
+    [
+        ("time", {}, "9:30", "09:30:00"),
+        ("multi_choice", {"choices": ("a", "b")}, "b;a", "a; b"),
+        ("email", {}, "A@Example.org", "A@example.org"),
+        ("url", {}, "HTTP://example.org", "http://example.org"),
+        ("phone", {"region": "DE"}, "030 123456", "+4930123456"),
+        ("uuid", {}, "123E4567E89B12D3A456426614174000", "123e4567-e89b-12d3-a456-426614174000"),
+        ("json", {}, '{"b":1e2}', '{"b": 100}'),
+    ],
+)
+def test_text_becomes_another_type_and_text_again(
+    as_acme: TenantRef, new: str, options: dict[str, Any], given: str, canonical: str
+) -> None:
+    dataset = made([given, canonical])
+    change(dataset, new, **options)
+    kind = TYPES[new]
+    assert [[kind.to_text(value) for value in each] for each in (values(dataset), versions(dataset))] == [
+        [canonical, canonical]
+    ] * 2
+    change(dataset, "text")
+    assert (values(dataset), versions(dataset)) == ([canonical] * 2, [canonical] * 2)
