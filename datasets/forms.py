@@ -117,7 +117,7 @@ def _widget(column: ColumnSpec) -> Any:
         widget = ChoiceBoxes if len(column.options.choices) <= MOST_BOXES else ChoiceList
         return widget(choices=[(choice, choice) for choice in column.options.choices])
     if column.type in ("long_text", "json"):
-        return widgets.UnfoldAdminTextareaWidget()
+        return widgets.UnfoldAdminTextareaWidget(attrs={"rows": 5} if column.type == "json" else None)
     if column.value_type == "date":
         return widgets.UnfoldAdminSingleDateWidget(attrs={"placeholder": "2026-12-31"})
     return widgets.UnfoldAdminTextInputWidget(attrs=_ATTRIBUTES.get(column.value_type))
@@ -268,9 +268,7 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 2}),
     )
 
-    region = forms.CharField(
-        required=False, max_length=2, widget=widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "DE"})
-    )
+    region = forms.CharField(required=False, max_length=2, widget=widgets.UnfoldAdminTextInputWidget())
     target = forms.ChoiceField(
         required=False,
         label="refers to",

@@ -17,7 +17,7 @@ from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from unfold.views import ChangeList
 
 from core.clock import now
@@ -25,7 +25,8 @@ from datasets.admin.links import view_export_url
 from datasets.admin.saved_views import Bar, SavedViews
 from datasets.admin.speed import Speed
 from datasets.columntypes import type_of
-from datasets.display import readable, shorten, target_of
+from datasets.columntypes.multi_choice import parts_of
+from datasets.display import LIST_CHARACTERS, readable, shorten, target_of
 from datasets.filtering import asked, ordering, searched
 from datasets.keyset import Order, page_beside, place_of, read_place
 from datasets.liststate import (
@@ -53,7 +54,9 @@ if TYPE_CHECKING:
 
 LIST_COLUMNS = 20  # where nobody chose any
 MOST_COLUMNS = 100
-UNBROKEN = ("integer", "decimal", "date", "time", "timestamp", "uuid", "phone")
+UNBROKEN = ("integer", "decimal", "date", "time", "timestamp", "uuid", "phone", "json")
+JSON_CHARACTERS = 60
+CHIP = "inline-block whitespace-nowrap rounded-default bg-base-100 dark:bg-base-800 px-1.5 py-0.5"
 LINKED = "text-primary-600 dark:text-primary-500 hover:underline"
 # Of the admin's own, or of this page alone: no part of what a list shows.
 _PASSING = (
@@ -497,7 +500,11 @@ def _cell(column: ColumnSpec, *, may_link: bool, records: str = "") -> Callable[
         if value is None or column.type == "boolean":
             return value
         canonical = type_of(column).to_text(value)
-        text = shorten(readable(canonical, column))
+        if column.type == "multi_choice":
+            chips = ((CHIP, one) for one in parts_of(canonical))
+            return format_html_join(" ", '<span class="{}">{}</span>', chips)
+        is_json = column.type == "json"
+        text = shorten(readable(canonical, column), JSON_CHARACTERS if is_json else LIST_CHARACTERS)
         if records:
             return format_html('<a href="{}?{}">{}</a>', records, urlencode({"key": canonical}), text)
         if may_link and (target := target_of(canonical, column)):

@@ -24,6 +24,9 @@ _WHITE = " \t\r\n"  # RFC 8259's own, which is less than a cell's spaces
 _BRACKETS = re.compile(r'"(?:[^"\\]+|\\.?)*+"?|[\[\]{}]', re.DOTALL)
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# In PostgreSQL's expressions, whose counts end at 255: 7 × 143 digits, or 6 × 167 with the point.
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_TOO_LONG = "(?:[0-9]{143}){7}|(?:[0-9.]{167}){6}"
 _SURE_NUMBER = r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?"
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 
@@ -42,33 +45,32 @@ class Json(ColumnType):
         check_characters(raw)
         text = raw.strip(_WHITE)
         _check_depth(text)
+        numbers = _Numbers()
         try:
             value = json.loads(
                 text,
                 object_pairs_hook=_object,
-                parse_int=_Number.of,
-                parse_float=_Number.of,
+                parse_int=numbers.take,
+                parse_float=numbers.take,
                 parse_constant=_refuse_constant,
             )
         except json.JSONDecodeError as error:
             raise BadValue(_explain(text, error)) from None
         canonical = _text_of(value)
         if len(canonical) > MAX_CHARACTERS:
-            raise BadValue(f"A cell holds at most {MAX_CHARACTERS:,} characters.", code="constraint-error")
+            raise _too_long()
         return canonical
 
     def sql_type(self, column: ColumnSpec) -> str:
         return "jsonb"
 
     def checks(self, column: ColumnSpec) -> tuple[str, ...]:
-        # The numbers in full are as long as the text, so only larger ones have to be looked for.
-        far = f"1{'0' * MAX_DIGITS}"
         deep = f'strict $.**{{{MAX_DEPTH}}} ? (@.type() == "array" || @.type() == "object")'
-        numbers = f'strict $.** ? (@.type() == "number" && (@ >= {far} || @ <= -{far}))'
+        bare = f"regexp_replace({{c}}::text, {sql_literal(_STRING)}, '', 'g')"
         return (
             f"char_length({{c}}::text) <= {MAX_CHARACTERS}",
             f"NOT jsonb_path_exists({{c}}, {sql_literal(deep)})",
-            f"NOT jsonb_path_exists({{c}}, {sql_literal(numbers)})",
+            f"CASE WHEN char_length({{c}}::text) > {MAX_DIGITS} THEN {bare} !~ {sql_literal(_TOO_LONG)} ELSE true END",
         )
 
     def to_python(self, canonical: str) -> str:
@@ -96,23 +98,37 @@ class _Number(str):
 
     __slots__ = ()
 
-    @classmethod
-    def of(cls, token: str) -> _Number:
-        """Return the number as `numeric` writes it.
 
-        :raises BadValue: in full it has more than 1,000 digits.
+class _Numbers:
+    """Writes the numbers of one value in full, as long as they fit into a cell together."""
+
+    def __init__(self) -> None:
+        self._room = MAX_CHARACTERS
+
+    def take(self, token: str) -> _Number:
+        """Return a number as `numeric` writes it.
+
+        :raises BadValue: in full it has more than 1,000 digits, or all together are too long.
         """
         found = _NUMBER.fullmatch(token)
         assert found is not None
         sign, whole, fraction, exponent = found[1], found[2], found[3] or "", found[4] or "0"
         moved = int(exponent) if len(exponent) <= 6 else 10**6 * (-1 if exponent[0] == "-" else 1)
-        if len(whole) + len(fraction) + abs(moved) > MAX_DIGITS:
+        size = len(whole) + len(fraction) + abs(moved)
+        if size > MAX_DIGITS:
             raise BadValue(
                 f"A number in JSON has at most {MAX_DIGITS:,} digits, written in full.",
                 code="constraint-error",
             )
+        self._room -= size
+        if self._room < 0:
+            raise _too_long()
         number = Decimal((0, tuple(map(int, whole + fraction)), moved - len(fraction)))
-        return cls(("-" if sign and number else "") + format(number, "f"))
+        return _Number(("-" if sign and number else "") + format(number, "f"))
+
+
+def _too_long() -> BadValue:
+    return BadValue(f"A cell holds at most {MAX_CHARACTERS:,} characters.", code="constraint-error")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

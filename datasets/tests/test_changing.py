@@ -390,3 +390,28 @@ def test_history_says_nothing_of_a_change_but_still_who_edited(as_acme: TenantRe
     changed(dataset, "integer")
     kept = get_row_model(dataset).history.order_by("history_id").values_list(name, "history_change_reason")
     assert list(kept) == [(1, None), (2, "by hand")]
+
+
+@pytest.mark.parametrize(
+    ("new", "options", "given", "canonical"),
+    [
+        ("time", {}, "9:30", "09:30:00"),
+        ("multi_choice", {"choices": ("a", "b")}, "b;a", "a; b"),
+        ("email", {}, "A@Example.org", "A@example.org"),
+        ("url", {}, "HTTP://example.org", "http://example.org"),
+        ("phone", {"region": "DE"}, "030 123456", "+4930123456"),
+        ("uuid", {}, "123E4567E89B12D3A456426614174000", "123e4567-e89b-12d3-a456-426614174000"),
+        ("json", {}, '{"b":1e2}', '{"b": 100}'),
+    ],
+)
+def test_text_becomes_another_type_and_text_again(
+    as_acme: TenantRef, new: str, options: dict[str, Any], given: str, canonical: str
+) -> None:
+    dataset = made([given, canonical])
+    changed(dataset, new, **options)
+    kind = TYPES[new]
+    assert [[kind.to_text(value) for value in each] for each in (values(dataset), versions(dataset))] == [
+        [canonical, canonical]
+    ] * 2
+    changed(dataset, "text")
+    assert (values(dataset), versions(dataset)) == ([canonical] * 2, [canonical] * 2)

@@ -100,11 +100,13 @@ def test_a_type_changes_only_as_long_as_its_checks_can_be_read_and_met(jobs: Dat
     change_column(jobs, "Pieces", "decimal", options=ColumnOptions(precision=9, scale=2))
     assert constraints(jobs) == [f"{jobs.spec().table}_check_{number}" for number in (1, 2)]
     set_checks(dataset=jobs, checks=[NewCheck("Ordered", '"Note" is empty or "Note" < \'b\'')])
+    jobs.refresh_from_db()
     add_record(jobs, No="C", Note="10", Pieces=Decimal("1.50"))
     note = jobs.columns.get(label="Note")
     with pytest.raises(InvalidDefinition, match="Change the check, then the column"):
         propose_change(dataset=jobs, column=note, type="integer")
     set_checks(dataset=jobs, checks=[NewCheck("Short", 'length("Note") < 3')])
+    jobs.refresh_from_db()
     add_record(jobs, No="D", Note="x")
     change = worked(propose_change(dataset=jobs, column=note, options=ColumnOptions(min_length=2)))
     assert [(one.value, one.code) for one in change.failing_records.all()] == [("x", "constraint-error")]
@@ -116,21 +118,25 @@ def test_a_change_lists_the_records_that_would_break_a_check(as_acme: TenantRef)
     columns = [NewColumn("No", is_required=True), NewColumn("Note"), NewColumn("Pieces", "integer")]
     jobs = create_dataset(title="Jobs", columns=columns, key=["No"])
     set_checks(dataset=jobs, checks=[NewCheck("As long", 'length("Note") = "Pieces"')])
+    jobs.refresh_from_db()
     for number, note, pieces in (("A", "010", 3), ("B", "12", 2), ("C", None, 7)):
         add_record(jobs, No=number, Note=note, Pieces=pieces)
     set_checks(dataset=jobs, checks=[NewCheck("Same", '"Note" is empty or "Note" > \'0\'')])
+    jobs.refresh_from_db()
     note = jobs.columns.get(label="Note")
     short = worked(
         propose_change(dataset=jobs, column=note, type="text", options=ColumnOptions(max_length=3))
     )
     assert short.failing == 0
     set_checks(dataset=jobs, checks=[NewCheck("Filled", '"Note" is not empty or "Pieces" > 5')])
+    jobs.refresh_from_db()
     long = worked(propose_change(dataset=jobs, column=note, type="date"))
     assert {(one.name, one.code) for one in long.failing_records.all()} == {
         ("A", "type-error"),
         ("B", "type-error"),
     }
     set_checks(dataset=jobs, checks=[NewCheck("Much", '"Pieces" > 1')])
+    jobs.refresh_from_db()
     pieces = jobs.columns.get(label="Pieces")
     decimal = ColumnOptions(precision=9, scale=2)
     change = worked(propose_change(dataset=jobs, column=pieces, type="decimal", options=decimal))

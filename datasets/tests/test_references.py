@@ -187,7 +187,7 @@ def test_what_is_referred_to_neither_goes_nor_changes_its_key(as_acme: TenantRef
     ):
         with pytest.raises(references.StillReferenced, match="“Customer” of “Orders” refers to it"):
             act()
-    with pytest.raises(InvalidDefinition, match="cannot change from reference to text"):
+    with pytest.raises(InvalidDefinition, match="cannot change from reference to date"):
         propose_change(dataset=orders, column=orders.columns.get(label="Customer"), type="date")
     change_column(customers, "Name", "long_text")
     change_column(orders, "Order no", "text")

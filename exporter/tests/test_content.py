@@ -33,6 +33,13 @@ def wide() -> tuple[Any, ...]:
         column("day", "date"),
         column("at", "timestamp"),
         column("state", "choice", choices=("new", "it's done")),
+        column("opens", "time"),
+        column("tags", "multi_choice", choices=("new", "it's done")),
+        column("mail", "email"),
+        column("page", "url"),
+        column("call", "phone"),
+        column("ref", "uuid"),
+        column("data", "json"),
     )
 
 
@@ -86,6 +93,13 @@ CELLS = {
     "date": ["0001-01-01", "9999-12-31", "2024-02-29"],
     "timestamp": ["2026-08-26T14:00:00Z", "1969-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z"],
     "choice": ["new", "it's done"],
+    "time": ["14:00", "9:30:00.5", "23:59:59.999999"],
+    "multi_choice": ["new", "it's done;new"],
+    "email": ["Ada@Example.org", "o'neil@münchen.example"],
+    "url": ["HTTP://Example.org/A,b", "https://[::1]/é"],
+    "phone": ["+49 30 123456"],
+    "uuid": ["{123E4567-E89B-12D3-A456-426614174000}"],
+    "json": ['{"b":1e5,"a":[1.10,-0]}', "null", '"\\u00e9"'],
 }
 
 
@@ -115,6 +129,8 @@ def test_every_type_comes_back_as_the_importer_reads_it(t1: TenantRef) -> None:
 @pytest.mark.case("O18")
 def test_the_text_does_not_depend_on_the_sessions_settings(t1: TenantRef) -> None:
     everything = ["1", "Ärger", "a\nb", "-0.5000", "true", "2026-08-26", "2026-08-26T14:00:00Z", "it's done"]
+    everything += ["14:00:00.5", "new; it's done", "a@b.example", "https://b.example/", "+4930123456"]
+    everything += ["123e4567-e89b-12d3-a456-426614174000", '{"a": 1.10}']
     dataset_with([everything], *wide())
     options = connections["default"].settings_dict["OPTIONS"]
     options["options"] = (
@@ -127,8 +143,9 @@ def test_the_text_does_not_depend_on_the_sessions_settings(t1: TenantRef) -> Non
 
     # The bytes of every version to come: change them and yesterday's files no longer compare with today's.
     assert data.decode() == (
-        "id,text,long,amount,paid,day,at,state\n"
-        '1,Ärger,"a\nb",-0.5000,true,2026-08-26,2026-08-26T14:00:00Z,it\'s done\n'
+        "id,text,long,amount,paid,day,at,state,opens,tags,mail,page,call,ref,data\n"
+        "1,Ärger,\"a\nb\",-0.5000,true,2026-08-26,2026-08-26T14:00:00Z,it's done,14:00:00.5,new; it's done,a@b.example,"
+        'https://b.example/,+4930123456,123e4567-e89b-12d3-a456-426614174000,"{""a"": 1.10}"\n'
     )
 
 

@@ -36,12 +36,20 @@ LABELS = {
     "date": ("Birthday", "Due"),
     "timestamp": ("Seen at", "Changed at"),
     "choice": ("Status", "Size"),
+    "time": ("Opens", "Closes"),
+    "multi_choice": ("Tags",),
+    "email": ("Mail of owner",),
+    "url": ("Home page",),
+    "phone": ("Call",),
+    "uuid": ("Token",),
+    "json": ("Data",),
 }
+NEVER_UNIQUE = ("boolean", "choice", "multi_choice", "json")
 
 
 def options_of(kind: str, rng: Random) -> ColumnOptions:
     """Rules of many kinds for a column of this type."""
-    if rng.random() < 0.5 and kind not in ("choice", "decimal"):
+    if rng.random() < 0.5 and kind not in ("choice", "multi_choice", "decimal"):
         return ColumnOptions()
     match kind:
         case "text" | "long_text":
@@ -73,6 +81,12 @@ def options_of(kind: str, rng: Random) -> ColumnOptions:
             return ColumnOptions(minimum="0003-02-01", maximum="2030-12-31")
         case "timestamp":
             return ColumnOptions(minimum="2024-01-01T00:00:00.25Z", maximum="2025-01-01T00:00:00Z")
+        case "time":
+            return ColumnOptions(minimum="08:00:00.5", maximum="23:59:59.999999")
+        case "phone":
+            return ColumnOptions(region="DE")
+        case "multi_choice":
+            return ColumnOptions(choices=rng.choice([("new",), ("S", "M", "L", "=X", "#1", "a,b")]))
         case "choice":
             return ColumnOptions(choices=rng.choice([("new", "paid"), ("S", "M", "L", "=X", "#1", "a,b")]))
     return ColumnOptions()
@@ -83,13 +97,16 @@ def some_columns(rng: Random) -> tuple[list[NewColumn], list[str]]:
     chosen = [(kind, label) for kind, labels in LABELS.items() for label in labels]
     columns = []
     for kind, label in rng.sample(chosen, rng.randint(2, 9)):
-        is_wide = kind not in ("boolean", "choice")
+        is_wide = kind not in NEVER_UNIQUE
         options = options_of(kind, rng)
         columns.append(NewColumn(label, kind, rng.random() < 0.5, is_wide and rng.random() < 0.2, options))
     columns.append(NewColumn("Item", rng.choice(["integer", "text"]), True, rng.random() < 0.3))
     rng.shuffle(columns)
-    others = [column.label for column in columns if column.label != "Item"]
-    return columns, rng.choice([["Item"], ["Item", *rng.sample(others, 1)], []])
+    others = [
+        column.label for column in columns
+        if column.label != "Item" and column.type not in ("multi_choice", "json")
+    ]  # fmt: skip
+    return columns, rng.choice([["Item"], ["Item", *rng.sample(others, min(1, len(others)))], []])
 
 
 def spec_of(columns: list[NewColumn], key: list[str]) -> DatasetSpec:

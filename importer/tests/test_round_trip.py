@@ -7,6 +7,7 @@ import io
 import random
 from collections.abc import Sequence
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -34,6 +35,13 @@ COLUMNS = (
     column("day", "date"),
     column("at", "timestamp"),
     column("state", "choice", choices=("new", "it's done", "NULL", "a,b", '"', "é\u00a0")),
+    column("opens", "time"),
+    column("tags", "multi_choice", choices=("new", "a,b", '"', "=1+1", "é")),
+    column("mail", "email"),
+    column("page", "url"),
+    column("call", "phone"),
+    column("ref", "uuid"),
+    column("data", "json"),
     column('a "quoted", label', is_required=True),
 )
 WHOLE = st.integers(-(2**63), 2**63 - 1).map(str)
@@ -52,12 +60,24 @@ DAY = st.dates().map(str)
 MOMENT = st.datetimes().map(
     lambda at: at.isoformat().rstrip("0") + "Z" if at.microsecond else at.isoformat() + "Z"
 )
+FURTHER = (
+    st.times().map(lambda at: at.isoformat().rstrip("0") if at.microsecond else at.isoformat()),
+    st.sets(st.sampled_from(COLUMNS[9].options.choices), min_size=1).map(
+        lambda chosen: "; ".join(one for one in COLUMNS[9].options.choices if one in chosen)
+    ),
+    st.sampled_from(("a.b+c@example.org", "O'Neil@münchen.example", "=x@example.co.uk")),
+    st.sampled_from(("https://example.org/?a=1,2;3#é", "http://[2001:db8::1]:80", "http://wiki/'x'")),
+    st.sampled_from(("+4930123456", "+12025550143", "+39066982")),
+    st.uuids().map(str),
+    st.sampled_from(('{"a": [1.10, "x, \\"y\\"\\n"], "bb": null}', "null", "100000", '""', "[]")),
+)
 RECORD = st.tuples(
     *(
         st.none() | one
         for one in (TEXT, TEXT, WHOLE, AMOUNT, st.sampled_from(["true", "false"]), DAY, MOMENT)
     ),
     st.none() | st.sampled_from(COLUMNS[7].options.choices),
+    *(st.none() | one for one in FURTHER),
     TEXT.map(lambda text: text or "-"),
 )
 
@@ -140,7 +160,11 @@ def _record(made: random.Random) -> Row:
     values = (
         text(), text(), str(made.choice((0, -1, 2**63 - 1, -(2**63), made.randrange(10**12)))),
         f"{Decimal(made.randrange(-(10**29), 10**29)).scaleb(-6):.6f}", made.choice(("true", "false")), str(day),
-        f"{day}T{second}{fraction}Z", made.choice(COLUMNS[7].options.choices),
+        f"{day}T{second}{fraction}Z", made.choice(COLUMNS[7].options.choices), f"{second}{fraction}",
+        "; ".join(one for one in COLUMNS[9].options.choices[1:] if made.random() < 0.5) or "new",
+        f"{made.choice('abc')}@example.org", f"https://example.org/{made.randrange(99)}",
+        f"+4915{made.randrange(10**9):09}",
+        str(UUID(int=made.getrandbits(128))), f'{{"n": {made.randrange(99)}.50, "list": ["a", null, true]}}',
     )  # fmt: skip
     return (*(None if made.random() < 0.15 else value for value in values), text() or "-")
 
@@ -173,14 +197,15 @@ def _as_workbook(records: Sequence[Row], labels: Sequence[str]) -> bytes:
     book, out = Workbook(write_only=True), io.BytesIO()
     sheet = book.create_sheet("Data")
     sheet.append(labels)
-    for number, text, note, count, amount, paid, day, at, state, must in records:
+    for number, text, note, count, amount, paid, day, at, state, opens, *others in records:
         is_small = count is not None and abs(int(count)) < 10**15
-        texts = [_text_cell(sheet, value) for value in (text, note, at, state, must)]
+        texts = [_text_cell(sheet, value) for value in (text, note, at, state, *others)]
         sheet.append(
             [
                 int(number or 0), *texts[:2], int(count) if count and is_small else count, amount,
                 None if paid is None else paid == "true",
-                dt.date.fromisoformat(day) if day and day > "1900-03-01" else day, *texts[2:],
+                dt.date.fromisoformat(day) if day and day > "1900-03-01" else day, *texts[2:4],
+                opens if opens is None or "." in opens else dt.time.fromisoformat(opens), *texts[4:],
             ]
         )  # fmt: skip
     book.save(out)
