@@ -31,7 +31,7 @@ def one_after_the_other(tenant: TenantRef, first: str, second: str) -> str:
                 cursor.execute(second)
             return "done"
         except IntegrityError as error:
-            return str(error.__cause__.diag.message_detail)  # type: ignore[union-attr] # the driver's error
+            return str(error.__cause__.diag.message_detail)
         finally:
             connection.close()
 
