@@ -71,9 +71,7 @@ def _indexes(table: str) -> list[_Index]:
             "SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid), quote_ident(c.conname),"
             " pg_get_constraintdef(c.oid) FROM pg_index i"
             " LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype <> 'f'"
-            # Other tables' references lean on an index for good.
-            " WHERE i.indrelid = %s::regclass AND NOT EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f'"
-            " AND f.conindid = i.indexrelid AND f.conrelid <> i.indrelid) ORDER BY i.indexrelid DESC",
+            " WHERE i.indrelid = %s::regclass ORDER BY i.indexrelid DESC",
             [table],
         )
         return [_index(table, *row) for row in cursor.fetchall()]

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
 from psycopg2.errors import LockNotAvailable, UndefinedTable
 
+from audit.referring import forget_reference, forget_references, refer
 from audit.tracking import track
 from core.errors import RowhouseError
 from datasets import checks
@@ -88,9 +89,8 @@ def create_table(spec: DatasetSpec) -> None:
     """Create the table of records and the table of their versions, with constraints, indexes and triggers."""
     with short_wait(), connection.cursor() as cursor:
         cursor.execute(_table_sql(spec))
-        for column, _target in spec.references:
-            if statement := _reference_index_sql(spec, column):
-                cursor.execute(statement)
+        for column, target in spec.references:
+            _guard_reference(cursor, spec, column, target)
         for statement in _history_sql(spec):
             cursor.execute(statement)
         track(spec.table)
@@ -103,6 +103,7 @@ def drop_table(spec: DatasetSpec) -> None:
     :raises DatasetBusy: somebody is reading or writing them for longer than we wait.
     """
     with short_wait(), connection.cursor() as cursor:
+        forget_references(spec.table)
         cursor.execute(f'DROP TABLE "{spec.table}", "{spec.history_table}"')
 
 
@@ -125,8 +126,8 @@ def add_columns(spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> None:
         for column in columns:
             if column.options.default is not None:  # of new records: those that are there have no value
                 cursor.execute(_default_sql(spec, column))
-            if column.options.target is not None and (statement := _reference_index_sql(spec, column)):
-                cursor.execute(statement)
+            if (target := column.options.target) is not None:
+                _guard_reference(cursor, spec, column, target)
 
 
 @transaction.atomic
@@ -166,6 +167,7 @@ def drop_column(spec: DatasetSpec, column: ColumnSpec) -> None:
     """
     with short_wait(ALTER_SECONDS), connection.cursor() as cursor:
         _lock_both(cursor, spec)
+        forget_reference(spec.table, column.name)
         for table in (spec.table, spec.history_table):
             cursor.execute(f'ALTER TABLE "{table}" DROP COLUMN IF EXISTS "{column.name}"')
 
@@ -224,22 +226,34 @@ def _column_constraints(spec: DatasetSpec, column: ColumnSpec) -> list[str]:
     made = []
     if has_own_unique(spec, column):
         made.append(f'CONSTRAINT "{unique_constraint(spec, column)}" UNIQUE ("{column.name}")')
-    if (target := column.options.target) is not None:
+    if (target := column.options.target) is not None and target.dataset == spec.pk:
         made.append(_reference_sql(spec, column, target))
     return [*made, *checks_of(spec, column).values()]
 
 
 def _reference_sql(spec: DatasetSpec, column: ColumnSpec, target: Target) -> str:
-    # Checked at once, so that a form or psql hears of it where it happens. A merge of a dataset that refers to itself
-    # asks for the check at its end (`references_at_the_end`).
+    # Of a dataset to itself. Only a foreign key can wait for its check until several statements are done, as a merge
+    # asks of it (`references_at_the_end`): what one of them writes may refer to what a later one brings.
     return (
         f'CONSTRAINT "{reference_constraint(spec, column)}" FOREIGN KEY ("{column.name}")'
         f' REFERENCES "{target.table}" ("{target.name}") DEFERRABLE INITIALLY IMMEDIATE'
     )
 
 
+def _guard_reference(cursor: Any, spec: DatasetSpec, column: ColumnSpec, target: Target) -> None:
+    if target.dataset != spec.pk:
+        name = reference_constraint(spec, column)
+        refer(spec.table, column.name, target.table, target.name, name=name)
+    elif statement := _reference_index_sql(spec, column):
+        cursor.execute(statement)
+
+
 def _reference_index_sql(spec: DatasetSpec, column: ColumnSpec) -> str | None:
-    """Return the SQL of the index that finds who refers to a record; None where another index begins with it."""
+    """Return the SQL of the index that finds who refers to a record of its own dataset; None where another does.
+
+    A foreign key looks for each deleted record by itself. What guards other references looks once for all of them, and
+    an index that every import has to fill, and that keeps changed records from staying on their page, costs far more.
+    """
     if column.is_unique or spec.key[:1] == (column.name,):
         return None
     return f'CREATE INDEX "{spec.table}_{column.name}_by_target" ON "{spec.table}" ("{column.name}")'
@@ -330,7 +344,7 @@ def unique_constraint(spec: DatasetSpec, column: ColumnSpec) -> str:
 
 
 def reference_constraint(spec: DatasetSpec, column: ColumnSpec) -> str:
-    """Return the name of a reference's FOREIGN KEY; `references.refusal` reads it."""
+    """Return the name of the rule that a reference is; `references.refusal_of` reads it."""
     return f"{spec.table}_{column.name}_refers"
 
 

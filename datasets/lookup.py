@@ -66,6 +66,17 @@ def text_of(spec: DatasetSpec, raw: str) -> str:
     return _shown(record.text_of(spec.key[0]), record.text_of(label.name) if label else None)
 
 
+def first_keys(column: ColumnSpec, most: int) -> list[str]:
+    """Return the first keys that a reference may hold, as canonical texts in their order."""
+    target = column.options.target
+    if target is None:
+        return []
+    text = type_of(column).text_sql(f'"{target.name}"')
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT {text} FROM "{target.table}" ORDER BY "{target.name}" LIMIT %s', [most])
+        return [key for (key,) in cursor.fetchall()]
+
+
 def _label_sql(label: ColumnSpec | None) -> str:
     return "NULL::text" if label is None else type_of(label).text_sql(f't."{label.name}"')
 

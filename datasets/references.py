@@ -1,7 +1,7 @@
 """What refers to what: the keys that references point to, and the records that stand in the way of a deletion.
 
-A reference is a real FOREIGN KEY in the tenant's schema. It stands at the end of every way of writing; what is asked
-here comes before it, so that people read a sentence and not an error of the database.
+PostgreSQL keeps references, whoever writes: by triggers between datasets (`audit.referring`), by a FOREIGN KEY within
+one. What is asked here comes before that, so that people read a sentence and not an error of the database.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def held(dataset: Dataset, chosen: str = "true", parameters: Sequence[Any] = ())
 
 
 def referring_records(referrer: Referrer, key: Any, *, most: int) -> int:
-    """Return how many records refer to a key, and no more than `most`. By index."""
+    """Return how many records refer to a key, and no more than `most`."""
     with connection.cursor() as cursor:
         cursor.execute(
             f'SELECT count(*) FROM (SELECT FROM "{referrer.table}" WHERE "{referrer.name}" = %s LIMIT {most}) r',
@@ -287,10 +287,7 @@ def refusal_of(error: IntegrityError) -> RowhouseError | None:
         return None
     target = found.spec().options.target
     assert target is not None
-    # The sentence of the error names the table that was written: the one referred to, or the one that refers.
-    if f'table "{target.table}" violates' in str(cause) and "still referenced" in str(
-        cause.diag.message_detail
-    ):
+    if "still referenced" in str(cause.diag.message_detail):
         return StillReferenced(
             f"Records of “{found.dataset.title}” refer to it in “{found.label}”. Change or delete those first."
         )

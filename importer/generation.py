@@ -5,7 +5,7 @@ Pure: no Django, no storage, no clock. Rows are made block by block, so memory d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import gcd, prod
@@ -41,16 +41,24 @@ class Order:
     is_workbook: bool = False
 
 
-def make_rows(spec: DatasetSpec, order: Order) -> Iterator[Row]:
+def make_rows(
+    spec: DatasetSpec, order: Order, keys: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[Row]:
     """Yield the rows below the header, good ones and faulty ones mixed evenly.
 
     Good rows have different keys and unique values; an import into an empty dataset rejects the faulty ones
     and no other.
 
+    :param keys: by a reference's physical name, the keys it may hold. Without any it is empty in every row.
     :raises TooFewValues: before the first row.
     :raises NoValue: no row meets the dataset's checks, or no value the rules of a column.
     """
-    sources = [values_of(column, order.seed) for column in spec.columns]
+    sources = [values_of(column, order.seed, (keys or {}).get(column.name, ())) for column in spec.columns]
+    for (column, target), source in ((one, sources[spec.columns.index(one[0])]) for one in spec.references):
+        if not source.most and column.is_required:
+            raise TooFewValues(
+                f"“{column.label}” must name a record of “{target.title}”, which has none. Add some there first."
+            )
     blocks = _Blocks(spec, sources, order)
     return _rows(blocks, Faults(spec, sources, is_workbook=order.is_workbook), order)
 
@@ -87,7 +95,9 @@ class _Blocks:
         self._kinds = {at: type_of(spec.columns[at]) for _, names in self._checks for at in names}
         columns = list(enumerate(spec.columns))
         self._runs: dict[int, _Run] = {
-            at: _Run([(column, sources[at])], order, at) for at, column in columns if column.is_unique
+            at: _Run([(column, sources[at])], order, at)
+            for at, column in columns
+            if column.is_unique and sources[at].most
         }
         key = [at for at, column in columns if column.name in spec.key]
         if key and not any(at in self._runs for at in key):
@@ -109,6 +119,9 @@ class _Blocks:
                 if id(run) not in made:
                     made[id(run)] = run.make(start, count)
                 texts = made[id(run)][self._key.index(at) if len(made[id(run)]) > 1 else 0]
+            if not source.most:
+                columns.append([None] * count)
+                continue
             columns.append(_with_gaps(texts, rng) if at in self._can_be_empty else texts)
         rows = zip(*columns, strict=True)
         return map(self._within_checks, rows) if self._checks else rows
@@ -201,9 +214,11 @@ def _sizes(sources: Sequence[Values], rows: int) -> list[int]:
     return sizes
 
 
-def all_rows(spec: DatasetSpec, order: Order) -> Iterator[Row]:
+def all_rows(
+    spec: DatasetSpec, order: Order, keys: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[Row]:
     """Return the header and the rows below it.
 
     :raises TooFewValues: at once, not when the first row is asked for.
     """
-    return chain([Row(tuple(column.label for column in spec.columns))], make_rows(spec, order))
+    return chain([Row(tuple(column.label for column in spec.columns))], make_rows(spec, order, keys))

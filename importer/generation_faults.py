@@ -108,7 +108,7 @@ class Faults:
 
 
 def _wrong_texts(column: ColumnSpec, values: Values) -> Iterator[str]:
-    yield from WRONG_WORDS.get(column.type, ())
+    yield from WRONG_WORDS.get(column.value_type, ())
     if isinstance(values, Ordinals):
         yield from values.outside()
     if not type_of(column).holds_text:

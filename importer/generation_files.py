@@ -46,7 +46,7 @@ def write_xlsx(path: Path, spec: DatasetSpec, rows: Iterator[Row]) -> Counter[st
     planted: Counter[str] = Counter()
     book = Workbook(write_only=True)
     sheet: WriteOnlyWorksheet = book.create_sheet(spec.title[:31].translate(_NOT_IN_A_NAME) or "Sheet")
-    forms = [FORMS.get(column.type, str) for column in spec.columns]
+    forms = [FORMS.get(column.value_type, str) for column in spec.columns]
     sheet.append(_texts(sheet, next(rows).cells))
     for row in rows:
         if row.fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from random import Random
 from string import ascii_lowercase, digits
@@ -272,8 +272,22 @@ class Objects(Values):
         return f'{{"n": {index}, "tags": ["made"], "weight": {index % 1_000}.50}}'
 
 
-def values_of(column: ColumnSpec, seed: int) -> Values:
-    """Return what a column can hold."""
+class Nothing(Values):
+    """Of a reference to a dataset that has no records."""
+
+    plausible = most = 0
+
+    def draw(self, rng: Random, count: int) -> list[str]:
+        return [""] * count
+
+    def nth(self, index: int) -> str:
+        raise IndexError(index)
+
+
+def values_of(column: ColumnSpec, seed: int, keys: Sequence[str] = ()) -> Values:
+    """Return what a column can hold; a reference one of `keys`."""
+    if column.options.target is not None:
+        return Words(tuple(keys), is_endless=False) if keys else Nothing()
     makers: dict[str, Callable[[], Values]] = {
         "boolean": lambda: Words(("true", "false"), is_endless=False),
         "choice": lambda: Words(column.options.choices, is_endless=False),

@@ -1,6 +1,6 @@
 """Records that cannot go because others refer to them, and values that cannot come back: worked out in SQL.
 
-The FOREIGN KEYs say the last word, at the merge. What is worked out here says it before, of each record.
+The database says the last word, at the merge. What is worked out here says it before, of each record.
 """
 
 from __future__ import annotations

@@ -108,6 +108,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     can_revert = False  # a former definition would not fit the table
     list_before_template = "datasets/datasets_head.html"
     change_form_outer_before_template = "datasets/dataset_head.html"
+    delete_confirmation_template = "datasets/delete_confirmation.html"
     history_list_display = ("history_change_reason",)
 
     def get_urls(self) -> list[URLResolver | URLPattern]:

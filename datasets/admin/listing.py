@@ -506,7 +506,9 @@ def _cell(column: ColumnSpec, *, may_link: bool, records: str = "") -> Callable[
         is_json = column.type == "json"
         text = shorten(readable(canonical, column), JSON_CHARACTERS if is_json else LIST_CHARACTERS)
         if records:
-            return format_html('<a href="{}?{}">{}</a>', records, urlencode({"key": canonical}), text)
+            return format_html(
+                '<a href="{}?{}" class="{}">{}</a>', records, urlencode({"key": canonical}), LINKED, text
+            )
         if may_link and (target := target_of(canonical, column)):
             # What a tenant's people put into a cell learns neither where it was clicked nor gets hold of the page.
             return format_html(

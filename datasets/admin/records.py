@@ -77,6 +77,7 @@ class RowsAdmin(Listing, GuardedHistoryAdmin, ModelAdmin):
     search_help_text = "Words found in any text column, or whole numbers."
     warn_unsaved_form = True
     change_form_outer_after_template = "datasets/referring.html"
+    delete_confirmation_template = "datasets/delete_confirmation.html"
 
     def __init__(self, dataset: Dataset, site: AdminSite, user: Any = None) -> None:
         self.dataset = dataset
@@ -226,7 +227,8 @@ class RowsAdmin(Listing, GuardedHistoryAdmin, ModelAdmin):
         # No model relates to a record, so nothing is collected: stock would load every one.
         shown = [str(obj) for obj in objs[:10]]
         held = references.held(self.dataset, "t.id = ANY(%s)", [[obj.pk for obj in objs]])
-        return shown, {"records": len(objs)}, set(), [references.words_of(held, self.visible)] if held else []
+        referring = [f"It is referred to by {references.words_of(held, self.visible)}"] if held else []
+        return shown, {"records": len(objs)}, set(), referring
 
     # ---- history
 

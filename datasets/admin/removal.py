@@ -27,7 +27,7 @@ def delete_selected(
     if held := _held(modeladmin, queryset):
         messages.error(
             request,
-            f"Nothing was deleted, because {held} refer to some of them. Delete or change those first.",
+            f"Nothing was deleted: some are referred to by {held}. Delete or change those first.",
         )
         return None
     count = queryset.order_by().count()

@@ -15,7 +15,7 @@ class Reference(ColumnType):
 
     `type_of` gives the type of the key a reference points to, and the column's options are that key's: what one
     takes the other takes, in the same canonical text and the same type of PostgreSQL. Whether there is such a record
-    is no question of a cell: the database holds it (a foreign key), an import asks it of all its rows at once.
+    is no question of a cell: the database holds it, an import asks it of all its rows at once.
     """
 
     name: ClassVar[str] = "reference"

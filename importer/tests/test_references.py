@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from openpyxl import Workbook
 
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
+from datasets.lookup import first_keys
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from datasets.services import NewColumn, create_dataset
 from datasets.tests.references import make_customers, make_orders, make_staff, refers_to
 from importer.fixing import fix_rows
+from importer.generation import Order, TooFewValues, all_rows
+from importer.generation_files import write_csv
 from importer.models import ImportIssue, ImportJob, RejectedRow, State
 from importer.tests.tools import counts, import_text, merge, person, records, upload, work
 from importer.undo import undo_import
@@ -275,3 +279,34 @@ def test_whatever_is_synced_and_undone_a_preview_is_what_happens(staff: Dataset,
         assert merged.state == State.IMPORT_SUCCEEDED, (merged.notice, merged.error)
         assert len(records(staff)) == before + job.created_rows - job.deleted_rows
         done.append(merged)
+
+
+def test_made_rows_refer_to_records_that_are_there(orders: Dataset, staff: Dataset, tmp_path: Path) -> None:
+    visits = create_dataset(
+        title="Visits",
+        columns=(
+            NewColumn("Number", "integer"),
+            refers_to("Customer", "customers", is_required=True),
+            refers_to("Host", "staff"),
+            refers_to("Earlier", "", is_unique=True),
+        ),
+        key=("Number",),
+    )
+    spec, file = visits.spec(), tmp_path / "visits.csv"
+    keys = {column.name: first_keys(column, 10) for column, _ in spec.references}
+    write_csv(file, all_rows(spec, Order(300, 30, 7), keys))
+    job = upload(visits, file.read_bytes(), name="visits.csv")
+    assert (job.created_rows, job.rejected_rows, "foreign-key" in job.issue_counts) == (270, 30, False)
+    merge(job)
+    found = records(visits)
+    assert {customer for _, customer, _, _ in found} == {"C1", "C2", "C3"}
+    assert {(host, earlier) for *_, host, earlier in found} == {(None, None)}
+
+
+def test_rows_cannot_be_made_where_a_needed_record_is_nowhere(as_acme: TenantRef) -> None:
+    make_customers()
+    bare = create_dataset(
+        title="Bare", columns=(NewColumn("No"), refers_to("Customer", "customers", is_required=True))
+    )
+    with pytest.raises(TooFewValues, match="“Customer” must name a record of “Customers”, which has none"):
+        all_rows(bare.spec(), Order(5, 0, 1))

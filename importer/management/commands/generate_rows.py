@@ -9,12 +9,14 @@ from django.core.management.base import CommandParser
 
 from accounts.command import TenantCommand
 from core.command import NotAllowed, Result
+from datasets.lookup import first_keys
 from datasets.services import dataset_by_slug
 from importer.generation import Order, all_rows
 from importer.generation_files import write_csv, write_xlsx
 
 MOST_SHEET_ROWS = 1_048_575
 SEEDS = 1 << 31
+MOST_KEYS = 10_000  # that references are drawn from
 
 
 class Command(TenantCommand):
@@ -39,7 +41,8 @@ class Command(TenantCommand):
         seed = secrets.randbelow(SEEDS) if seed is None else seed
         spec = dataset_by_slug(options["dataset"]).spec()
         order = Order(rows, round(rows * options["errors"]), seed, is_workbook)
-        made = all_rows(spec, order)
+        keys = {column.name: first_keys(column, MOST_KEYS) for column, _ in spec.references}
+        made = all_rows(spec, order, keys)
         part = path.with_name(path.name + ".part")
         try:
             planted = write_xlsx(part, spec, made) if is_workbook else write_csv(part, made)

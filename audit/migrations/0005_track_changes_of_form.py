@@ -16,5 +16,5 @@ def replace(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0003_track_without_comparing")]
+    dependencies = [("audit", "0004_references")]
     operations = [migrations.RunPython(replace, migrations.RunPython.noop)]
