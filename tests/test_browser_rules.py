@@ -12,7 +12,7 @@ from tests.test_browser import PATIENCE_MS, Person, browser
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser
-COLUMNS = (
+COLUMNS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Job no", "text", {"pattern": "[A-Z]{2}-[0-9]+"}),
     ("Begin", "date", {}),
     ("End", "date", {}),

@@ -16,6 +16,7 @@ from django.db import IntegrityError, connection, transaction
 from openpyxl import Workbook
 
 from core.tenancy import TenantRef, in_tenant
+from datasets.checking import set_checks
 from datasets.columntypes.patterns import example
 from datasets.definition import InvalidDefinition, from_table_schema, to_table_schema
 from datasets.forms import RecordForm
@@ -34,6 +35,7 @@ from importer.models import ImportIssue, ImportJob, RejectedRow, State
 from importer.recipes import Recipe
 from importer.services import submit_preview
 from importer.tests.tools import counts, import_text, merge, person, records, upload, work
+from importer.tests.undo_tools import previewed
 
 MONEY = ColumnOptions(precision=12, scale=2)
 COLUMNS = (
@@ -304,3 +306,14 @@ def test_a_default_goes_with_its_column_when_the_type_changes_and_out_and_in(tas
     tasks.refresh_from_db()
     import_text(tasks, "Id\n1\n")
     assert records(tasks) == [(1, "new", None, "soon", None)]
+
+
+def test_an_undo_leaves_a_record_whose_former_values_break_a_check_that_came_later(
+    as_acme: TenantRef,
+) -> None:
+    dataset = create_dataset(title="Jobs", columns=COLUMNS, key=("Id",))
+    import_text(dataset, csv_of(ROWS[1:2]))
+    job = import_text(dataset, csv_of([(*ROWS[1][:3], "2026-02-01", *ROWS[1][4:])]))
+    set_checks(dataset=dataset, checks=[CHECKS[0], NewCheck("Percent", "\"Code\" <> '%s %'")])
+    undone = previewed(job)
+    assert (undone.kept_rows, undone.warning_counts) == (1, {"no-longer-fits": 1})
