@@ -7,6 +7,7 @@ foreign key) is refused, never dropped in silence.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -77,6 +78,25 @@ def to_table_schema(spec: DatasetSpec) -> dict[str, Any]:
     if spec.key:
         schema["primaryKey"] = [column.label for column in spec.key_columns]
     return schema
+
+
+def read_json(data: bytes) -> object:
+    """Return what a JSON text says.
+
+    :raises InvalidDefinition: it is none; the message names line and column.
+    """
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InvalidDefinition(
+            f"The file is not UTF-8 text (byte {error.start + 1}). Save it as UTF-8."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise InvalidDefinition(
+            f"The file is no JSON: {error.msg} in line {error.lineno}, column {error.colno}."
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise InvalidDefinition("The file is no JSON that can be read: it is nested too deep.") from error
 
 
 def from_table_schema(schema: object) -> Definition:
