@@ -9,6 +9,7 @@ pattern beyond `datasets.columntypes.patterns`, a reference of two columns) is r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -108,6 +109,25 @@ def _foreign_key(spec: DatasetSpec, column: ColumnSpec, target: Target) -> dict[
 def _check(check: CheckSpec, spec: DatasetSpec) -> dict[str, str]:
     stated = {"name": check.name, "expression": by_labels(check.expression, spec.columns)}
     return {**stated, "message": check.message} if check.message else stated
+
+
+def read_json(data: bytes) -> object:
+    """Return what a JSON text says.
+
+    :raises InvalidDefinition: it is none; the message names line and column.
+    """
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InvalidDefinition(
+            f"The file is not UTF-8 text (byte {error.start + 1}). Save it as UTF-8."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise InvalidDefinition(
+            f"The file is no JSON: {error.msg} in line {error.lineno}, column {error.colno}."
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise InvalidDefinition("The file is no JSON that can be read: it is nested too deep.") from error
 
 
 def from_table_schema(schema: object) -> Definition:

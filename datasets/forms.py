@@ -323,6 +323,20 @@ def _targets() -> list[tuple[str, str]]:
     return [("", "No dataset"), (ITSELF, "This dataset"), *keyed]
 
 
+class AddColumnForm(NewColumnForm):
+    """One column that is added to a dataset; outside of a formset nobody dresses the plain fields."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            if type(field.widget) is forms.TextInput:
+                field.widget = widgets.UnfoldAdminTextInputWidget(attrs=field.widget.attrs)
+            elif type(field.widget) is forms.CheckboxInput:
+                field.widget = widgets.UnfoldBooleanWidget()
+            if field.label:
+                field.label = field.label[:1].upper() + field.label[1:]
+
+
 class NewColumnFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]
     """The columns of a dataset that is being defined."""
 

@@ -20,7 +20,13 @@ from datasets import editing
 from datasets.admin.links import definition_links
 from datasets.admin.places import changeable, page, person, viewable
 from datasets.comparing import compare, new_columns
-from datasets.definition import Definition, InvalidDefinition, from_table_schema, to_table_schema
+from datasets.definition import (
+    Definition,
+    InvalidDefinition,
+    from_table_schema,
+    read_json,
+    to_table_schema,
+)
 from datasets.workbook import template_workbook
 
 MOST_BYTES = 2 * 1024**2
@@ -51,25 +57,6 @@ class DefinitionForm(forms.Form):
             return from_table_schema(read_json(file.read()))
         except InvalidDefinition as error:
             raise forms.ValidationError(error.message) from error
-
-
-def read_json(data: bytes) -> object:
-    """Return what a JSON text says.
-
-    :raises InvalidDefinition: it is none; the message names line and column.
-    """
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InvalidDefinition(
-            f"The file is not UTF-8 text (byte {error.start + 1}). Save it as UTF-8."
-        ) from error
-    except json.JSONDecodeError as error:
-        raise InvalidDefinition(
-            f"The file is no JSON: {error.msg} in line {error.lineno}, column {error.colno}."
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise InvalidDefinition("The file is no JSON that can be read: it is nested too deep.") from error
 
 
 @require_GET

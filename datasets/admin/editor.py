@@ -16,7 +16,7 @@ from datasets import editing
 from datasets.admin.links import definition_links
 from datasets.admin.places import changeable, page, person, viewable
 from datasets.definition_history import history_of
-from datasets.forms import NewColumnForm
+from datasets.forms import AddColumnForm
 from datasets.models import Column, Dataset
 from datasets.wording import rule_words, type_words
 
@@ -39,12 +39,12 @@ class Line:
 def columns(request: HttpRequest, dataset_id: int, site: AdminSite) -> HttpResponse:
     """Show the columns; save their order and labels, or add one."""
     dataset = changeable(request, dataset_id)
-    form = NewColumnForm(prefix="new")
+    form = AddColumnForm(prefix="new")
     problem, status = None, 200
     if request.method == "POST":
         try:
             if request.POST.get("do") == "add":
-                form = NewColumnForm(request.POST, prefix="new")
+                form = AddColumnForm(request.POST, prefix="new")
                 if form.is_valid():
                     return _added(request, dataset, form)
                 problem = "The column was not added. Look at what is marked below."
@@ -113,7 +113,7 @@ def _seen(request: HttpRequest) -> int:
     return int(given) if _is_number(given) else 0
 
 
-def _added(request: HttpRequest, dataset: Dataset, form: NewColumnForm) -> HttpResponse:
+def _added(request: HttpRequest, dataset: Dataset, form: AddColumnForm) -> HttpResponse:
     [made] = editing.add_columns(
         dataset=dataset, columns=[form.column()], seen=_seen(request), by=person(request)
     )

@@ -64,5 +64,5 @@ def page(
 ) -> HttpResponse:
     """Return a page of the site."""
     request.current_app = site.name  # as Django's own admin does
-    context = {**site.each_context(request), "title": title, "opts": Dataset._meta, **context}
+    context = {**site.each_context(request), "title": title, **context}
     return render(request, f"datasets/{template}.html", context, status=status)

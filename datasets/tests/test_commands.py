@@ -75,4 +75,22 @@ def test_faults_are_named(acme: TenantRef, sample: Path, tmp_path: Path) -> None
     assert "is empty" in refused(*create, str(empty))
     assert "which is no column" in refused(*create, str(sample), "--key", "Nothing")
     assert "error[unknown-dataset]" in refused("describe_dataset", "--tenant", "acme", "nothing")
-    assert "no JSON file" in refused("create_dataset", "--tenant", "acme", "--definition", str(sample))
+    assert "is no JSON" in refused("create_dataset", "--tenant", "acme", "--definition", str(sample))
+
+
+def test_a_definition_is_compared_with_a_dataset(
+    acme: TenantRef, globex: TenantRef, sample: Path, tmp_path: Path
+) -> None:
+    run("create_dataset", "--tenant", "acme", "--name", "Orders", "--infer", str(sample))
+    schema = run("describe_dataset", "orders", "--tenant", "acme")
+    file = tmp_path / "orders.json"
+    file.write_text(json.dumps(schema))
+    compared = ("describe_dataset", "orders", "--tenant", "acme", "--compare", str(file))
+    assert run(*compared) == {"dataset": "orders", "differences": []}
+    schema["fields"].append({"name": "Weight", "type": "integer"})
+    file.write_text(json.dumps(schema))
+    assert run(*compared)["differences"] == [
+        {"kind": "added", "label": "Weight", "here": "", "there": "Whole number"}
+    ]
+    file.write_text('{"fields": [,]}')
+    assert "in line 1, column 13" in refused(*compared)

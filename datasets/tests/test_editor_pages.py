@@ -29,10 +29,12 @@ def labels(dataset: Dataset) -> list[str]:
     return [column.label for column in dataset.spec().columns]
 
 
-def arranged(dataset: Dataset, order: list[int], seen: int = 1, **names: str) -> dict[str, Any]:
+def arranged(
+    dataset: Dataset, order: list[int], names: dict[str, str] | None = None, *, seen: int = 1
+) -> dict[str, Any]:
     """Return the posted form of the editor."""
     given = {f"label-{column.pk}": column.label for column in dataset.columns.in_use()}
-    return {"do": "arrange", "seen": str(seen), "column": [str(pk) for pk in order], **given, **names}
+    return {"do": "arrange", "seen": str(seen), "column": [str(pk) for pk in order], **given, **(names or {})}
 
 
 def text_of(html: str) -> str:
@@ -47,7 +49,7 @@ def test_columns_are_arranged_renamed_added_retired_and_brought_back_on_one_page
     assert "Version 1 of the definition" in html and "Move “Note” up" in html
     pks = [column.pk for column in orders.columns.in_use()]
     note = pks[-1]
-    form = arranged(orders, [note, *pks[:-1]], **{f"label-{note}": "Remark"})
+    form = arranged(orders, [note, *pks[:-1]], {f"label-{note}": "Remark"})
     assert at_acme.post(columns_url(orders), form).status_code == 302
     assert labels(orders)[:2] == ["Remark", "Order no"]
     moved = {**arranged(orders, [note, *pks[:-1]], seen=2), "move": f"{note}:down"}
@@ -70,7 +72,7 @@ def test_what_is_wrong_is_said_on_the_page_and_what_was_typed_stays(
     orders: Dataset, at_acme: Visitor
 ) -> None:
     pks = [column.pk for column in orders.columns.in_use()]
-    twice = arranged(orders, pks[::-1], **{f"label-{pks[0]}": "Customer"})
+    twice = arranged(orders, pks[::-1], {f"label-{pks[0]}": "Customer"})
     answer = at_acme.post(columns_url(orders), twice)
     html = answer.content.decode()
     assert answer.status_code == 422 and "The label “Customer” stands more than once." in html
@@ -91,7 +93,7 @@ def test_what_is_wrong_is_said_on_the_page_and_what_was_typed_stays(
 def test_of_two_people_the_second_is_told_and_sees_both_labels(orders: Dataset, at_acme: Visitor) -> None:
     pks = [column.pk for column in orders.columns.in_use()]
     editing.arrange_columns(dataset=orders, order=[], labels={pks[1]: "Client"})
-    answer = at_acme.post(columns_url(orders), arranged(orders, pks, **{f"label-{pks[1]}": "Buyer"}))
+    answer = at_acme.post(columns_url(orders), arranged(orders, pks, {f"label-{pks[1]}": "Buyer"}))
     html = answer.content.decode()
     assert answer.status_code == 409 and "Somebody changed the definition" in html
     assert 'value="Buyer"' in html and "now “Client”" in html and 'name="seen" value="2"' in html

@@ -14,6 +14,7 @@ import jobs.services
 from core import clock, storage
 from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
+from datasets.rules import NewColumn
 from datasets.tests.conftest import newcomer
 from importer import expiry, proposing
 from importer.models import ImportJob, Proposal
@@ -114,7 +115,7 @@ def test_a_person_changes_what_is_proposed_and_the_file_goes_into_the_dataset(
 def test_of_two_decisions_one_makes_the_dataset(as_acme: TenantRef) -> None:
     made = proposed("a,b\n1,2\n")
     again = Proposal.objects.get()
-    columns = [proposing.NewColumn("a"), proposing.NewColumn("b")]
+    columns = [NewColumn("a"), NewColumn("b")]
     proposing.make_dataset(proposal=made, title="One", columns=columns, key=[], by=person())
     with pytest.raises(proposing.ProposalOver):
         proposing.make_dataset(proposal=again, title="Two", columns=columns, key=[], by=person())

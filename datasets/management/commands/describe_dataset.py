@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from accounts.command import TenantCommand
-from core.command import Result
+from core.command import NotAllowed, Result
 from datasets import access
-from datasets.definition import to_table_schema
+from datasets.comparing import compare
+from datasets.definition import from_table_schema, read_json, to_table_schema
 from datasets.services import dataset_by_slug
+from datasets.spec import DatasetSpec
 
 
 class Command(TenantCommand):
@@ -23,6 +27,9 @@ class Command(TenantCommand):
             metavar="USER",
             help="as this user sees it: without what is hidden from them",
         )
+        parser.add_argument(
+            "--compare", metavar="JSON", type=Path, help="say instead how a Table Schema differs from it"
+        )
 
     def run_in_tenant(self, **options: Any) -> Result:
         dataset = dataset_by_slug(options["slug"] or options["dataset"] or "")
@@ -31,6 +38,8 @@ class Command(TenantCommand):
             access.require(by, "view", dataset)
         seen = access.seen_by(by, dataset)
         spec, editable = seen.spec, seen.editable
+        if options["compare"]:
+            return _compared(spec, options["compare"])
         lines = [f"{dataset.title} ({dataset.slug}), definition version {dataset.definition_version}"]
         for column in spec.columns:
             words = ["key"] if column.name in spec.key else []
@@ -41,3 +50,13 @@ class Command(TenantCommand):
             to = f" to {target.label} of {target.slug}" if target else ""
             lines.append(f"  {column.label}: {column.type}{to}" + (f" ({', '.join(words)})" if words else ""))
         return Result(to_table_schema(spec), lines)
+
+
+def _compared(spec: DatasetSpec, path: Path) -> Result:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotAllowed(f"{path} cannot be read: {error.strerror}.") from error
+    found = compare(spec, from_table_schema(read_json(data)))
+    lines = [one.sentence for one in found] or ["No difference."]
+    return Result({"dataset": spec.slug, "differences": [asdict(one) for one in found]}, lines)

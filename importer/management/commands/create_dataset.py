@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from accounts.command import TenantCommand
 from core.command import NotAllowed, Result
-from datasets.definition import from_table_schema, to_table_schema
+from datasets.definition import from_table_schema, read_json, to_table_schema
 from datasets.rules import NewCheck, NewColumn
 from datasets.services import create_dataset, infer_definition
 from importer.tables import open_table
@@ -62,6 +61,6 @@ def _inferred(path: Path, key: list[str]) -> tuple[list[NewColumn], list[str]]:
 
 def _read_json(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise NotAllowed(f"{path} is no JSON file that can be read: {error}.") from error
+        return read_json(path.read_bytes())
+    except OSError as error:
+        raise NotAllowed(f"{path} cannot be read: {error.strerror}.") from error

@@ -84,7 +84,8 @@ def hang(work: Slice) -> Step:
 
 def slow_statement(work: Slice) -> Step:
     _effect(work.job_id, "effect")
-    with work.long_statement(), connection.cursor() as cursor:
+    with work.long_statement() as tell, connection.cursor() as cursor:
+        tell(7, 20)
         cursor.execute("SELECT pg_sleep(%s)", [work.payload["seconds"]])
     return Step(done=True)
 
