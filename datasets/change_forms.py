@@ -44,10 +44,10 @@ class ColumnChangeForm(forms.Form):
         help_text="Values convert as their text would be read from a file.",
     )
     is_required = forms.BooleanField(
-        required=False, label="required: every record must hold a value", widget=widgets.UnfoldBooleanWidget()
+        required=False, label="Required: every record must hold a value", widget=widgets.UnfoldBooleanWidget()
     )
     is_unique = forms.BooleanField(
-        required=False, label="unique: no two records hold the same", widget=widgets.UnfoldBooleanWidget()
+        required=False, label="Unique: no two records hold the same", widget=widgets.UnfoldBooleanWidget()
     )
 
     def __init__(self, data: Any = None, *, column: ColumnSpec) -> None:
@@ -58,7 +58,9 @@ class ColumnChangeForm(forms.Form):
         }  # fmt: skip
         super().__init__(data, initial=initial)
         for name, annotation in _options().items():
-            self.fields[f"option_{name}"] = _field(annotation, LABELS.get(name, name.replace("_", " ")))
+            field: Any = _field(annotation, LABELS.get(name, name.replace("_", " ")).capitalize())
+            field.applies = " ".join(APPLIES.get(name, ()))  # the page hides it for other types
+            self.fields[f"option_{name}"] = field
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -123,7 +125,7 @@ class KeyChangeForm(forms.Form):
             self.fields[f"part_{place}"] = forms.ChoiceField(
                 required=False,
                 choices=choices,
-                label=f"part {place + 1}",
+                label=f"Part {place + 1}",
                 initial=now[place] if place < len(now) else "",
                 widget=widgets.UnfoldAdminSelectWidget(),
             )

@@ -98,13 +98,20 @@ def create_table(spec: DatasetSpec) -> None:
 
 @transaction.atomic
 def drop_table(spec: DatasetSpec) -> None:
-    """Drop both tables.
+    """Drop both tables, and what a change that goes on keeps beside them.
 
     :raises DatasetBusy: somebody is reading or writing them for longer than we wait.
     """
     with short_wait(), connection.cursor() as cursor:
         forget_references(spec.table)
         cursor.execute(f'DROP TABLE "{spec.table}", "{spec.history_table}"')
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'"
+            " AND starts_with(relname, %s)",
+            [f"{spec.table}_change_"],
+        )
+        for (name,) in cursor.fetchall():
+            cursor.execute(f'DROP TABLE "{name}"')
 
 
 @transaction.atomic

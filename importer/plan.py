@@ -173,7 +173,8 @@ def _is_other(staged: Staged) -> tuple[str, list[Any]]:
         " AND NOT pg_visible_in_snapshot(history_xid, %s::pg_snapshot)"
     )
     return (
-        f"(n.id, n.op, coalesce(n.id IN ({edited}), false)) IS DISTINCT FROM (d.id, d.op, false)",
+        "(n.id, n.op) IS DISTINCT FROM (d.id, d.op)"
+        f" OR n.seen::text IS DISTINCT FROM d.seen::text AND n.id IN ({edited})",
         [job.head.get("unseen_since") or job.previewed_at - LONGEST_TRANSACTION, job.snapshot],
     )
 

@@ -280,7 +280,7 @@ def _moments(change: Change) -> list[tuple[str, Any, str]]:
     return [(word, at, people.get(who, "")) for word, name, who in MOMENTS if (at := getattr(change, name))]
 
 
-def _figures(change: Change) -> list[tuple[str, int, str]]:
+def _figures(change: Change) -> list[tuple[str, str, str]]:
     is_over = change.swapped_at is not None
     found = [
         ("records", change.records, "looked at"),
@@ -289,7 +289,7 @@ def _figures(change: Change) -> list[tuple[str, int, str]]:
     ]
     if change.reverts_id:
         found.append(("edited since", change.edited, "are converted from what they say now"))
-    return found
+    return [(word, f"{number:,}", note) for word, number, note in found]
 
 
 def _failing(request: HttpRequest, change: Change) -> dict[str, Any]:

@@ -14,13 +14,13 @@ import jobs.services
 from audit.actor import actor
 from audit.models import Event
 from core.tenancy import TenantRef, in_tenant
-from datasets import changing
+from datasets import change_tables, change_work, changing
 from datasets.change_models import Change, FailingRecord
 from datasets.columntypes import TYPES
 from datasets.models import Column, Dataset
 from datasets.rows import get_row_model
 from datasets.rules import NewColumn
-from datasets.services import InvalidDefinition, create_dataset
+from datasets.services import InvalidDefinition, create_dataset, delete_dataset
 from datasets.spec import ColumnOptions
 from datasets.tests.changes import worked
 from datasets.tests.conftest import person
@@ -415,3 +415,15 @@ def test_text_becomes_another_type_and_text_again(
     ] * 2
     changed(dataset, "text")
     assert (values(dataset), versions(dataset)) == ([canonical] * 2, [canonical] * 2)
+
+
+def test_a_dataset_can_be_deleted_while_it_changes_and_nothing_stays(as_acme: TenantRef) -> None:
+    dataset = made(["1"])
+    pk = dataset.pk
+    change = checked(dataset, "integer")
+    changing.confirm_change(change=change)
+    change_tables.begin(change_work.shape_of(change))
+    delete_dataset(dataset=dataset)
+    jobs.services.run_pending()
+    dataset.pk = pk
+    assert all(not found for found in catalog(dataset).values())

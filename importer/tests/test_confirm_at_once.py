@@ -19,7 +19,7 @@ import jobs.services
 from audit.models import Event
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
-from datasets.changing import change_type
+from datasets.change_models import Change
 from datasets.ddl import DatasetBusy
 from datasets.models import Dataset
 from datasets.services import delete_dataset
@@ -28,6 +28,8 @@ from importer.models import RUNNING, ImportJob, State
 from importer.services import NotConfirmable
 from importer.signals import ImportRunning
 from importer.tests.tools import (
+    change_type,
+    confirmed_change,
     counts,
     import_text,
     make_orders,
@@ -141,20 +143,25 @@ def test_confirms_of_many_previews_while_workers_run_merge_one_at_a_time(tenant:
 
 
 @pytest.mark.slow
-def test_a_confirm_and_a_change_of_type_at_once_leave_one_of_them(tenant: TenantRef) -> None:
+def test_a_confirm_and_a_change_of_type_at_once_do_both_one_after_the_other(tenant: TenantRef) -> None:
     for race in range(RACES):
         with in_tenant(tenant):
             dataset = make_orders(f"Orders {race}")
             import_text(dataset)
             job = upload(dataset, MORE)
-        answers = at_once(tenant, *either_first(race, confirm(job), change_type_of(dataset)))
+            change = confirmed_change(
+                dataset=dataset, column=dataset.columns.get(label="note"), type="long_text"
+            )
+        answers = at_once(tenant, *either_first(race, confirm(job), slices_of(change)))
         with in_tenant(tenant):
             job = work(job)
-            if "changed" in answers:
-                assert has(answers, NotConfirmable)
-                assert len(records(dataset)) == 3
+            jobs.services.run_until_done(int(change.job_id))
+            change.refresh_from_db()
+            job = work(job)
+            assert change.state == "CHANGE_SUCCEEDED"
+            if has(answers, NotConfirmable):
+                assert (job.state, len(records(dataset))) == (State.PREVIEW_SUCCEEDED, 3)
             else:
-                assert has(answers, ImportRunning, DatasetBusy)
                 assert (job.state, len(records(dataset))) == (State.IMPORT_SUCCEEDED, 4)
             dataset.refresh_from_db()
             assert is_unlocked(dataset)
@@ -242,22 +249,17 @@ def test_a_merge_whose_job_is_gone_writes_nothing_and_leaves_nothing(orders: Dat
 
 
 @pytest.mark.case("C07")
-def test_a_change_of_type_after_the_preview_is_told_at_the_confirm(orders: Dataset) -> None:
+def test_a_change_of_type_after_the_preview_has_it_made_again(orders: Dataset) -> None:
     job = upload(orders)
-    change_type_of(orders)()
-    with pytest.raises(NotConfirmable, match="definition changed since the preview"):
-        merge(ImportJob.objects.get(pk=job.pk))
-    assert (ImportJob.objects.get().state, records(orders)) == (State.PREVIEW_SUCCEEDED, [])
+    change_type(dataset=orders, column=orders.columns.get(label="note"), type="long_text")
+    with pytest.raises(NotConfirmable):
+        services.confirm_import(job=ImportJob.objects.get(pk=job.pk), by=person())
+    job = work(job)
+    assert (job.state, records(orders)) == (State.PREVIEW_SUCCEEDED, [])
+    assert "definition changed since the preview" in job.notice
+    assert merge(job).state == State.IMPORT_SUCCEEDED
     orders.refresh_from_db()
     assert is_unlocked(orders)
-
-
-def test_a_change_of_type_is_refused_while_an_import_waits_for_its_merge(orders: Dataset) -> None:
-    job = upload(orders)
-    services.confirm_import(job=job, by=person())
-    with pytest.raises(ImportRunning, match="Wait until it has ended or cancel it"):
-        change_type_of(orders)()
-    assert work(job).state == State.IMPORT_SUCCEEDED
 
 
 def test_a_merge_refused_at_its_run_says_why_and_leaves_the_dataset_free(orders: Dataset) -> None:
@@ -287,11 +289,12 @@ def has(answers: list[Any], *kinds: type[Exception]) -> bool:
     return any(isinstance(answer, kinds) for answer in answers)
 
 
-def change_type_of(dataset: Dataset) -> Callable[[], str]:
+def slices_of(change: Change) -> Callable[[], str]:
+    """Work on what waits, among it a confirmed change, as far as it goes now."""
+
     def act() -> str:
-        column = dataset.columns.get(label="note")
-        change_type(dataset=Dataset.objects.get(pk=dataset.pk), column=column, type="long_text", by=None)
-        return "changed"
+        jobs.services.run_pending()
+        return "worked"
 
     return act
 

@@ -12,14 +12,25 @@ from django.db import connection
 import jobs.services
 from accounts.models import User
 from core.tenancy import TenantRef
-from datasets.changing import change_type
 from datasets.models import Dataset
 from datasets.rows import get_row_model
+from datasets.signals import changing
 from importer import services, undo_work
 from importer.models import ImportJob, State
 from importer.signals import ImportRunning
 from importer.tests.test_merge import staging_tables
-from importer.tests.tools import ShortSlice, import_text, merge, person, records, upload, versions, work
+from importer.tests.tools import (
+    ShortSlice,
+    change_type,
+    confirmed_change,
+    import_text,
+    merge,
+    person,
+    records,
+    upload,
+    versions,
+    work,
+)
 from importer.tests.undo_tools import buckets, contents, edit, kept, previewed, remove, sync, undone
 from importer.undo import NotUndoable, undo_import
 from importer.undo_plan import HistoryPruned
@@ -296,10 +307,10 @@ def test_a_definition_changed_since_the_preview_stops_confirm_and_merge(filled: 
     job = import_text(filled, CHANGED)
     made = previewed(job)
     change_type(dataset=filled, column=filled.columns.get(label="amount"), type="text")
-    with pytest.raises(services.NotConfirmable, match="definition changed"):
+    with pytest.raises(services.NotConfirmable):
         services.confirm_import(job=made, by=person())
-    services.cancel_import(job=made, by=person())
-    made = previewed(job)
+    made = work(made)
+    assert (made.state, "definition changed since the preview" in made.notice) == ("PREVIEW_SUCCEEDED", True)
     services.confirm_import(job=made, by=person())
     Dataset.objects.filter(pk=filled.pk).update(definition_version=9)
     made = work(made)
@@ -338,27 +349,39 @@ def test_an_undo_of_a_suspended_tenant_waits(filled: Dataset, as_acme: TenantRef
 
 @pytest.mark.case("C07")
 @pytest.mark.parametrize("step", ["preview", "merge", "undo"])
-def test_a_type_cannot_change_while_an_import_or_an_undo_runs(filled: Dataset, step: str) -> None:
+def test_a_change_of_type_lets_a_confirmed_import_or_undo_go_first(filled: Dataset, step: str) -> None:
     job = import_text(filled, CHANGED)
     column = filled.columns.get(label="amount")
     match step:
         case "preview":
-            undo_import(job=job, by=person())
+            made = undo_import(job=job, by=person())
         case "merge":
-            services.confirm_import(job=upload(filled), by=person())
+            made = upload(filled)
+            services.confirm_import(job=made, by=person())
         case "undo":
-            services.confirm_import(job=previewed(job), by=person())
-    with pytest.raises(ImportRunning, match="is running. Wait until it has ended or cancel it"):
-        change_type(dataset=filled, column=column, type="text")
-    jobs.services.run_pending()
-    change_type(dataset=filled, column=column, type="text")
+            made = previewed(job)
+            services.confirm_import(job=made, by=person())
+    change = confirmed_change(dataset=filled, column=column, type="text")
+    if step != "preview":
+        with pytest.raises(ImportRunning, match="was confirmed before; the change waits"):
+            changing.send(sender=Dataset, dataset=filled)
+    made = work(made)
+    change.refresh_from_db()
+    assert (made.state, change.state) == (
+        State.PREVIEW_SUCCEEDED if step == "preview" else State.IMPORT_SUCCEEDED,
+        "CHANGE_SUCCEEDED",
+    )
 
 
 @pytest.mark.case("C07")
-def test_an_import_previewed_before_a_type_change_is_not_merged_after_it(filled: Dataset) -> None:
+def test_an_import_previewed_before_a_type_change_is_previewed_again_after_it(filled: Dataset) -> None:
     job = upload(filled, CHANGED)
     before = len(records(filled))
     change_type(dataset=filled, column=filled.columns.get(label="amount"), type="text")
-    with pytest.raises(services.NotConfirmable, match="definition changed"):
+    with pytest.raises(services.NotConfirmable):
         services.confirm_import(job=job, by=person())
     assert len(records(filled)) == before
+    job = work(job)
+    assert (job.state, "definition changed since the preview" in job.notice) == ("PREVIEW_SUCCEEDED", True)
+    services.confirm_import(job=job, by=person())
+    assert work(job).state == State.IMPORT_SUCCEEDED

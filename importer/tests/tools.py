@@ -11,7 +11,9 @@ from typing import Any
 import jobs.services
 from accounts.models import User
 from core.tenancy import TenantRef, current_tenant
-from datasets.models import Dataset
+from datasets import changing
+from datasets.change_models import Change
+from datasets.models import Column, Dataset
 from datasets.rows import get_row_model
 from datasets.services import NewColumn, create_dataset
 from datasets.spec import ColumnOptions
@@ -52,6 +54,23 @@ def work(job: ImportJob) -> ImportJob:
     """Run all background work and return the import as it stands then."""
     jobs.services.run_pending()
     return ImportJob.objects.select_related("dataset").get(pk=job.pk)
+
+
+def change_type(*, dataset: Dataset, column: Column, type: str, by: Any = None) -> None:
+    """Change a column's type: check, confirm, make; nothing else is worked on."""
+    change = confirmed_change(dataset=dataset, column=column, type=type, by=by)
+    jobs.services.run_until_done(int(change.job_id))
+    change.refresh_from_db()
+    assert change.state == "CHANGE_SUCCEEDED", change.error
+
+
+def confirmed_change(*, dataset: Dataset, column: Column, type: str, by: Any = None) -> Change:
+    """Check and confirm a change of a column's type."""
+    change = changing.propose_change(dataset=dataset, column=column, type=type, by=by)
+    jobs.services.run_until_done(int(change.job_id))
+    change.refresh_from_db()
+    changing.confirm_change(change=change, by=by)
+    return change
 
 
 def merge(job: ImportJob, **options: Any) -> ImportJob:
