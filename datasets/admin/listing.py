@@ -428,8 +428,12 @@ class Listing(SavedViews, Speed):
             return ""
         return reverse("admin:datasets_row_by_key", args=(target.dataset,))
 
-    def listed_columns(self, state: ListState) -> list[ColumnSpec]:
-        """Return the columns a list shows: the chosen ones, or the key's first and no more than a page can hold."""
+    def listed_columns(self, state: ListState | None = None) -> list[ColumnSpec]:
+        """Return the columns a list shows: the chosen ones, or the key's first and no more than a page can hold.
+
+        Without `state` it is the list this request has asked for.
+        """
+        state = state or self._state or ListState()
         by_name = {column.name: column for column in self.columns}
         if state.columns:
             return [by_name[name] for name in state.columns[:MOST_COLUMNS]]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from core.tenancy import TenantRef
+from datasets.keyset import Order, place_of
 from datasets.models import Dataset
 from datasets.paginator import EstimatedPaginator
 from datasets.rows import get_row_model
@@ -204,6 +206,20 @@ def test_the_list_costs_the_same_few_queries_and_never_counts_without_a_bound(
         add_many(filled, 60, prefix=f"M{len(costs)}-")
     assert costs == [costs[0]] * 2
     assert costs[0] <= 12  # the columns twice, the views, and the datasets of the sidebar are among them
+
+
+@pytest.mark.parametrize(
+    "query", ["", "{amount}__from=1&{amount}__to=99", "sort=-{amount}", "q=ada+5", "after={place}"]
+)
+def test_a_list_asks_for_the_records_twice_once_to_count_with_a_bound(
+    filled: Dataset, client_of: Any, acme: TenantRef, django_assert_max_num_queries: Any, query: str
+) -> None:
+    place = place_of(get_row_model(filled).objects.latest("pk"), Order(()))
+    url = f"{rows_url(filled)}?{query.format(amount=name_of(filled, 'Amount'), place=place)}"
+    with django_assert_max_num_queries(100) as asked:
+        page(Visitor(client_of(acme, "editor")), url)
+    read = [one["sql"] for one in asked.captured_queries if f'FROM "ds_{filled.pk}"' in one["sql"]]
+    assert [("COUNT(" in sql, "LIMIT" in sql) for sql in read] == [(True, True), (False, True)]
 
 
 def add_many(dataset: Dataset, count: int, prefix: str = "M") -> None:

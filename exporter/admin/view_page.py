@@ -64,6 +64,6 @@ def view_export(request: HttpRequest, dataset_id: int) -> HttpResponseBase:
         "columns": [column.label for column in exported_columns(state, columns)],
         "list_url": reverse("admin:datasets_row_changelist", args=(dataset.pk,))
         + f"?{request.GET.urlencode() or 'v=0'}",
-        "most": MOST_WORKBOOK_RECORDS,
+        "most": f"{MOST_WORKBOOK_RECORDS:,}",
     }
     return render(request, "exporter/view_export.html", context)
