@@ -8,7 +8,6 @@ from django.apps import AppConfig
 
 from jobs.kinds import JobKind
 
-
 # Runs tell no more than their datasets' files, and those are shown to who may export them.
 SEES_EXPORTS = "some:export | perm:exporter.view_exportrun"
 
