@@ -28,7 +28,7 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     if "import" in rights:
         found.append(_link("Import a file", "importer_importjob_upload", "upload", query, is_primary=True))
         found.append(_link("Imports", "importer_importjob_changelist", "history", query))
-    if "export" in rights:
+    if "export" in rights and not access.has_hidden(request.user, dataset):
         found.append(_link("Exports", "exporter_exportfile_changelist", "download", query))
     user = request.user
     if user.has_perm("datasets.view_dataset") or "manage" in rights:

@@ -17,7 +17,9 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 
 from accounts.models import User
+from core.words import count
 from datasets import access, granting, services
+from datasets.effective import active_people, rights_for_all
 from datasets.models import Column, ColumnAccess, ColumnLimit, Dataset
 from datasets.presets import PRESETS, preset_of
 
@@ -127,7 +129,7 @@ def page(
 
 def people(asked: str) -> Any:
     """Return the active users whose name or address has these words."""
-    found = User.objects.filter(is_active=True).order_by("email")
+    found = active_people()
     for word in asked[:200].split()[:8]:
         found = found.filter(
             Q(email__icontains=word) | Q(first_name__icontains=word) | Q(last_name__icontains=word)
@@ -144,7 +146,7 @@ def groups(asked: str) -> Any:
 
 
 def _line(who: Who, ticked: frozenset[str], own: frozenset[str]) -> Line:
-    everywhere = access.rights_everywhere(who) if isinstance(who, User) else of_group(who)
+    everywhere = rights_for_all(who) if isinstance(who, User) else of_group(who)
     boxes = tuple(
         Box(box_name(who, right), f"{title} for {who}", right in ticked, right in own, right in everywhere)
         for right, title in TITLES.items()
@@ -190,7 +192,9 @@ def _saved(request: HttpRequest, dataset: Dataset, site: AdminSite) -> HttpRespo
             "sent": [pair for pair in sent if pair[0] != "csrfmiddlewaretoken"],
         }
         return page(request, dataset, site, "rights_warning", "You would lose rights", context, status=409)
-    messages.success(request, f"{changed} permissions changed." if changed else "Nothing was changed.")
+    messages.success(
+        request, f"{count(changed, 'permission')} changed." if changed else "Nothing was changed."
+    )
     if "manage" in lost:
         return HttpResponseRedirect(reverse("admin:datasets_dataset_changelist"))
     query = request.GET.urlencode()
@@ -330,6 +334,8 @@ def _columns_saved(request: HttpRequest, dataset: Dataset, who: Who, columns: li
         how = ColumnAccess(wanted) if wanted else None
         granting.limit_column(column=column, to=who, how=how, by=_by(request))
         changed += 1
-    messages.success(request, f"{changed} columns changed for {who}." if changed else "Nothing was changed.")
+    messages.success(
+        request, f"{count(changed, 'column')} changed for {who}." if changed else "Nothing was changed."
+    )
     url = reverse("admin:datasets_dataset_rights_columns", args=(dataset.pk,))
     return HttpResponseRedirect(f"{url}?who={_key(who)}")

@@ -78,7 +78,10 @@ def test_a_preset_is_one_click_and_is_shown_by_its_name(
     services.grant_right(right="delete", to=guest, dataset=orders)
     at_acme.post(url(orders), {"preset": f"user-{guest.pk}:{preset}"})
     assert granted(guest, orders) == PRESETS[preset]
-    assert f'<span class="rh-note">{preset}</span>' in page(at_acme, url(orders) + "?q=guest")
+    shown = page(at_acme, url(orders) + "?q=guest")
+    assert f'<span class="rh-note">{preset}</span>' in shown
+    form = shown[shown.index('<form method="post">') :]
+    assert form.index("Save permissions") < form.index('name="preset"')  # what the Enter key presses
     at_acme.post(url(orders), {"preset": f"user-{guest.pk}:"})
     assert granted(guest, orders) == frozenset()
 
