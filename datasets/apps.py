@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from django.apps import AppConfig
 
+from jobs.kinds import JobKind
+
 ALL_ROWS = (
     "datasets.view_rows",
     "datasets.add_rows",
@@ -30,6 +32,21 @@ class DatasetsConfig(AppConfig):
         ),
         "editor": ("datasets.view_dataset", *ALL_ROWS),
         "viewer": ("datasets.view_dataset", "datasets.view_rows"),
+    }
+
+    job_kinds: ClassVar[dict[str, JobKind]] = {
+        "datasets.plan_changes": JobKind(
+            run="datasets.tasks.plan_changes",
+            ended="datasets.tasks.changes_ended",
+            title="Preview of a bulk change",
+            is_long=True,
+        ),
+        "datasets.apply_changes": JobKind(
+            run="datasets.tasks.apply_changes",
+            ended="datasets.tasks.changes_ended",
+            title="Bulk change",
+            is_long=True,
+        ),
     }
 
     def ready(self) -> None:
