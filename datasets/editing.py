@@ -107,18 +107,21 @@ class _Back(Exception):
         self.cells = cells
 
 
-def editable_columns(user: Any, dataset: Dataset) -> frozenset[str]:
-    """Return the physical names of the columns a person may change; none without the right to change records."""
+def editable_columns(user: Any, dataset: Dataset, spec: DatasetSpec | None = None) -> frozenset[str]:
+    """Return the physical names of the columns a person may change; none without the right to change records.
+
+    :param spec: the dataset's, if it is at hand; else it costs a query.
+    """
     if not access.may(user, "change", dataset):
         return frozenset()
-    return frozenset(column.name for column in dataset.spec().columns)
+    return frozenset(column.name for column in (spec or dataset.spec()).columns)
 
 
 def edit_cells(
     *,
     dataset: Dataset,
     edits: Sequence[CellEdit],
-    by: User,
+    by: Any,
     dry_run: bool = False,
     skips_refused: bool = False,
 ) -> Edited:
@@ -145,7 +148,7 @@ def edit_cells(
 
 
 def _edit(
-    dataset: Dataset, edits: Sequence[CellEdit], by: User, *, dry_run: bool, skips_refused: bool
+    dataset: Dataset, edits: Sequence[CellEdit], by: Any, *, dry_run: bool, skips_refused: bool
 ) -> Edited:
     spec, editable = dataset.spec(), editable_columns(by, dataset)
     columns = {column.name: column for column in spec.columns}
@@ -289,7 +292,7 @@ def revert_record(
     record_id: int,
     version_id: int,
     seen: int,
-    by: User,
+    by: Any,
     columns: Collection[str] | None = None,
 ) -> ChangeSet | None:
     """Give a record the values of one of its versions, or only those of some columns. None: it has them already.
@@ -334,7 +337,7 @@ def revert_record(
 
 
 @transaction.atomic
-def bring_back(*, dataset: Dataset, record_id: int, version_id: int, seen: int, by: User) -> ChangeSet:
+def bring_back(*, dataset: Dataset, record_id: int, version_id: int, seen: int, by: Any) -> ChangeSet:
     """Add a deleted record again, under its old number, as one of its versions was.
 
     :param seen: the newest version the person saw, which is the deletion.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.admin import AdminSite, ShowFacets
@@ -16,6 +16,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
+from django.forms.widgets import Script
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
@@ -28,9 +29,12 @@ from unfold.views import ChangeList
 from audit.actor import actor
 from core.errors import RowhouseError
 from datasets import access
+from datasets.admin.bulk import edit_selected
 from datasets.admin.filters import filter_of, parameters_of
+from datasets.admin.grid import CellsPage
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
+from datasets.admin.record_page import RecordPage
 from datasets.admin.removal import delete_selected
 from datasets.columntypes import TYPES, type_of
 from datasets.columntypes.base import BadValue, Reading
@@ -49,6 +53,8 @@ DEFAULT_TIMEOUT_SECONDS = 15.0
 ROW_OPS = {
     "changelist": ("", "changelist_view"),
     "add": ("add/", "add_view"),
+    "cells": ("cells/", "cells_view"),
+    "revert": ("<int:object_id>/revert/", "revert_view"),
     "simple_history": ("<int:object_id>/history/<int:version_id>/", "history_form_view"),
     "history": ("<int:object_id>/history/", "history_view"),
     "delete": ("<int:object_id>/delete/", "delete_view"),
@@ -77,11 +83,11 @@ class RecordsChangeList(ChangeList):
         self.full_result_count = self.result_count
 
 
-class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
+class RowsAdmin(CellsPage, RecordPage, GuardedHistoryAdmin, ModelAdmin):
     """List, add, change, delete and history of one dataset's records, for one request."""
 
     form = RecordForm
-    actions = (delete_selected,)
+    actions = (edit_selected, delete_selected)
     list_filter_submit = True
     list_per_page = 50
     # A list never shows all: what it believes to be few may have become a million.
@@ -91,8 +97,13 @@ class RowsAdmin(GuardedHistoryAdmin, ModelAdmin):
     paginator = EstimatedPaginator
     ordering = ("-pk",)
     list_before_template = "datasets/records_head.html"
+    list_after_template = "datasets/grid.html"
     search_help_text = "Words found in any text column, or whole numbers."
     warn_unsaved_form = True
+
+    class Media:
+        css: ClassVar = {"all": ["datasets/records.css"]}
+        js: ClassVar = [Script("datasets/grid.js", defer=True)]
 
     def __init__(self, dataset: Dataset, site: AdminSite, user: Any = None) -> None:
         self.dataset = dataset
