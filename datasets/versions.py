@@ -33,7 +33,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version. `kind` is "+" (created), "~" (changed) or "-" (deleted); `reason` is why, as history has it."""
+    """One version. `kind` is "+" (created), "~" (changed) or "-" (deleted); `reason` is why, as history has it.
+
+    `former` is the version before it, or the one it is compared with.
+    """
 
     pk: int
     kind: str
@@ -41,6 +44,7 @@ class Version:
     who: User | None
     reason: str
     name: str
+    former: int | None
     cells: tuple[Cell, ...]
 
 
@@ -72,6 +76,26 @@ def difference(spec: DatasetSpec, record_id: int, older: int, newer: int) -> Ver
         compares=True,
     )
     return found[0] if found else None
+
+
+def differing_from(
+    spec: DatasetSpec, record_id: int, newest: int, others: Sequence[int]
+) -> dict[int, set[str]]:
+    """Return, for each of some versions, the columns in which it differs from another version."""
+    differs = ", ".join(
+        f"{quoted([one.name], 'n.')} IS DISTINCT FROM {quoted([one.name], 'o.')}" for one in spec.columns
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT o.history_id, ARRAY[{differs}] FROM {spec.history_table} n"
+            f" JOIN {spec.history_table} o ON o.id = n.id WHERE n.id = %s AND n.history_id = %s"
+            " AND o.history_id = ANY(%s)",
+            [record_id, newest, list(others)],
+        )
+        return {
+            pk: {one.name for one, differs in zip(spec.columns, found, strict=True) if differs}
+            for pk, found in cursor.fetchall()
+        }
 
 
 def touched_by(
@@ -109,7 +133,8 @@ def _read(
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT n.id, n.history_id, n.history_type, n.history_date, n.history_user_id,"
-            f" coalesce(n.history_change_reason, ''), {name_text(spec, 'n')}, ARRAY[{changed}]::boolean[],"
+            f" coalesce(n.history_change_reason, ''), {name_text(spec, 'n')}, o.history_id,"
+            f" ARRAY[{changed}]::boolean[],"
             f" ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM {source}"
             f" ORDER BY n.history_id {'ASC' if oldest_first else 'DESC'}",
             parameters,
@@ -119,8 +144,8 @@ def _read(
     if ids is not None:
         ids += [row[0] for row in rows]
     return [
-        Version(pk, kind, at, people.get(user), reason, shorten(name), _cells(columns, *values))
-        for _id, pk, kind, at, user, reason, name, *values in rows
+        Version(pk, kind, at, people.get(user), reason, shorten(name), former, _cells(columns, *values))
+        for _id, pk, kind, at, user, reason, name, former, *values in rows
     ]
 
 

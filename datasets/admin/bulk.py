@@ -26,25 +26,25 @@ class BulkEditForm(forms.Form):
 
     column = forms.ChoiceField(widget=widgets.UnfoldAdminSelectWidget)
     how = forms.ChoiceField(
-        label="what to do", choices=list(operations.TITLES.items()), widget=widgets.UnfoldAdminSelectWidget
+        label="What to do", choices=list(operations.TITLES.items()), widget=widgets.UnfoldAdminSelectWidget
     )
     find = forms.CharField(
-        required=False, strip=False, label="find this text", widget=widgets.UnfoldAdminTextInputWidget
+        required=False, strip=False, label="Find this text", widget=widgets.UnfoldAdminTextInputWidget
     )
     match_case = forms.BooleanField(
-        required=False, initial=True, label="upper and lower case count", widget=widgets.UnfoldBooleanWidget
+        required=False, initial=True, label="Upper and lower case count", widget=widgets.UnfoldBooleanWidget
     )
     value = forms.CharField(
         required=False,
         strip=False,
-        label="value",
+        label="Value",
         help_text="Written as in a file or a record’s form: 2026-12-31, 12.50, true.",
         widget=widgets.UnfoldAdminTextInputWidget,
     )
     note = forms.CharField(
         required=False,
         max_length=300,
-        label="why",
+        label="Why",
         help_text="Kept with the change, for those who look at it later.",
         widget=widgets.UnfoldAdminTextInputWidget,
     )

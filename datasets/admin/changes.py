@@ -267,14 +267,22 @@ def _sentence(changes: ChangeSet) -> str:
     return "It is being worked out." if changes.state == State.PLANNING else "It is being written."
 
 
-def _figures(changes: ChangeSet) -> list[tuple[str, int]]:
-    figures = [("Picked" if not changes.is_undo else "Were touched", changes.picked_records)]
-    names = ("Brought back", "Put back", "Removed") if changes.is_undo else ("Added", "Changed", "Deleted")
+def _figures(changes: ChangeSet) -> list[tuple[str, str]]:
+    words = {
+        False: ("Added", "Changed", "Deleted"),
+        True: ("Brought back", "Put back", "Removed"),
+    }[changes.is_undo]
+    if changes.state == State.PLANNED:
+        to = {
+            False: ("To add", "To change", "To delete"),
+            True: ("To bring back", "To put back", "To remove"),
+        }
+        words = to[changes.is_undo]
     numbers = (changes.created_records, changes.updated_records, changes.deleted_records)
-    figures += [(name, number) for name, number in zip(names, numbers, strict=True) if number]
-    figures.append(("Need no change", changes.unchanged_records))
-    figures.append(("Left as they are", changes.kept_records))
-    return figures
+    figures = [("Touched" if changes.is_undo else "Picked", changes.picked_records)]
+    figures += [(word, number) for word, number in zip(words, numbers, strict=True) if number]
+    figures += [("Need no change", changes.unchanged_records), ("Left as they are", changes.kept_records)]
+    return [(word, f"{number:,}") for word, number in figures]
 
 
 def _button(changes: ChangeSet) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -49,17 +50,7 @@ class RecordPage:
             "is_gone": is_gone,
             "object_id": pk,
             "newest": newest.history_id if newest is not None else 0,
-            "versions": [
-                {
-                    "version": one,
-                    "cause": cause_address(one.reason),
-                    "is_newest": newest is not None and one.pk == newest.history_id,
-                    "may_revert": not is_gone and bool(editable) and one.kind != "-",
-                    "may_bring_back": is_gone and self.has_add_permission(request),
-                }
-                for one in shown
-            ],
-            "editable": editable,
+            "versions": self._with_ways_back(request, pk, shown, newest, editable, is_gone=is_gone),
             "more": shown[-1].pk if len(found) > PAGE else None,
             "compared": self._compared(request, pk),
             "asked": (_number(request.GET.get("from")), _number(request.GET.get("to"))),
@@ -73,6 +64,44 @@ class RecordPage:
             **(extra_context or {}),
         }
         return render(request, "datasets/record_history.html", context)
+
+    def _with_ways_back(
+        self: Any,
+        request: HttpRequest,
+        pk: int,
+        shown: Sequence[versions.Version],
+        newest: Any,
+        editable: frozenset[str],
+        *,
+        is_gone: bool,
+    ) -> list[dict[str, Any]]:
+        """Return the versions with what can be taken back: only what would change the record as it is now."""
+        now = newest.history_id if newest is not None else 0
+        asked = {one.pk for one in shown} | {one.former for one in shown if one.former}
+        differing = versions.differing_from(self.spec, pk, now, sorted(asked))
+        made = []
+        for one in shown:
+            # A change is taken back by what was before it, a creation by what it says.
+            target = one.former if one.kind == "~" else one.pk
+            ways = differing.get(target or 0, set()) & editable
+            made.append(
+                {
+                    "version": one,
+                    "cause": cause_address(one.reason),
+                    "is_newest": one.pk == now,
+                    "may_revert": bool(differing.get(one.pk)) and bool(editable) and one.kind != "-",
+                    "may_bring_back": is_gone and self.has_add_permission(request),
+                    "cells": [
+                        {
+                            "cell": cell,
+                            "target": target if cell.column in ways and one.kind != "-" else None,
+                            "value": cell.old if one.kind == "~" else cell.new,
+                        }
+                        for cell in one.cells
+                    ],
+                }
+            )
+        return made
 
     def _neighbours(self: Any, pk: int) -> dict[str, str]:
         """Return the pages of the records before and after one, by their numbers; empty at the ends."""

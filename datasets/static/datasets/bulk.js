@@ -12,7 +12,7 @@
   const value = form.elements.value;
   const list = document.getElementById("values");
   value.setAttribute("list", "values");
-  const labels = { set: "value", replace: "put this in its place", add: "number to add" };
+  const labels = { set: "Value", replace: "Put this in its place", add: "Number to add" };
   const show = () => {
     const offered = ways[column.value] || [];
     for (const option of how.options) option.hidden = option.disabled = !offered.includes(option.value);

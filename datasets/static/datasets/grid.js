@@ -60,6 +60,19 @@
     cell.element.querySelector(".ds-bubble")?.remove();
     cell.element.classList.remove("ds-wrong");
   };
+  // Fixed, because the list would cut off what hangs out of it.
+  const place = (cell) => {
+    const bubble = cell.element.querySelector(".ds-bubble");
+    const at = cell.element.getBoundingClientRect();
+    const { width, height } = bubble.getBoundingClientRect();
+    bubble.style.left = `${Math.max(8, Math.min(at.left, innerWidth - width - 16))}px`;
+    bubble.style.top = `${at.bottom + height > innerHeight ? at.top - height : at.bottom}px`;
+  };
+  const placeAll = () => {
+    for (const bubble of table.querySelectorAll(".ds-bubble")) place(cellOf(bubble));
+  };
+  window.addEventListener("scroll", placeAll, { capture: true, passive: true });
+  window.addEventListener("resize", placeAll);
   const say = (cell, text, actions = []) => {
     clear(cell);
     cell.element.classList.add("ds-wrong");
@@ -78,6 +91,7 @@
       bubble.append(button);
     }
     cell.element.append(bubble);
+    place(cell);
     const input = cell.element.querySelector(".ds-editor");
     input?.setAttribute("aria-invalid", "true");
     input?.setAttribute("aria-describedby", bubble.id);
@@ -329,9 +343,9 @@
     const title = make("h2", "rh-title", `Paste: ${plural(ready.length, "cell")} would change`);
     title.id = "paste-title";
     const notes = [];
-    if (same) notes.push(`${plural(same, "cell")} hold their value already.`);
-    if (bad.length) notes.push(`${plural(bad.length, "cell")} cannot be saved and are left as they are.`);
-    if (outside) notes.push(`${plural(outside, "cell")} of the block lie outside of this page of the list and are left out.`);
+    if (same) notes.push(`${plural(same, "cell")} would stay as before.`);
+    if (bad.length) notes.push(`${plural(bad.length, "cell")} cannot be saved; the reason stands beside each.`);
+    if (outside) notes.push(`${plural(outside, "cell")} of the block left out: no place for them on this page of the list.`);
     const list = make("table", "rh-table");
     const head = make("tr");
     for (const word of ["Record", "Column", "Old", "New", ""]) head.append(make("th", "", word));
