@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from datasets.changeset import State as ChangeState
 from datasets.columntypes import TYPES
 from exporter.models import State as ExportState
 from importer.issues import CODES, WARNINGS, Unreadable
@@ -73,7 +74,7 @@ def test_a_setting_is_in_the_reference(name: str):
 
 
 @pytest.mark.parametrize(
-    "kind", [JobState, ImportState, ExportState, Tenant.State], ids=lambda kind: kind.__module__
+    "kind", [JobState, ImportState, ExportState, ChangeState, Tenant.State], ids=lambda kind: kind.__module__
 )
 def test_states_are_in_the_reference(kind):
     assert set(kind.values) - named_in("states.md") == set()
