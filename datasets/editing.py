@@ -6,7 +6,7 @@ and both values are told. What is saved is one change set, which can be undone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -280,6 +280,40 @@ def _title(
 def _text(record: RowBase, name: str) -> str | None:
     value = getattr(record, name)
     return None if value is None else record.text_of(name)
+
+
+def changed_by_form(
+    *, model: type[RowBase], record_id: int, seen: int, values: Mapping[str, Any]
+) -> list[str]:
+    """Return which columns a person changed in a form that showed one version: not those others changed since.
+
+    Must be inside a transaction; the record is held until its end.
+
+    :param values: what the form holds, for the columns in which it differs from the record of now.
+    :raises RecordChanged: somebody changed one of them too, to another value.
+    :raises DatasetBusy: other work holds the dataset.
+    """
+    hold_for_editing(model.spec)
+    record = model.objects.select_for_update().filter(pk=record_id).first()
+    version = model.history.filter(id=record_id, history_id=seen).first()
+    if record is None or version is None:
+        return list(values)
+    labels = {column.name: column.label for column in model.spec.columns}
+    changed = []
+    for name, value in values.items():
+        shown, now = getattr(version, name), getattr(record, name)
+        if value == shown or (value in (None, "") and shown in (None, "")):
+            continue
+        if now not in (shown, value):
+            newest = model.history.filter(id=record_id).order_by("-history_id").first()
+            who = newest.history_user if newest is not None else None
+            raise RecordChanged(
+                f"{who or 'Somebody'} changed “{labels[name]}” meanwhile: the form showed"
+                f" {_said(_text(version.instance, name))}, and it is {_said(_text(record, name))} now. Nothing was"
+                " saved. Go back for what you typed, or reload the page to see the record as it is."
+            )
+        changed.append(name)
+    return changed
 
 
 # ---- what a record was before

@@ -18,7 +18,7 @@ def cell(page: Page, row: int, label: str) -> Locator:
     """Return the cell of a column in a row of the list; the first row is 0."""
     page.locator("#grid-data").wait_for(state="attached")
     name = page.evaluate(
-        """(label) => Object.entries(JSON.parse(document.getElementById("grid-data").textContent).columns)
+        """(label) => Object.entries(JSON.parse(document.getElementById("grid-data").dataset.grid).columns)
           .find(([, column]) => column.label === label)[0]""",
         label,
     )
@@ -96,7 +96,7 @@ def test_cells_are_edited_by_keyboard_and_a_block_is_pasted(browser: Browser, se
     page.keyboard.press("Enter")
     expect(name.get_by_role("alert")).to_contain_text("you saw “Renamed <b>”, and it is “Theirs” now")
     acme.shoot("edit-conflict")
-    name.get_by_role("button", name="Save mine instead").click()
+    name.get_by_role("button", name="Save “Mine” instead").click()
     expect(name).to_have_text("Mine")
 
     # A block from a spreadsheet: shown first, with what cannot be saved.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -16,6 +17,7 @@ from datasets.admin.addresses import change_address
 from datasets.admin.selection import picked, query_of
 from datasets.editing import editable_columns
 from datasets.operations import Operation
+from datasets.spec import ColumnSpec
 
 if TYPE_CHECKING:
     from datasets.admin.records import RowsAdmin
@@ -85,14 +87,15 @@ def edit_selected(
         "dataset": dataset,
         "count": queryset.order_by().count(),
         "form": form,
-        "ways": {one.name: operations.offered(one) for one in modeladmin.spec.columns},
-        "options": {
-            one.name: ["true", "false"] if one.type == "boolean" else list(one.options.choices)
-            for one in modeladmin.spec.columns
-        },
+        "ways": json.dumps({one.name: operations.offered(one) for one in modeladmin.spec.columns}),
+        "options": json.dumps({one.name: _offered_values(one) for one in modeladmin.spec.columns}),
     }
     status = 422 if form.is_bound else 200
     return TemplateResponse(request, "datasets/edit_records.html", context, status=status)
+
+
+def _offered_values(column: ColumnSpec) -> list[str]:
+    return ["true", "false"] if column.type == "boolean" else list(column.options.choices)
 
 
 edit_selected.short_description = "Edit selected records"  # type: ignore[attr-defined]

@@ -27,6 +27,26 @@ MOST_DIGITS = 18  # of a bigint
 class RecordPage:
     """Mixin of the admin of records, before the history admin whose list of versions it replaces."""
 
+    def seen_version(self: Any, request: HttpRequest, object_id: str) -> int | None:
+        """Return the version a form shows: the newest, or the one it was opened with when it comes back."""
+        sent = _number(request.POST.get("seen_version"))
+        if sent is not None or _number(object_id) is None:
+            return sent
+        versions_of_it = self.model.history.filter(id=int(object_id)).order_by("-history_id")
+        newest: int | None = versions_of_it.values_list("history_id", flat=True).first()
+        return newest
+
+    def columns_to_save(self: Any, request: HttpRequest, record: Any, changed: list[str]) -> list[str]:
+        """Return the columns that the person, and nobody else meanwhile, changed in the form.
+
+        :raises RecordChanged: somebody changed one of them too.
+        """
+        seen = _number(request.POST.get("seen_version"))
+        if seen is None or not changed:
+            return changed
+        values = {name: getattr(record, name) for name in changed}
+        return editing.changed_by_form(model=self.model, record_id=record.pk, seen=seen, values=values)
+
     def history_view(
         self: Any, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

@@ -100,6 +100,7 @@ class RowsAdmin(CellsPage, RecordPage, GuardedHistoryAdmin, ModelAdmin):
     list_after_template = "datasets/grid.html"
     search_help_text = "Words found in any text column, or whole numbers."
     warn_unsaved_form = True
+    change_form_before_template = "datasets/record_seen.html"
 
     class Media:
         css: ClassVar = {"all": ["datasets/records.css"]}
@@ -212,12 +213,15 @@ class RowsAdmin(CellsPage, RecordPage, GuardedHistoryAdmin, ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         context = {"subtitle": self.dataset.title, "dataset": self.dataset, **(extra_context or {})}
+        if object_id is not None and self.reverting is None:
+            context["seen_version"] = self.seen_version(request, object_id)
         return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: RowBase, form: Any, change: bool) -> None:
         fields = None
         if change and self.reverting is None:
             fields = [name for name in form.changed_data if self._column(name)]
+            fields = self.columns_to_save(request, obj, fields)
             if not fields:
                 return
         is_revert = self.reverting is not None and self._is_version(obj, self.reverting)

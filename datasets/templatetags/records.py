@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import template
@@ -10,8 +11,8 @@ register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def grid_data(context: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a list's cells are edited with, or None for who may edit none."""
+def grid_data(context: dict[str, Any]) -> str:
+    """Return what a list's cells are edited with, as JSON; empty for who may edit none."""
     shown = context["cl"]
-    found: dict[str, Any] | None = shown.model_admin.grid_of(context["request"], list(shown.result_list))
-    return found
+    found = shown.model_admin.grid_of(context["request"], list(shown.result_list))
+    return json.dumps(found) if found else ""

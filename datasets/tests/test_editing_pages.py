@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -35,8 +36,8 @@ def send(visitor: Visitor, dataset: Dataset, *cells: tuple[Any, ...], **options:
 
 def grid(html: str) -> Any:
     """Return what the list tells the page about its cells."""
-    found = re.search(r'<script id="grid-data" type="application/json">(.*?)</script>', html, re.S)
-    return json.loads(found[1]) if found else None
+    found = re.search(r'id="grid-data" data-grid="([^"]*)"', html)
+    return json.loads(unescape(found[1])) if found else None
 
 
 def change(changes: ChangeSet | int, *parts: str) -> str:
@@ -287,3 +288,21 @@ def test_the_page_of_a_record_shows_its_versions_and_takes_it_back(
     assert column(orders, "Customer") == [None, None, None]
     assert at_acme.get(rows_url(orders, 10**9, "history")).status_code == 404
     assert at_acme.post(rows_url(orders, 10**9, "revert"), bring).status_code == 404
+
+
+def test_a_form_overwrites_nothing_that_somebody_changed_since_it_was_opened(
+    orders: Dataset, acme: TenantRef, at_acme: Visitor
+) -> None:
+    record = add_record(orders, Order_no="A1", Pieces=1, Customer="Ada")
+    url = rows_url(orders, record.pk, "change")
+    seen = re.findall(r'name="seen_version" value="([0-9]+)"', page(at_acme, url))
+    assert seen == [str(record.history.latest().pk)]
+    send(at_acme, orders, (record.pk, name_of(orders, "Pieces"), "1", "5"))
+    form = {"seen_version": seen[0]}
+    at_acme.post(url, form | posted(orders, Order_no="A1", Pieces="1", Customer="Grace"))
+    assert (column(orders, "Pieces"), column(orders, "Customer")) == ([5], ["Grace"])  # theirs stays
+    late = at_acme.post(url, form | posted(orders, Order_no="A1", Pieces="9", Customer="Ada"))
+    assert late.status_code == 409
+    said = "changed “Pieces” meanwhile: the form showed “1”, and it is “5” now. Nothing was saved."
+    assert said in late.content.decode()
+    assert (column(orders, "Pieces"), column(orders, "Customer")) == ([5], ["Grace"])

@@ -3,9 +3,8 @@
 (() => {
   const form = document.querySelector("form[data-bulk]");
   if (!form) return;
-  const data = (id) => JSON.parse(document.getElementById(id).textContent);
-  const ways = data("ways");
-  const options = data("options");
+  const ways = JSON.parse(form.dataset.ways);
+  const options = JSON.parse(form.dataset.options);
   const field = (name) => form.querySelector(`[data-field="${name}"]`);
   const column = form.elements.column;
   const how = form.elements.how;

@@ -5,7 +5,7 @@
   const source = document.getElementById("grid-data");
   const table = document.getElementById("result_list");
   if (!source || !table) return;
-  const grid = JSON.parse(source.textContent);
+  const grid = JSON.parse(source.dataset.grid);
   const token = () => document.querySelector("input[name=csrfmiddlewaretoken]").value;
   const make = (tag, className, text) => {
     const made = document.createElement(tag);
@@ -213,7 +213,7 @@
     } else if (told.status === "conflict") {
       say(cell, told.rule, [
         ["Keep theirs", () => (take(told), focus(cell))],
-        ["Save mine instead", () => put(cell, told.now, value)],
+        [`Save ${value ? `“${value.slice(0, 40)}”` : "no value"} instead`, () => put(cell, told.now, value)],
       ]);
     } else if (told.status === "gone") {
       say(cell, told.rule, [["Reload the list", () => location.reload()]]);
