@@ -23,9 +23,9 @@ from core.errors import RowhouseError
 from core.tenancy import current_tenant
 from core.words import count
 from datasets import access, changeset_plan, ddl, operations, undo_plan
+from datasets.cells import NotEditable, editable_columns
 from datasets.changeset import OPEN, ChangeSet, Kind, State
 from datasets.changeset_plan import plan_table, scratch_table
-from datasets.editing import NotEditable, editable_columns
 from datasets.models import Dataset
 from datasets.operations import Operation
 from datasets.spec import DatasetSpec

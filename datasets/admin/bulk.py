@@ -15,7 +15,7 @@ from unfold import widgets
 from datasets import changesets, operations
 from datasets.admin.addresses import change_address
 from datasets.admin.selection import picked, query_of
-from datasets.editing import editable_columns
+from datasets.cells import editable_columns
 from datasets.operations import Operation
 from datasets.spec import ColumnSpec
 

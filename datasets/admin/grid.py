@@ -14,9 +14,9 @@ from django.urls import reverse
 
 from core.errors import RowhouseError
 from datasets.admin.addresses import change_address
+from datasets.cells import CellEdit, CellResult, edit_cells, editable_columns
 from datasets.columntypes import type_of
 from datasets.display import readable, shorten
-from datasets.editing import CellEdit, CellResult, edit_cells, editable_columns
 from datasets.rows import RowBase
 from datasets.spec import ColumnSpec
 

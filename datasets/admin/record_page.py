@@ -10,15 +10,15 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 
-from datasets import editing, versions
+from datasets import cells, versions
 from datasets.admin.addresses import (
     cause_address,
     changes_address,
     record_address,
     records_address,
 )
+from datasets.cells import editable_columns
 from datasets.changeset import ChangeSet
-from datasets.editing import editable_columns
 
 PAGE = 50
 MOST_DIGITS = 18  # of a bigint
@@ -45,7 +45,7 @@ class RecordPage:
         if seen is None or not changed:
             return changed
         values = {name: getattr(record, name) for name in changed}
-        return editing.changed_by_form(model=self.model, record_id=record.pk, seen=seen, values=values)
+        return cells.changed_by_form(model=self.model, record_id=record.pk, seen=seen, values=values)
 
     def history_view(
         self: Any, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -155,15 +155,15 @@ class RecordPage:
         done: ChangeSet | None
         try:
             if request.POST.get("bring_back"):
-                done = editing.bring_back(
+                done = cells.bring_back(
                     dataset=self.dataset, record_id=pk, version_id=version, seen=seen, by=request.user
                 )
             else:
-                done = editing.revert_record(
+                done = cells.revert_record(
                     dataset=self.dataset, record_id=pk, version_id=version, seen=seen, by=request.user,
                     columns=[column] if column else None,
                 )  # fmt: skip
-        except (editing.RecordChanged, editing.VersionUnfit) as error:
+        except (cells.RecordChanged, cells.VersionUnfit) as error:
             messages.error(request, error.message)
             return redirect(record_address(self.dataset, pk))
         if done is None:

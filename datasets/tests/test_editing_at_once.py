@@ -13,8 +13,8 @@ from django.db import connection
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
 from datasets import changesets
+from datasets.cells import CellEdit, edit_cells
 from datasets.changeset import ChangeSet, State
-from datasets.editing import CellEdit, edit_cells
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from datasets.tests.conftest import add_record, make_dataset, name_of

@@ -9,10 +9,10 @@ import pytest
 
 from accounts.models import User
 from core.tenancy import TenantRef
-from datasets import changesets, editing, operations
+from datasets import cells, changesets, operations
+from datasets.cells import CellEdit, edit_cells
 from datasets.changeset import ChangeSet, State
 from datasets.columntypes.base import BadValue
-from datasets.editing import CellEdit, edit_cells
 from datasets.models import Dataset
 from datasets.operations import Operation
 from datasets.rows import get_row_model
@@ -184,10 +184,10 @@ class Chance:
         version = self.random.choice(history)
         wanted = tuple(getattr(version, name) for name in self.names)
         try:
-            made = editing.revert_record(
+            made = cells.revert_record(
                 dataset=self.dataset, record_id=pk, version_id=version.pk, seen=history[-1].pk, by=self.by
             )
-        except editing.VersionUnfit:
+        except cells.VersionUnfit:
             assert taken(now, pk, wanted)
             return
         assert contents(self.dataset) == now | {pk: wanted}

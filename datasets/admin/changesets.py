@@ -98,7 +98,7 @@ class ChangeSetAdmin(ReadOnly, ListedLookups, ModelAdmin):
         ("created_at", DayFilter),
     )
     list_filter_submit = True
-    list_before_template = "datasets/changes_head.html"
+    list_before_template = "datasets/changesets_head.html"
     search_fields: tuple[str, ...] = ("title", "note", "dataset__title", "created_by__email")
     search_help_text = "What, why, dataset or who"
     list_per_page = 50
@@ -247,7 +247,7 @@ def show(
         "list_url": changes_address(changes.dataset),
         **_progress(changes),
     }
-    return render(request, "datasets/change.html", context, status=status)
+    return render(request, "datasets/changeset.html", context, status=status)
 
 
 def _sentence(changes: ChangeSet) -> str:
@@ -374,7 +374,7 @@ def progress(request: HttpRequest, pk: int, site: admin.AdminSite) -> HttpRespon
     """The part of the page that refreshes itself while work goes on; when it has ended, the whole page reloads."""
     changes = _changes_or_404(request, pk)
     context = {"changes": changes, **_progress(changes)}
-    response = render(request, "datasets/change_progress.html", context)
+    response = render(request, "datasets/changeset_progress.html", context)
     if not context["is_running"]:
         response["HX-Refresh"] = "true"
     return response

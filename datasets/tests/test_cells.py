@@ -10,9 +10,9 @@ from django.core.exceptions import PermissionDenied
 import jobs.services
 from accounts.models import User
 from core.tenancy import TenantRef
-from datasets import changesets, editing
+from datasets import cells, changesets
+from datasets.cells import CellEdit, edit_cells
 from datasets.changeset import ChangeSet, State
-from datasets.editing import CellEdit, edit_cells
 from datasets.models import Dataset
 from datasets.operations import ADD, CLEAR, REPLACE, SET, Operation
 from datasets.rows import get_row_model
@@ -329,22 +329,22 @@ def test_a_record_goes_back_to_a_version_whole_or_by_one_field(orders: Dataset, 
         edits=[CellEdit(record.pk, pieces, "1", "2"), CellEdit(record.pk, customer, "Ada", "Grace")],
     )  # fmt: skip
     seen = record.history.latest().pk
-    made = editing.revert_record(
+    made = cells.revert_record(
         dataset=orders, record_id=record.pk, version_id=first, seen=seen, by=owner, columns=[pieces]
     )
     assert (column(orders, "Pieces"), column(orders, "Customer")) == ([1], ["Grace"])
     assert made is not None and made.title == f"Reverted “Pieces” of A1 to version {first}"
-    with pytest.raises(editing.RecordChanged, match="changed this record since you opened its page"):
-        editing.revert_record(dataset=orders, record_id=record.pk, version_id=first, seen=seen, by=owner)
+    with pytest.raises(cells.RecordChanged, match="changed this record since you opened its page"):
+        cells.revert_record(dataset=orders, record_id=record.pk, version_id=first, seen=seen, by=owner)
     seen = record.history.latest().pk
-    editing.revert_record(dataset=orders, record_id=record.pk, version_id=first, seen=seen, by=owner)
+    cells.revert_record(dataset=orders, record_id=record.pk, version_id=first, seen=seen, by=owner)
     assert column(orders, "Customer") == ["Ada"]
     seen = record.history.latest().pk
-    again = editing.revert_record(dataset=orders, record_id=record.pk, version_id=first, seen=seen, by=owner)
+    again = cells.revert_record(dataset=orders, record_id=record.pk, version_id=first, seen=seen, by=owner)
     assert again is None
     other = add_record(orders, Order_no="A2").history.latest().pk
-    with pytest.raises(editing.NoSuchVersion):
-        editing.revert_record(dataset=orders, record_id=record.pk, version_id=other, seen=seen, by=owner)
+    with pytest.raises(cells.NoSuchVersion):
+        cells.revert_record(dataset=orders, record_id=record.pk, version_id=other, seen=seen, by=owner)
 
 
 def test_a_deleted_record_comes_back_under_its_number_unless_its_key_is_taken(
@@ -357,10 +357,10 @@ def test_a_deleted_record_comes_back_under_its_number_unless_its_key_is_taken(
     model = get_row_model(things)
     seen = model.history.filter(id=pk).latest().pk
     taker = add_record(things, Key="K")
-    with pytest.raises(editing.VersionUnfit, match="Another record has this key"):
-        editing.bring_back(dataset=things, record_id=pk, version_id=first, seen=seen, by=owner)
+    with pytest.raises(cells.VersionUnfit, match="Another record has this key"):
+        cells.bring_back(dataset=things, record_id=pk, version_id=first, seen=seen, by=owner)
     taker.delete()
-    made = editing.bring_back(dataset=things, record_id=pk, version_id=first, seen=seen, by=owner)
+    made = cells.bring_back(dataset=things, record_id=pk, version_id=first, seen=seen, by=owner)
     assert contents(things) == {pk: ("K", "w")}
     assert made.title == "Brought back K"
     confirmed(changesets.plan_undo(changes=made, by=owner), owner)
