@@ -37,7 +37,19 @@ class DatasetsConfig(AppConfig):
         "viewer": ("datasets.view_dataset", "datasets.view_rows"),
     }
 
-    job_kinds: ClassVar = {
+    job_kinds: ClassVar[dict[str, JobKind]] = {
+        "datasets.plan_changes": JobKind(
+            run="datasets.tasks.plan_changes",
+            ended="datasets.tasks.changes_ended",
+            title="Preview of a bulk change",
+            is_long=True,
+        ),
+        "datasets.apply_changes": JobKind(
+            run="datasets.tasks.apply_changes",
+            ended="datasets.tasks.changes_ended",
+            title="Bulk change",
+            is_long=True,
+        ),
         "datasets.index": JobKind(
             run="datasets.tasks.build_indexes",
             ended="datasets.tasks.build_ended",

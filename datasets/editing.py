@@ -21,7 +21,7 @@ from accounts.models import User
 from audit.services import record
 from core import clock
 from core.errors import RowhouseError
-from datasets import checks, ddl, rules, signals
+from datasets import checks, ddl, references, rules, signals
 from datasets.change_models import Change, ChangeState
 from datasets.definition import InvalidDefinition
 from datasets.models import Column, Dataset
@@ -103,11 +103,9 @@ def add_columns(
     spec = dataset.spec()
     if not columns:
         raise InvalidDefinition("Name at least one column to add.")
-    checked = checked_definition(
-        title=dataset.title,
-        columns=[*map(_as_new, spec.columns), *columns],
-        key=[column.label for column in spec.key_columns],
-    )
+    key = [column.label for column in spec.key_columns]
+    whole = references.resolved([*map(_as_new, spec.columns), *columns], key)
+    checked = checked_definition(title=dataset.title, columns=whole, key=key)
     new = checked.columns[len(spec.columns) :]
     _refuse_required(new, is_filled=ddl.is_filled(spec))
     if ddl.free_places(spec) < len(new):

@@ -251,3 +251,7 @@ def stored_options(options: ColumnOptions) -> dict[str, Any]:
     if options.choices:
         stored["choices"] = list(options.choices)
     return stored
+
+
+# Kept in a module of its own, which must be loaded with the models.
+from datasets.changeset import ChangeSet  # noqa: E402, F401

@@ -5,8 +5,9 @@ from __future__ import annotations
 import jobs.services
 from core.clock import now as clock
 from core.tenancy import current_tenant
-from datasets import change_tables, change_work, ddl, indexing
+from datasets import change_tables, change_work, changesets, ddl, indexing
 from datasets.change_models import OPEN, Change, ChangeState
+from datasets.changeset import ChangeSet
 from datasets.editing import purge_column
 from datasets.listing_models import RecordIndex
 from jobs.kinds import Again, Ended, Json, Slice, Step
@@ -105,6 +106,24 @@ def build_ended(work: Ended) -> None:
     indexing.give_up(work.payload["indexes"], message)
 
 
+def plan_changes(work: Slice) -> Step:
+    """Work out a slice of a bulk change; the payload is {"changes": pk}."""
+    changes = _changes(work.payload)
+    return Step(done=True) if changes is None else changesets.run_plan(changes, work)
+
+
+def apply_changes(work: Slice) -> Step:
+    """Write a confirmed bulk change; the payload is {"changes": pk}."""
+    changes = _changes(work.payload)
+    return Step(done=True) if changes is None else changesets.run_write(changes, work)
+
+
+def changes_ended(work: Ended) -> None:
+    changes = _changes(work.payload)
+    if changes is not None and changes.job_id == str(work.job_id):
+        changesets.work_ended(changes, outcome=work.outcome, message=work.message)
+
+
 def _change(payload: Json) -> Change | None:
     # None: the dataset was deleted meanwhile, and its changes with it.
     return (
@@ -112,3 +131,8 @@ def _change(payload: Json) -> Change | None:
         .filter(pk=payload["change"])
         .first()
     )
+
+
+def _changes(payload: Json) -> ChangeSet | None:
+    # None: the dataset was deleted meanwhile, and what was to be done to it.
+    return ChangeSet.objects.select_related("dataset").filter(pk=payload["changes"]).first()

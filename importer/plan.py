@@ -8,7 +8,6 @@ Entries of records that go are numbered from DELETIONS_FROM on, so that every en
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,8 +16,8 @@ from django.db import connection
 
 from core import clock
 from datasets.changing import has_moved
-from datasets.columntypes import type_of
 from datasets.spec import DatasetSpec
+from datasets.sqltext import key_text
 from importer import references
 from importer.models import ImportJob, Mode
 from importer.refusals import Staged
@@ -288,12 +287,3 @@ def _missing(staged: Staged, created: int) -> int:
         )
         only_refused = int(cursor.fetchone()[0])
     return records - (staged.job.staged_rows - created) - only_refused
-
-
-def key_text(spec: DatasetSpec, table: str) -> str:
-    """Return the SQL of what people call a record by, its key; NULL where it has none."""
-    if not spec.key:
-        return "NULL"
-    quote = connection.ops.quote_name
-    texts: Sequence[str] = [type_of(one).text_sql(f"{table}.{quote(one.name)}") for one in spec.key_columns]
-    return f"nullif(concat_ws(' · ', {', '.join(texts)}), '')"

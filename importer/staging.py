@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from django.db import connection
 from django.db.models import Q
 
 from core.clock import now
+from datasets import sqltext
 from datasets.columntypes import type_of
 from datasets.columntypes.grammar import sql_literal
 from datasets.spec import ColumnSpec
@@ -48,9 +49,7 @@ def plan_table(job_id: int) -> str:
     return f"diff_{job_id}"
 
 
-def quoted(names: Iterable[str], prefix: str = "") -> str:
-    """Return the names as a list for SQL, each with the prefix ("s.") before it."""
-    return ", ".join(f"{prefix}{connection.ops.quote_name(name)}" for name in names)
+quoted = sqltext.quoted
 
 
 def use_memory(cursor: Any) -> None:

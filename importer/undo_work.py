@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from django.db import IntegrityError, connection
 
-from audit.actor import actor, only_changes
+from audit.actor import actor
 from audit.services import record
 from datasets import ddl
-from datasets.bulk import first_load
-from datasets.spec import DatasetSpec
+from datasets import undo_plan as plan
 from importer import services, staging, undo, undo_plan
 from importer.merge import PlanStale, back, broken, hold_dataset, hold_writers, require_confirmer
 from importer.models import PREVIEWING, ImportIssue, ImportJob, State
 from importer.plan import Drift
 from importer.rights import NoLongerPermitted
 from importer.staging import plan_table, quoted
-from importer.undo_conflicts import stored_columns
 from jobs.kinds import Slice, Step
 
 
@@ -36,20 +34,20 @@ def preview(job: ImportJob, work: Slice) -> Step:
     job.definition_version = job.dataset.definition_version
     spec = job.dataset.spec()
     with work.long_statement():
-        counts, snapshot = undo_plan.make(job, spec)
+        counts, entries, snapshot = undo_plan.make(job, spec)
         if counts.kept:
             undo_plan.write_issues(job, spec)
-    _show(job, counts, snapshot)
-    return Step(done=True, processed=counts.entries, total=counts.entries)
+    _show(job, counts, entries, snapshot)
+    return Step(done=True, processed=entries, total=entries)
 
 
-def _show(job: ImportJob, counts: undo_plan.Counts, snapshot: str) -> None:
+def _show(job: ImportJob, counts: undo_plan.Counts, entries: int, snapshot: str) -> None:
     done, kept = counts.removed + counts.restored + counts.brought_back, sum(counts.kept.values())
     job.move(
         old=State.PREVIEW_IN_PROGRESS, new=State.PREVIEW_SUCCEEDED, snapshot=snapshot, error_code="", error="",
-        definition_version=job.definition_version, read_rows=counts.entries, staged_rows=done + kept,
+        definition_version=job.definition_version, read_rows=entries, staged_rows=done + kept,
         created_rows=counts.brought_back, updated_rows=counts.restored, deleted_rows=counts.removed,
-        kept_rows=kept, unchanged_rows=counts.entries - done - kept, warning_counts=counts.kept,
+        kept_rows=kept, unchanged_rows=entries - done - kept, warning_counts=counts.kept,
     )  # fmt: skip
     record(
         "importer.job.previewed", target=job, undoes=job.undoes_id, created=counts.brought_back,
@@ -108,50 +106,14 @@ def _merge(job: ImportJob, user_id: int | None) -> None:
                 raise PlanStale(drift)
             with ddl.references_at_the_end(spec):
                 # In this order: what goes frees the values that others take.
-                deleted = _remove(job, spec)
-                updated = _restore(job, spec)
-                with first_load(spec, job.created_rows):
-                    created = _bring_back(job, spec)
+                table = plan_table(job.pk)
+                deleted = plan.remove(spec, table, expected=job.deleted_rows)
+                updated = plan.restore(spec, table, expected=job.updated_rows)
+                created = plan.bring_back(spec, table, expected=job.created_rows)
             if (created, updated, deleted) != (job.created_rows, job.updated_rows, job.deleted_rows):
                 raise PlanStale(Drift(1))
     except IntegrityError as error:
         raise broken(error) from error
-
-
-def _remove(job: ImportJob, spec: DatasetSpec) -> int:
-    if not job.deleted_rows:
-        return 0
-    return _executed(
-        f"DELETE FROM {spec.table} t USING {plan_table(job.pk)} d"
-        " WHERE d.op = '-' AND d.kept IS NULL AND t.id = d.id"
-    )
-
-
-def _restore(job: ImportJob, spec: DatasetSpec) -> int:
-    if not job.updated_rows:
-        return 0
-    names = stored_columns(spec)
-    changes = ", ".join(f"{quoted([name])} = {quoted([name], 's.')}" for name in names)
-    # In the records' own order, as a merge writes them; OFFSET 0 keeps the planner from another.
-    source = (
-        f"SELECT d.id AS record, {quoted(names, 'f.')} FROM {plan_table(job.pk)} d"
-        f" JOIN {spec.history_table} f ON f.history_id = d.former"
-        " WHERE d.op = '~' AND d.kept IS NULL ORDER BY d.id OFFSET 0"
-    )
-    with only_changes():
-        return _executed(f"UPDATE {spec.table} t SET {changes} FROM ({source}) s WHERE t.id = s.record")
-
-
-def _bring_back(job: ImportJob, spec: DatasetSpec) -> int:
-    if not job.created_rows:
-        return 0
-    names = ["id", *stored_columns(spec)]
-    # Numbers of the past: the table's sequence is beyond them.
-    return _executed(
-        f"INSERT INTO {spec.table} ({quoted(names)}) SELECT {quoted(names, 'f.')} FROM {plan_table(job.pk)} d"
-        f" JOIN {spec.history_table} f ON f.history_id = d.former"
-        " WHERE d.op = '+' AND d.kept IS NULL ORDER BY f.id"
-    )
 
 
 def _executed(sql: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import get_commands
 
 from datasets.change_models import ChangeState
+from datasets.changeset import State as ChangeSetState
 from datasets.columntypes import TYPES
 from datasets.models import RecordIndex
 from exporter.models import State as ExportState
@@ -76,7 +77,7 @@ def test_a_setting_is_in_the_reference(name: str):
 
 @pytest.mark.parametrize(
     "kind",
-    [JobState, ImportState, ExportState, ChangeState, Tenant.State, RecordIndex.State],
+    [JobState, ImportState, ExportState, ChangeState, ChangeSetState, Tenant.State, RecordIndex.State],
     ids=lambda kind: kind.__module__,
 )
 def test_states_are_in_the_reference(kind):

@@ -1,6 +1,7 @@
 """The pages of datasets and their records on the tenant's site."""
 
 from datasets.admin.changes import ChangeAdmin
+from datasets.admin.changesets import ChangeSetAdmin
 from datasets.admin.datasets import DatasetAdmin
 
-__all__ = ["ChangeAdmin", "DatasetAdmin"]
+__all__ = ["ChangeAdmin", "ChangeSetAdmin", "DatasetAdmin"]

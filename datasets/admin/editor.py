@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.errors import RowhouseError
@@ -80,18 +80,10 @@ def _lines(request: HttpRequest, dataset: Dataset) -> list[Line]:
             type_words(column.type),
             "; ".join(rule_words(column.spec(), is_key=column.pk in dataset.key)),
             column.pk in dataset.key,
-            _rules_url(dataset, column),
+            reverse("admin:datasets_change_ask_column", args=(column.pk,)),
         )
         for column in found
     ]
-
-
-def _rules_url(dataset: Dataset, column: Column) -> str | None:
-    """Return the page that changes a column's type or rules, where there is one."""
-    try:
-        return reverse("admin:datasets_column_rules", args=(dataset.pk, column.pk))
-    except NoReverseMatch:
-        return None
 
 
 def _posted_labels(request: HttpRequest) -> dict[int, str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.admin import AdminSite, ShowFacets
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+from django.forms.widgets import Script
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import SimpleTemplateResponse
@@ -25,9 +26,12 @@ from unfold.admin import ModelAdmin
 from audit.actor import actor
 from core.errors import RowhouseError
 from datasets import access, ddl, references
+from datasets.admin.bulk import edit_selected
+from datasets.admin.grid import CellsPage
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import record_links
 from datasets.admin.listing import Listing
+from datasets.admin.record_page import RecordPage
 from datasets.admin.references import Visible, by_key_view, keys_view, referring
 from datasets.admin.removal import delete_selected
 from datasets.forms import CellField, KeysWidget, RecordForm
@@ -40,6 +44,8 @@ DEFAULT_TIMEOUT_SECONDS = 15.0
 ROW_OPS = {
     "changelist": ("", "changelist_view"),
     "add": ("add/", "add_view"),
+    "cells": ("cells/", "cells_view"),
+    "revert": ("<int:object_id>/revert/", "revert_view"),
     "simple_history": ("<int:object_id>/history/<int:version_id>/", "history_form_view"),
     "history": ("<int:object_id>/history/", "history_view"),
     "delete": ("<int:object_id>/delete/", "delete_view"),
@@ -64,20 +70,26 @@ class RecordConflict(RowhouseError):
     code = "record-conflict"
 
 
-class RowsAdmin(Listing, GuardedHistoryAdmin, ModelAdmin):
+class RowsAdmin(Listing, CellsPage, RecordPage, GuardedHistoryAdmin, ModelAdmin):
     """List, add, change, delete and history of one dataset's records, for one request."""
 
     form = RecordForm
-    actions = (delete_selected,)
+    actions = (edit_selected, delete_selected)
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     paginator = EstimatedPaginator
     ordering = ("-pk",)
     list_before_template = "datasets/records_head.html"
+    list_after_template = "datasets/grid.html"
     search_help_text = "Words found in any text column, or whole numbers."
     warn_unsaved_form = True
+    change_form_before_template = "datasets/record_seen.html"
     change_form_outer_after_template = "datasets/referring.html"
     delete_confirmation_template = "datasets/delete_confirmation.html"
+
+    class Media(Listing.Media):
+        css: ClassVar = {"all": [*Listing.Media.css["all"], "datasets/records.css"]}
+        js: ClassVar = [*Listing.Media.js, Script("datasets/grid.js", defer=True)]
 
     def __init__(self, dataset: Dataset, site: AdminSite, user: Any = None) -> None:
         self.dataset = dataset
@@ -178,12 +190,15 @@ class RowsAdmin(Listing, GuardedHistoryAdmin, ModelAdmin):
             "referring": referring(self.dataset, record, self.visible) if record else [],
             **(extra_context or {}),
         }
+        if object_id is not None and self.reverting is None:
+            context["seen_version"] = self.seen_version(request, object_id)
         return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: RowBase, form: Any, change: bool) -> None:
         fields = None
         if change and self.reverting is None:
             fields = [name for name in form.changed_data if name in self.editable]
+            fields = self.columns_to_save(request, obj, fields)
             if not fields:
                 return
         elif self.reverting is not None and self.seen.has_limits:

@@ -120,6 +120,14 @@ def test_markup_is_inert_wherever_it_stands(as_acme: TenantRef, at_acme: Visitor
     at_acme.post(rows_url(dataset, record.pk, "change"), {**values, name_of(dataset, "Note"): PAYLOADS[2]})
     version = record.history.earliest()
     selected = {"action": "delete_selected", "_selected_action": [record.pk]}
+    edited = {**selected, "action": "edit_selected"}
+    note = {
+        **edited,
+        "column": name_of(dataset, "Note"),
+        "how": "set",
+        "value": PAYLOADS[0],
+        "note": PAYLOADS[1],
+    }
     pages = [
         page(at_acme, rows_url(dataset, *parts))
         for parts in (
@@ -131,7 +139,10 @@ def test_markup_is_inert_wherever_it_stands(as_acme: TenantRef, at_acme: Visitor
             (record.pk, "delete"),
         )
     ]
-    pages.append(at_acme.post(rows_url(dataset), selected).content.decode())
+    pages.append(at_acme.post(rows_url(dataset), edited).content.decode())
+    for action in (selected, note):
+        pages.append(page(at_acme, at_acme.post(rows_url(dataset), action).url))
+    pages.append(page(at_acme, "/admin/datasets/changeset/"))
     pages.append(page(at_acme, rows_url(dataset) + "?q=%3Cscript%3Ealert(1)%3C/script%3E"))
     tails = [f"{dataset.pk}/{operation}/" for operation in ("change", "rights", "history", "delete")]
     pages += [page(at_acme, f"/admin/datasets/dataset/{tail}") for tail in ("", *tails)]

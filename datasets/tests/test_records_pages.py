@@ -117,39 +117,6 @@ def test_an_empty_list_says_what_to_do(orders: Dataset, at_acme: Visitor) -> Non
     assert "No records yet." in page(at_acme, rows_url(orders))
 
 
-def test_selected_records_are_deleted_as_counted(orders: Dataset, at_acme: Visitor) -> None:
-    records = [add_record(orders, Order_no=f"A{number}") for number in range(7)]
-    chosen = {"action": "delete_selected", "_selected_action": [str(one.pk) for one in records[:6]]}
-    html = at_acme.post(rows_url(orders), chosen).content.decode()
-    assert "6 records of “Orders” will be deleted." in html
-    confirmed = {**chosen, "confirmed": "yes", "count": "5"}
-    assert "nothing was deleted" in at_acme.post(rows_url(orders), confirmed).content.decode()
-    at_acme.post(rows_url(orders), {**confirmed, "count": "6"})
-    assert stored(orders, "Order no") == [("A6",)]
-    assert machines_history(orders).count("-") == 6
-
-
-def test_all_matching_records_are_deleted_in_one_statement(
-    orders: Dataset, at_acme: Visitor, django_assert_max_num_queries: Any
-) -> None:
-    model = get_row_model(orders)
-    name = name_of(orders, "Order no")
-    model.objects.bulk_create(model(**{name: f"A{number}"}) for number in range(120))
-    first = model.objects.order_by("-id")[0]
-    everything = {
-        "action": "delete_selected",
-        "_selected_action": [str(first.pk)],
-        "select_across": "1",
-        "confirmed": "yes",
-        "count": "120",
-    }
-    with django_assert_max_num_queries(100) as asked:
-        at_acme.post(rows_url(orders), everything)
-    deletions = [one["sql"] for one in asked.captured_queries if one["sql"].startswith("DELETE")]
-    assert len(deletions) == 1 and "IN (" not in deletions[0]
-    assert stored(orders, "Order no") == []
-
-
 def test_links_to_the_apps_above_follow_the_rights(orders: Dataset, client_of: Any, acme: TenantRef) -> None:
     links = (
         f"upload/?dataset={orders.pk}",

@@ -12,6 +12,7 @@ from django.db import connection
 import jobs.services
 from accounts.models import User
 from core.tenancy import TenantRef
+from datasets import undo_plan
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from datasets.signals import changing
@@ -179,11 +180,11 @@ def broken(*_args: Any) -> int:
     raise RuntimeError("the power went")
 
 
-def failed(job: ImportJob, monkeypatch: pytest.MonkeyPatch, step: str = "_restore") -> ImportJob:
+def failed(job: ImportJob, monkeypatch: pytest.MonkeyPatch, step: str = "restore") -> ImportJob:
     """Confirm the undo of an import whose merge fails at a step, as often as it is tried."""
     made = previewed(job)
     with monkeypatch.context() as patch:
-        patch.setattr(undo_work, step, broken)
+        patch.setattr(undo_plan, step, broken)
         services.confirm_import(job=made, by=person())
         made.refresh_from_db()
         jobs.services.run_until_done(int(made.merge_job_id))
@@ -192,7 +193,7 @@ def failed(job: ImportJob, monkeypatch: pytest.MonkeyPatch, step: str = "_restor
     return made
 
 
-@pytest.mark.parametrize("step", ["_remove", "_restore", "_bring_back"])
+@pytest.mark.parametrize("step", ["remove", "restore", "bring_back"])
 def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     filled: Dataset, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

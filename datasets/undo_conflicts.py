@@ -5,13 +5,13 @@ Both are asked of the table itself: its constraints are the rules of today, what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db import connection
 
 from datasets.columntypes.grammar import sql_literal
 from datasets.spec import DatasetSpec
-from importer.staging import quoted
+from datasets.sqltext import quoted
 
 
 def stored_columns(spec: DatasetSpec) -> list[str]:
@@ -41,6 +41,11 @@ def unique_columns(spec: DatasetSpec) -> list[tuple[str, ...]]:
 
 def misfit_sql(spec: DatasetSpec, table: str) -> str:
     """Return the SQL of the label of the first column whose rules the values of `table` break, or NULL."""
+    return misfit_of(spec, {name: quoted([name], f"{table}.") for name in stored_columns(spec)})
+
+
+def misfit_of(spec: DatasetSpec, values: Mapping[str, str]) -> str:
+    """Return the same of values given as SQL, by the name of each column."""
     labels = {column.name: column.label for column in spec.columns}
     with connection.cursor() as cursor:
         cursor.execute(
@@ -57,10 +62,9 @@ def misfit_sql(spec: DatasetSpec, table: str) -> str:
     broken = " ".join(
         f"WHEN {_is_broken(name, rule)} THEN {sql_literal(labels.get(name, name))}" for name, rule in rules
     )
-    columns = stored_columns(spec)
     # The rules name bare columns; inside this query they can only mean these.
-    values = ", ".join(f"{quoted([name], f'{table}.')} AS {quoted([name])}" for name in columns)
-    return f"(SELECT CASE {broken} END FROM (SELECT {values}) AS former_values)"
+    named = ", ".join(f"{value} AS {quoted([name])}" for name, value in values.items())
+    return f"(SELECT CASE {broken} END FROM (SELECT {named}) AS former_values)"
 
 
 def _is_broken(name: str, rule: str | None) -> str:

@@ -1,0 +1,185 @@
+"""The versions of one record: who, when, why, and what each changed, cell by cell.
+
+Values come from the database cut to what a page shows: a cell may hold megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from accounts.models import User
+from datasets.columntypes import type_of
+from datasets.display import readable, shorten
+from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.sqltext import name_text, quoted
+
+SHOWN = 300  # characters of a value
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell that differs; None is no value. What is long is cut, and ends in "…"."""
+
+    column: str
+    label: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version. `kind` is "+" (created), "~" (changed) or "-" (deleted); `reason` is why, as history has it.
+
+    `former` is the version before it, or the one it is compared with.
+    """
+
+    pk: int
+    kind: str
+    at: datetime
+    who: User | None
+    reason: str
+    name: str
+    former: int | None
+    cells: tuple[Cell, ...]
+
+
+def versions_of(
+    spec: DatasetSpec, record_id: int, *, before: int | None = None, size: int = 50
+) -> list[Version]:
+    """Return versions of a record, the newest first, those before a number; each with what it changed."""
+    table = spec.history_table
+    # The sum keeps the planner from walking the primary key back through all of history.
+    former = (
+        f" LEFT JOIN LATERAL (SELECT * FROM {table} b WHERE b.id = n.id AND b.history_id < n.history_id"
+        " ORDER BY b.history_id + 0 DESC LIMIT 1) o ON true"
+    )
+    source = (
+        f"(SELECT * FROM {table} WHERE id = %s AND (%s::bigint IS NULL OR history_id < %s)"
+        f" ORDER BY history_id + 0 DESC LIMIT %s) n{former}"
+    )
+    return _read(spec, source, [record_id, before, before, size])
+
+
+def difference(spec: DatasetSpec, record_id: int, older: int, newer: int) -> Version | None:
+    """Return the newer one of two versions of a record with all cells in which they differ; None: there are no such."""
+    table = spec.history_table
+    found = _read(
+        spec,
+        f"(SELECT * FROM {table} WHERE id = %s AND history_id = %s) n"
+        f" JOIN {table} o ON o.id = n.id AND o.history_id = %s",
+        [record_id, newer, older],
+        compares=True,
+    )
+    return found[0] if found else None
+
+
+def differing_from(
+    spec: DatasetSpec, record_id: int, newest: int, others: Sequence[int]
+) -> dict[int, set[str]]:
+    """Return, for each of some versions, the columns in which it differs from another version."""
+    differs = ", ".join(
+        f"{quoted([one.name], 'n.')} IS DISTINCT FROM {quoted([one.name], 'o.')}" for one in spec.columns
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT o.history_id, ARRAY[{differs}] FROM {spec.history_table} n"
+            f" JOIN {spec.history_table} o ON o.id = n.id WHERE n.id = %s AND n.history_id = %s"
+            " AND o.history_id = ANY(%s)",
+            [record_id, newest, list(others)],
+        )
+        return {
+            pk: {one.name for one, differs in zip(spec.columns, found, strict=True) if differs}
+            for pk, found in cursor.fetchall()
+        }
+
+
+def touched_by(
+    spec: DatasetSpec, reason: str, since: datetime, *, after: int = 0, size: int = 50
+) -> list[tuple[int, Version]]:
+    """Return (record, version) of what one cause changed, in its order, after a version's number."""
+    table = spec.history_table
+    former = (
+        f" LEFT JOIN LATERAL (SELECT * FROM {table} b WHERE b.id = n.id AND b.history_id < n.history_id"
+        " ORDER BY b.history_id + 0 DESC LIMIT 1) o ON true"
+    )
+    source = (
+        f"(SELECT * FROM {table} WHERE history_change_reason = %s AND history_date >= %s AND history_id > %s"
+        f" ORDER BY history_id LIMIT %s) n{former}"
+    )
+    ids: list[int] = []
+    found = _read(spec, source, [reason, since, after, size], oldest_first=True, ids=ids)
+    return list(zip(ids, found, strict=True))
+
+
+def _read(
+    spec: DatasetSpec,
+    source: str,
+    parameters: Sequence[Any],
+    *,
+    compares: bool = False,
+    oldest_first: bool = False,
+    ids: list[int] | None = None,
+) -> list[Version]:
+    columns = spec.columns
+    changed, old, new = (
+        ", ".join(part) or "NULL"
+        for part in zip(*(_sides(one, compares=compares) for one in columns), strict=True)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT n.id, n.history_id, n.history_type, n.history_date, n.history_user_id,"
+            f" coalesce(n.history_change_reason, ''), {name_text(spec, 'n')}, o.history_id,"
+            f" ARRAY[{changed}]::boolean[],"
+            f" ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM {source}"
+            f" ORDER BY n.history_id {'ASC' if oldest_first else 'DESC'}",
+            parameters,
+        )
+        rows = cursor.fetchall()
+    people = User.objects.in_bulk({row[4] for row in rows if row[4]}) if any(row[4] for row in rows) else {}
+    if ids is not None:
+        ids += [row[0] for row in rows]
+    return [
+        Version(pk, kind, at, people.get(user), reason, shorten(name), former, _cells(columns, *values))
+        for _id, pk, kind, at, user, reason, name, former, *values in rows
+    ]
+
+
+def _sides(column: ColumnSpec, *, compares: bool) -> tuple[str, str, str]:
+    """Return the SQL of: does it differ, its old text, its new text. `n` is the newer version, `o` the older."""
+    n, o = quoted([column.name], "n."), quoted([column.name], "o.")
+    if compares:
+        return f"{n} IS DISTINCT FROM {o}", _cut(column, o), _cut(column, n)
+    kind = "n.history_type"
+    changed = (
+        f"CASE {kind} WHEN '+' THEN {n} IS NOT NULL WHEN '~' THEN {n} IS DISTINCT FROM {o}"
+        f" ELSE {n} IS NOT NULL END"
+    )
+    old = f"CASE {kind} WHEN '~' THEN {_cut(column, o)} WHEN '-' THEN {_cut(column, n)} END"
+    return changed, old, f"CASE WHEN {kind} <> '-' THEN {_cut(column, n)} END"
+
+
+def _cells(
+    columns: Sequence[ColumnSpec],
+    changed: Sequence[bool],
+    olds: Sequence[str | None],
+    news: Sequence[str | None],
+) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(column.name, column.label, _shown(old, column), _shown(new, column))
+        for column, is_changed, old, new in zip(columns, changed, olds, news, strict=True)
+        if is_changed
+    )
+
+
+def _shown(text: str | None, column: ColumnSpec) -> str | None:
+    return None if text is None else shorten(readable(text, column), SHOWN)
+
+
+def _cut(column: ColumnSpec, value: str) -> str:
+    # Floods of combining marks are cut on the page; four times its length holds enough other characters.
+    return f"left({type_of(column).text_sql(value)}, {SHOWN * 4 + 1})"
