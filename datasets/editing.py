@@ -208,6 +208,7 @@ def retire_column(
         raise ColumnKept(
             f"The check “{found[0]}” reads “{column.label}”. Change or remove that check, then retire the column."
         )
+    signals.changing.send(sender=Dataset, dataset=dataset, column=column)  # its indexes go
     ddl.free_column(spec, column.spec())
     column.is_retired, column.is_required, column.retired_at = True, False, clock.now()
     _save(column, by, "is_retired", "is_required", "retired_at")

@@ -6,7 +6,6 @@ import datetime as dt
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.fields.array import ArrayContains, ArrayOverlap
 from django.db.models import F, Func, Q, QuerySet, TextField, Value
 from django.utils import timezone
 
@@ -64,7 +63,8 @@ def asked(condition: Condition, *, now: dt.datetime) -> Q:
 def _has(column: ColumnSpec, operator: str, choices: tuple[str, ...]) -> Q:
     """Return which records have any, or all, of some choices; what can be asked can be indexed by GIN."""
     listed = Func(F(column.name), Value(SEPARATOR), function="string_to_array", output_field=_TEXTS)
-    lookup = ArrayContains if operator == "all" else ArrayOverlap
+    lookup = _TEXTS.get_lookup("contains" if operator == "all" else "overlap")
+    assert lookup is not None
     return Q(lookup(listed, list(choices)))
 
 

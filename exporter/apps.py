@@ -22,6 +22,7 @@ class ExporterConfig(AppConfig):
         "exporter_exportfile_change": "here:export / nobody",
         "exporter_exportfile_history": "here:export",
         "exporter_exportfile_delete": "nobody",
+        "exporter_exportfile_view": "here:view & here:export",
         "exporter_exportfile_download": "here:export / nobody",
         "exporter_exportrun_changelist": SEES_EXPORTS,
         "exporter_exportrun_add": "nobody",

@@ -22,6 +22,9 @@ class ImporterConfig(AppConfig):
     }
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {
+        "importer_importjob_new_dataset": "perm:datasets.add_dataset",
+        "importer_importjob_proposal": "perm:datasets.add_dataset",
+        "importer_importjob_proposal_progress": "perm:datasets.add_dataset / nobody",
         "importer_importjob_changelist": "person",
         "importer_importjob_add": "nobody",
         "importer_importjob_change": "here:view | here:import / nobody",

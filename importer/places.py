@@ -50,18 +50,22 @@ def noted(job: ImportJob, chunk: Chunk, marks: Sequence[Mark], begin: Position |
 
     From mark to mark, if there are any and its bytes are the file's own: then single rows are found without the rest.
     """
+    end = chunk.end
     start = (begin.offset, begin.line, begin.row) if begin else (None, None, None)
-    places = [Place(chunk.first_row, chunk.end.row, chunk.first_line, chunk.end.line, *start, None, None)]
+    whole = Place(
+        chunk.first_row, end.row, chunk.first_line, end.line, start[0], start[1], start[2], None, None
+    )
+    places = [whole]
     if chunk.is_as_written:
-        offset = chunk.end.offset - len(chunk.data)
-        ends = [*(marks or [Mark(0, 0, 0)]), Mark(chunk.rows, chunk.lines, len(chunk.data))]
+        offset = end.offset - len(chunk.data)
+        marked = [*(marks or [Mark(0, 0, 0)]), Mark(chunk.rows, chunk.lines, len(chunk.data))]
         places = [
-            Place(
-                chunk.first_row + one.at, chunk.first_row + following.at,
-                chunk.first_line + one.line, chunk.first_line + following.line,
-                *start, offset + one.offset, following.offset - one.offset,
+            whole._replace(
+                first_row=chunk.first_row + one.at, end_row=chunk.first_row + following.at,
+                first_line=chunk.first_line + one.line, end_line=chunk.first_line + following.line,
+                data_offset=offset + one.offset, data_length=following.offset - one.offset,
             )
-            for one, following in pairwise(ends)
+            for one, following in pairwise(marked)
         ]  # fmt: skip
     return f"COPY {places_table(job.pk)} ({FIELDS}) FROM STDIN (FORMAT csv)", csv_text(places)
 

@@ -38,11 +38,16 @@ from accounts.models import User
 from audit.models import Event
 from core.tenancy import TenantRef, in_tenant
 from datasets import access
+from datasets.cells import CellEdit, edit_cells
+from datasets.changing import propose_change
+from datasets.editing import add_columns, retire_column
 from datasets.granting import grant_preset
-from datasets.models import Dataset
+from datasets.models import Dataset, DatasetTemplate
 from datasets.rows import get_row_model
+from datasets.rules import NewColumn
 from exporter.tests.helpers import stored_file
 from importer.models import ImportJob, Policy
+from importer.proposing import create_proposal
 from importer.services import create_import
 from importer.tests.tools import import_text, make_orders, upload
 from rowhouse import urls_tenant
@@ -108,6 +113,12 @@ class Place:
     editor: int
     group: int
     event: int
+    column: int
+    retired: int
+    change: int
+    change_set: int
+    proposal: int
+    template: int
 
     def value(self, page: Page, parameter: str) -> object:
         """Return what stands in a page's address."""
@@ -120,6 +131,20 @@ class Place:
             return "datasets"
         if parameter == "version_id":
             return self.version
+        if parameter == "column_id":
+            return self.column if page.name.endswith("retire_column") else self.retired
+        if parameter == "name":
+            return "contacts"
+        for part, known in (
+            ("/of-column/", self.column),
+            ("/of-key/", self.dataset.pk),
+            ("/datasets/change/", self.change),
+            ("/datasets/changeset/", self.change_set),
+            ("/templates/", self.template),
+            ("/new-dataset/", self.proposal),
+        ):
+            if part in page.route:
+                return known
         return {
             "datasets": self.record if of_rows else self.dataset.pk,
             "importer": self.dataset.pk if "/rules/" in page.route else self.job.pk,
@@ -132,6 +157,8 @@ class Place:
 
     def address(self, page: Page) -> str:
         """Return the address of a page."""
+        if page.name == "datasets_row_by_key":
+            return f"/admin/datasets/dataset/{self.dataset.pk}/rows/by-key/?key=7"
         if page.name == "datasets_dataset_simple_history":
             return f"/admin/datasets/dataset/{self.dataset.pk}/history/{self.definition}/"
         if page.name == "app_list":
@@ -144,6 +171,14 @@ class Place:
         """Return what a form of the page sends, where an empty one is refused before the rights are looked at."""
         if page.name == "importer_importjob_confirm":
             return {"seen": self.job.previews, "policy": Policy.GOOD_ROWS}
+        if page.name == "datasets_row_revert":
+            return {"version": self.version, "seen": self.version}
+        if page.name == "datasets_changeset_confirm":
+            return {"seen": 1}
+        if page.name == "datasets_row_views":
+            return {"do": "add", "name": "Mine"}
+        if page.name == "datasets_row_indexes":
+            return {"do": "sort", "column": f"c{self.column}"}
         return {}
 
 
@@ -155,11 +190,18 @@ def place(acme: TenantRef) -> Place:
         import_text(orders, f"id,status,note\n7,new,{CANARY}\n")
         record = get_row_model(orders).objects.get()
         owner = User.objects.get(email="owner@acme.example")
+        note = orders.columns.get(label="note")
+        edit = CellEdit(record.pk, f"c{note.pk}", CANARY, f"{CANARY}!")
+        edited = edit_cells(dataset=orders, edits=[edit], by=owner).changes
+        assert edited is not None
+        [retired] = add_columns(dataset=orders, columns=[NewColumn("Gone")], by=owner)
+        retire_column(dataset=orders, column=retired, by=owner)
+        orders.refresh_from_db()
         waiting = create_import(dataset=orders, file=BytesIO(FILE.encode()), name="waiting.csv", by=owner)
         return Place(
             dataset=orders,
             record=record.pk,
-            version=record.history.get().pk,
+            version=record.history.latest().pk,
             definition=orders.history.first().pk,
             job=ImportJob.objects.get(pk=job.pk),
             waiting=waiting.preview_job_id,
@@ -167,6 +209,12 @@ def place(acme: TenantRef) -> Place:
             editor=User.objects.get(email="editor@acme.example").pk,
             group=Group.objects.get(name="viewer").pk,
             event=Event.objects.first().pk,
+            column=note.pk,
+            retired=retired.pk,
+            change=propose_change(dataset=orders, column=note, type="long_text", by=owner).pk,
+            change_set=edited.pk,
+            proposal=create_proposal(file=BytesIO(FILE.encode()), name="new.csv", by=owner).pk,
+            template=DatasetTemplate.objects.create(title="Ours", schema={}).pk,
         )
 
 

@@ -105,7 +105,10 @@ class ChangeAdmin(ReadOnly, ListedLookups, ModelAdmin):
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _seen_by(request).exists() or access.whole_datasets_for(request.user, "manage").exists()
+        user = request.user
+        return (
+            "manage" in access.rights_everywhere(user) or access.whole_datasets_for(user, "manage").exists()
+        )
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from core.errors import RowhouseError
-from datasets import editing
+from datasets import access, editing
 from datasets.admin.links import definition_links
 from datasets.admin.places import changeable, page, person, viewable
 from datasets.comparing import compare, new_columns
@@ -64,7 +64,8 @@ class DefinitionForm(forms.Form):
 def workbook(request: HttpRequest, dataset_id: int, site: AdminSite) -> HttpResponse:
     """An empty workbook to fill in and upload."""
     dataset = viewable(request, dataset_id)
-    return _file(template_workbook(dataset.spec()), XLSX, f"{dataset.slug}-template.xlsx")
+    spec = access.seen_by(request.user, dataset).spec
+    return _file(template_workbook(spec), XLSX, f"{dataset.slug}-template.xlsx")
 
 
 @require_GET
@@ -72,7 +73,8 @@ def workbook(request: HttpRequest, dataset_id: int, site: AdminSite) -> HttpResp
 def schema(request: HttpRequest, dataset_id: int, site: AdminSite) -> HttpResponse:
     """The definition as Table Schema."""
     dataset = viewable(request, dataset_id)
-    text = json.dumps(to_table_schema(dataset.spec()), indent=2, ensure_ascii=False) + "\n"
+    spec = access.seen_by(request.user, dataset).spec
+    text = json.dumps(to_table_schema(spec), indent=2, ensure_ascii=False) + "\n"
     return _file(text.encode(), "application/json", f"{dataset.slug}.schema.json")
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.errors import RowhouseError
-from datasets import editing
+from datasets import access, editing
 from datasets.admin.links import definition_links
 from datasets.admin.places import changeable, page, person, viewable
 from datasets.definition_history import history_of
@@ -212,6 +213,8 @@ def keep(request: HttpRequest, dataset_id: int, column_id: int, site: AdminSite)
 def history(request: HttpRequest, dataset_id: int, site: AdminSite) -> HttpResponse:
     """Who changed what in the definition."""
     dataset = viewable(request, dataset_id)
+    if access.has_hidden(request.user, dataset):
+        raise PermissionDenied("It tells of columns you may not see. Ask who manages the dataset.")
     words = request.GET.get("q", "").strip()[:100]
     changes = history_of(dataset)
     found = [

@@ -13,8 +13,9 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from core.errors import RowhouseError
+from datasets import access
 from datasets.admin.addresses import change_address
-from datasets.cells import CellEdit, CellResult, edit_cells, editable_columns
+from datasets.cells import CellEdit, CellResult, edit_cells
 from datasets.columntypes import type_of
 from datasets.display import readable, shorten
 from datasets.rows import RowBase
@@ -45,8 +46,9 @@ class CellsPage:
 
         A value too long for a cell of the list is left out.
         """
-        editable = editable_columns(request.user, self.dataset)
-        columns = [one for one in self.listed_columns() if one.name in editable]
+        columns = [
+            one for one in self.listed_columns() if "change" in self.rights and one.name in self.editable
+        ]
         if not columns or not records:
             return None
         return {
@@ -70,6 +72,7 @@ class CellsPage:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:
+            access.require(request.user, "change", self.dataset)
             asked, edits = _read(request)
             done = edit_cells(
                 dataset=self.dataset,

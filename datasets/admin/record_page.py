@@ -17,7 +17,6 @@ from datasets.admin.addresses import (
     record_address,
     records_address,
 )
-from datasets.cells import editable_columns
 from datasets.changeset import ChangeSet
 
 PAGE = 50
@@ -56,7 +55,8 @@ class RecordPage:
         found = versions.versions_of(self.spec, pk, before=before, size=PAGE + 1)
         shown, newest = found[:PAGE], self.model.history.filter(id=pk).order_by("-history_id").first()
         record = self.model.objects.filter(pk=pk).first()
-        editable = editable_columns(request.user, self.dataset) if record is not None else frozenset()
+        may_change = record is not None and "change" in self.rights
+        editable = self.editable if may_change else frozenset()
         is_gone = record is None
         request.current_app = self.admin_site.name  # as Django's own admin does
         context = {

@@ -87,9 +87,9 @@ class RowsAdmin(Listing, CellsPage, RecordPage, GuardedHistoryAdmin, ModelAdmin)
     change_form_outer_after_template = "datasets/referring.html"
     delete_confirmation_template = "datasets/delete_confirmation.html"
 
-    class Media(Listing.Media):
-        css: ClassVar = {"all": [*Listing.Media.css["all"], "datasets/records.css"]}
-        js: ClassVar = [*Listing.Media.js, Script("datasets/grid.js", defer=True)]
+    class Media:
+        css: ClassVar = {"all": ("datasets/list.css", "datasets/records.css")}
+        js: ClassVar[tuple[Any, ...]] = ("datasets/list.js", Script("datasets/grid.js", defer=True))
 
     def __init__(self, dataset: Dataset, site: AdminSite, user: Any = None) -> None:
         self.dataset = dataset

@@ -119,8 +119,8 @@ def test_a_change_lists_the_records_that_would_break_a_check(as_acme: TenantRef)
     jobs = create_dataset(title="Jobs", columns=columns, key=["No"])
     set_checks(dataset=jobs, checks=[NewCheck("As long", 'length("Note") = "Pieces"')])
     jobs.refresh_from_db()
-    for number, note, pieces in (("A", "010", 3), ("B", "12", 2), ("C", None, 7)):
-        add_record(jobs, No=number, Note=note, Pieces=pieces)
+    for number, text, length in (("A", "010", 3), ("B", "12", 2), ("C", None, 7)):
+        add_record(jobs, No=number, Note=text, Pieces=length)
     set_checks(dataset=jobs, checks=[NewCheck("Same", '"Note" is empty or "Note" > \'0\'')])
     jobs.refresh_from_db()
     note = jobs.columns.get(label="Note")

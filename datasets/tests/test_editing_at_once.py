@@ -18,7 +18,7 @@ from datasets.changeset import ChangeSet, State
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from datasets.tests.conftest import add_record, make_dataset, name_of
-from datasets.tests.test_editing import bulk, column, contents
+from datasets.tests.test_cells import bulk, column, contents
 from importer.models import State as ImportState
 from importer.tests.tools import merge, upload
 

@@ -19,7 +19,7 @@ from datasets.rows import get_row_model
 from datasets.rules import NewColumn
 from datasets.spec import ColumnOptions
 from datasets.tests.conftest import add_record, make_dataset, person
-from datasets.tests.test_editing import Contents, contents
+from datasets.tests.test_cells import Contents, contents
 
 COLUMNS = (
     NewColumn("Key", "integer"),

@@ -18,7 +18,7 @@ from datasets.models import Dataset
 from datasets.rows import get_row_model
 from datasets.tests.conftest import add_record, name_of, newcomer, person
 from datasets.tests.pages import Visitor, page, posted, rows_url
-from datasets.tests.test_editing import bulk, column, confirmed
+from datasets.tests.test_cells import bulk, column, confirmed
 
 CHANGES = "/admin/datasets/changeset/"
 

@@ -10,10 +10,10 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from core.tenancy import TenantRef, in_tenant, leave_tenant
 from datasets import indexing, services
-from datasets.changing import change_type
 from datasets.models import Dataset, RecordIndex
 from datasets.rules import NewColumn
 from datasets.spec import ColumnOptions
+from datasets.tests.changes import change_column
 from datasets.tests.conftest import add_record, make_dataset, name_of, person
 from datasets.tests.pages import Visitor, page, rows_url
 from jobs import services as jobs
@@ -74,7 +74,7 @@ def test_indexes_are_built_beside_everybodys_work_and_removed(first: TenantRef) 
         searched = f'SELECT id FROM "ds_{dataset.pk}" WHERE UPPER("{name}"::text) LIKE UPPER(\'%lovel%\')'
         assert "Bitmap Index Scan" in plan(searched)
         # A type that no such index fits takes it along; the others stay.
-        change_type(dataset=dataset, column=dataset.columns.get(label="Pieces"), type="long_text")
+        change_column(dataset, "Pieces", "long_text")
         assert len(existing(dataset)) == 2 and RecordIndex.objects.count() == 2
         indexing.remove_index(index=RecordIndex.objects.get(column__label="Name"), by=owner)
         assert existing(dataset) == [f"gin (upper({state}) ext.gin_trgm_ops)"]

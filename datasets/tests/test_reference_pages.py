@@ -135,8 +135,12 @@ def test_a_reference_in_the_list_leads_to_its_record(
 
 def test_the_list_is_filtered_by_what_it_refers_to(orders: Dataset, at_acme: Visitor) -> None:
     name = name_of(orders, "Customer")
-    for value, shown in (("C1", "2 records"), ("C2", "0 records"), ("", "3 records")):
-        assert shown in page(at_acme, f"{rows_url(orders)}?{name}__is={value}")
+    for query, shown in (
+        (f"?{name}__is=C1", "2 records"),
+        (f"?{name}__is=C2", "0 records"),
+        ("", "3 records"),
+    ):
+        assert shown in page(at_acme, f"{rows_url(orders)}{query}")
     assert at_acme.get(f"{rows_url(orders)}?{name}__icontains=C").status_code == 400
 
 
