@@ -286,6 +286,12 @@ class NewColumnForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Column
         fields = ("label", "type", "is_required", "is_unique")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Where the forms are rows of a table, its head says what they are: to eyes only.
+        for name, field in self.fields.items():
+            field.widget.attrs.setdefault("aria-label", str(field.label or name))
+
     def clean_label(self) -> str:
         return clean_label(self.cleaned_data["label"])
 

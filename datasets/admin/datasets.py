@@ -48,6 +48,12 @@ class ColumnsInline(TabularInline):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:  # the head of the table says it to eyes only
+            field.widget.attrs["aria-label"] = str(db_field.verbose_name)
+        return field
+
 
 class NewColumns(ColumnsInline):
     """The columns of a dataset that is being defined."""
