@@ -24,7 +24,7 @@ from django.test import Client
 
 from core import storage
 from core.tenancy import TenantRef, in_tenant
-from datasets import changing
+from datasets import changing, ddl, editing
 from datasets.change_models import RUNNING, Change
 from datasets.columntypes import type_of
 from datasets.models import Dataset
@@ -36,6 +36,7 @@ from exporter.models import ExportFile, ExportRun
 from exporter.services import request_export
 from importer.models import ImportJob, State
 from importer.services import confirm_import, create_import
+from importer.signals import ImportRunning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +106,7 @@ class Traffic:
             self._import,
             self._export,
             self._change,
+            self._columns,
         ]
         threads = [
             Thread(target=self._act, args=(act, random.Random(self.seed * 100 + number)), daemon=True)
@@ -187,7 +189,8 @@ class Traffic:
 
     def _read(self, dice: random.Random, client: Client) -> None:
         names = self.names
-        order = dice.choice(["", "?o=2", "?o=-2", f"?q={dice.randrange(10**4)}"])
+        v = names[1]
+        order = dice.choice(["", f"?sort={v}", f"?sort=-{v}", f"?q={dice.randrange(10**4)}"])
         with self._timed("list"):
             answer = client.get(self._rows() + order)
         self._sent("list read", answer, 200)
@@ -276,6 +279,33 @@ class Traffic:
                     self.counts["change reverted"] += 1
                     return
             self.counts["change done"] += 1
+
+    def _columns(self, dice: random.Random, client: Client) -> None:
+        """Let a column come, be moved and renamed, go, come back, and go for good."""
+        label = f"x{dice.randrange(10**9)}"
+        with in_tenant(self.tenant):
+            [made] = self._patiently(editing.add_columns, columns=[NewColumn(label, "date")])
+            order = list(self.dataset.columns.in_use().values_list("pk", flat=True))
+            self._patiently(editing.arrange_columns, order=order, labels={made.pk: f"{label}!"})
+            self._patiently(editing.retire_column, column=made)
+            self._patiently(editing.bring_back_column, column=made)
+            self._patiently(editing.retire_column, column=made)
+            self._patiently(editing.order_purge, column=made, typed=f"{label}!")
+            self._patiently(editing.call_off_purge, column=made)
+        self.counts["column came and went"] += 1
+        time.sleep(0.3)
+
+    def _patiently(self, act: Callable[..., Any], **what: Any) -> Any:
+        """Do it as soon as a change or an import that goes first has ended, as the sentence it is refused with says."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return act(dataset=self.dataset, **what)
+            except (editing.ChangeRunning, ImportRunning, ddl.DatasetBusy):
+                self.counts["column waited"] += 1
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def _through(self, change: Change) -> Change:
         """Follow a change from its check to its end."""

@@ -43,7 +43,8 @@ EDIT = """async () => {
   const [pk, cells] = Object.entries(grid.records)[0];
   const column = Object.keys(grid.columns).find((name) => !grid.columns[name].is_choice && cells[name]);
   const token = document.querySelector('[name=csrfmiddlewaretoken]').value;
-  const saved = await fetch(grid.url, {method: 'POST', headers: {'X-CSRFToken': token, 'Content-Type': 'application/json'},
+  const headers = {'X-CSRFToken': token, 'Content-Type': 'application/json'};
+  const saved = await fetch(grid.url, {method: 'POST', headers,
     body: JSON.stringify({cells: [{id: Number(pk), column, seen: cells[column], value: cells[column] + '1'}]})});
   return saved.status;
 }"""
@@ -105,7 +106,7 @@ class Crawl:
 
 
 def leave_something(acme: Person) -> str:
-    """Leave a change of the definition and one of a record, whose pages are then found; return where a filter is open."""
+    """Leave a change of the definition and one of a record, to be found; return where a filter is open."""
     page = acme.page
     acme.go("/admin/datasets/dataset/")
     page.get_by_role("row", name="Navigation aids").get_by_role("link", name="Definition").click()
