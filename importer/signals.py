@@ -41,7 +41,9 @@ def refuse_while_merging(dataset: Dataset, **_kwargs: Any) -> None:
     :raises ImportRunning: an import was confirmed and is not over.
     """
     if running := ImportJob.objects.filter(dataset=dataset, state=State.IMPORT_IN_PROGRESS).first():
-        raise ImportRunning(f"{running} was confirmed before; the change waits until it has ended.")
+        raise ImportRunning(
+            f"{running} was confirmed before and goes first. Wait until it has ended, then change the dataset."
+        )
 
 
 @receiver(changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 
 from audit.models import Event
 from core.tenancy import TenantRef, in_tenant
-from datasets import views_saved
+from datasets import access, views_saved
 from datasets.liststate import read_state
 from datasets.models import Dataset, SavedView
 from datasets.tests.conftest import add_record, name_of, newcomer
@@ -125,8 +126,10 @@ def test_a_view_leaves_out_what_its_reader_does_not_have(
         f"{note}__contains=secret&{amount}__from=1&sort=-{note}&cols={note}.{amount}",
         shared="1",
     )
-    seen = tuple(column for column in orders.spec().columns if column.name != note)
-    monkeypatch.setattr("datasets.access.visible_columns", lambda user, dataset: seen)
+    whole = orders.spec()
+    kept = replace(whole, columns=tuple(column for column in whole.columns if column.name != note))
+    seen = access.Seen(whole, kept, frozenset())
+    monkeypatch.setattr("datasets.access.seen_by", lambda user, dataset: seen)
     opened = at_acme.get(rows_url(orders), {"v": str(view.pk)})
     assert opened["Location"] == f"?{amount}__from=1&cols={amount}&v={view.pk}&_left=1"
     html = page(at_acme, rows_url(orders) + opened["Location"])

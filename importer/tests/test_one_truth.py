@@ -38,6 +38,7 @@ OPTIONS = {
     "text": ColumnOptions(max_length=6),
     "phone": ColumnOptions(region="DE"),
 }
+OWN_TYPES = [kind for kind in TYPES if kind != "reference"]  # that one is read as the key it points to
 # Forms of every type and near-misses, which the random ones of `benchmarks.screen_cells` add to.
 CELLS = (
     "1", "-7", "+5", " 7 ", "--1", "007", "1e3", "1.0", "1.5", "1.005", "0x1F", "1_000", "１２３",
@@ -126,7 +127,7 @@ def make(kind: str) -> Dataset:
 
 
 @pytest.mark.case("V02")
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", OWN_TYPES)
 def test_a_cell_has_one_verdict_and_one_message_on_every_way_in(
     acme: TenantRef, kind: str, tmp_path: Path
 ) -> None:
@@ -192,7 +193,7 @@ def is_plain(text: str) -> bool:
     return text.isascii() and text.strip() != "" and "://[" not in text
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", OWN_TYPES)
 def test_the_database_stores_nothing_that_the_grammar_would_refuse_or_change(
     acme: TenantRef, kind: str
 ) -> None:
