@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.conftest import Served, Told
 from tests.test_browser import Person, browser
@@ -58,6 +58,12 @@ def column(page: Page, label: str) -> list[str]:
     return page.locator(f"#result_list tr.data-row > :nth-child({labels.index(label) + 1})").all_inner_texts()
 
 
+def follow(link: Locator) -> None:
+    """Press what leads to another page, and wait for that."""
+    with link.page.expect_navigation():
+        link.click()
+
+
 def test_a_person_builds_keeps_and_shares_a_list(browser: Browser, served: Served, colleague: Person) -> None:
     owner = Person(browser, served, "acme")
     page = open_list(owner)
@@ -67,14 +73,14 @@ def test_a_person_builds_keeps_and_shares_a_list(browser: Browser, served: Serve
     page.get_by_role("button", name="Add filter").click()
     page.get_by_label("From").fill("500")
     owner.shoot("records-filter")
-    page.get_by_role("button", name="Apply").click()
+    follow(page.get_by_role("button", name="Apply"))
     expect(page.get_by_role("link", name="elevation_ft from 500", exact=True)).to_be_visible()
     assert column(page, "Elevation_ft")
     assert all(int(text.replace(",", "")) >= 500 for text in column(page, "Elevation_ft"))
 
     # Sorted downwards, fewer columns, in another order.
-    page.get_by_role("link", name="Elevation_ft", exact=True).click()
-    page.get_by_role("link", name="Elevation_ft", exact=True).click()
+    follow(page.get_by_role("link", name="Elevation_ft", exact=True))
+    follow(page.get_by_role("link", name="Elevation_ft", exact=True))
     heights = [int(text) for text in column(page, "Elevation_ft")]
     assert heights == sorted(heights, reverse=True)
     page.get_by_text("Columns", exact=True).click()
@@ -85,7 +91,7 @@ def test_a_person_builds_keeps_and_shares_a_list(browser: Browser, served: Serve
         page.locator(".ls-columns").get_by_label(label, exact=True).check()
         page.get_by_label(f"Place of {label}", exact=True).fill(str(place))
     page.get_by_label("Records on a page").select_option("25")
-    page.get_by_role("button", name="Show these").click()
+    follow(page.get_by_role("button", name="Show these"))
     assert page.locator("#result_list thead th .text").all_inner_texts()[-3:] == [
         "Name",
         "Elevation_ft",
@@ -97,26 +103,26 @@ def test_a_person_builds_keeps_and_shares_a_list(browser: Browser, served: Serve
     page.get_by_label("Name", exact=True).fill("High up")
     page.get_by_label("For everybody who may see these records").last.check()
     owner.shoot("records-save-view")
-    page.get_by_role("button", name="Save the view").click()
+    follow(page.get_by_role("button", name="Save the view"))
     expect(page.get_by_role("link", name=re.compile("High up"))).to_have_attribute("aria-current", "page")
     owner.shoot("records-view")
     shown = column(page, "Name")
 
     # On the next page and back.
-    page.get_by_role("link", name="Next", exact=True).click()
+    follow(page.get_by_role("link", name="Next", exact=True))
     beyond = column(page, "Name")
     assert not set(zip(shown, heights, strict=False)) & set(
         zip(beyond, column(page, "Elevation_ft"), strict=False)
     )
-    page.get_by_role("link", name="Previous", exact=True).click()
+    follow(page.get_by_role("link", name="Previous", exact=True))
     assert column(page, "Name") == shown
 
     # Somebody else sees the same list, makes it his first, and takes it as a file.
     theirs = open_list(colleague)
-    theirs.get_by_role("link", name=re.compile("High up")).click()
+    follow(theirs.get_by_role("link", name=re.compile("High up")))
     assert column(theirs, "Name") == shown
     theirs.get_by_text("This view", exact=True).click()
-    theirs.get_by_role("button", name="Show this first").click()
+    follow(theirs.get_by_role("button", name="Show this first"))
     assert column(open_list(colleague), "Name") == shown
     theirs.get_by_role("link", name="Export this list").click()
     colleague.shoot("records-export")

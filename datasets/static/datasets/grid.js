@@ -232,6 +232,8 @@
     const cell = cellOf(event.target);
     if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = ARROWS[event.key];
+    // On a link inside of a cell, arrows are those of the list: they lead from record to record.
+    if (arrow && event.target !== cell.element) return;
     if (arrow) focus(beside(cell, ...arrow));
     else if (event.key === "Home") focus(rows[cell.y][0]);
     else if (event.key === "End") focus(rows[cell.y].at(-1));
