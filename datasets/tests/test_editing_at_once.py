@@ -122,3 +122,31 @@ def test_a_bulk_edit_and_the_merge_of_an_import_come_one_after_the_other(tenant:
         edits = [CellEdit(get_row_model(dataset).objects.get().pk, name_of(dataset, "Pieces"), "50", "9")]
         cell = edit_cells(dataset=dataset, edits=edits, by=owner).cells[0]
         assert (cell.status, cell.now, column(dataset, "Pieces")) == ("conflict", "51", [51])
+
+
+@pytest.mark.case("C05")
+def test_the_same_records_in_opposite_orders_never_stand_in_each_others_way(tenant: TenantRef) -> None:
+    """Blocks of cells, whose records come in the order somebody pasted them, beside a merge of them all."""
+    with in_tenant(tenant):
+        dataset = Dataset.objects.get()
+        for number in range(2, 30):
+            add_record(dataset, Order_no=f"A{number}", Pieces=0)
+        pieces = name_of(dataset, "Pieces")
+        pks = list(get_row_model(dataset)._default_manager.order_by("pk").values_list("pk", flat=True))
+
+    def block(order: list[int], text: str) -> Callable[[], set[str]]:
+        def act() -> set[str]:
+            edits = [CellEdit(pk, pieces, "0", text) for pk in order]
+            done = edit_cells(dataset=dataset, edits=edits, by=person_here(tenant))
+            return {cell.status for cell in done.cells}
+
+        return act
+
+    for turn in range(5):
+        with in_tenant(tenant):
+            get_row_model(dataset)._default_manager.update(**{pieces: 0})
+        told = at_once(tenant, *(block(pks[:: (-1) ** n], str(10 * turn + n + 1)) for n in range(4)))
+        assert [one for one in told if one == {"saved"}] == [{"saved"}], told
+        assert all(one in ({"saved"}, {"conflict"}) for one in told), told
+        with in_tenant(tenant):
+            assert len(set(column(dataset, "Pieces"))) == 1

@@ -183,6 +183,7 @@ def test_an_identifier_of_no_record_is_not_found(
     assert answer.status_code in (302, 404)  # stock change pages lead to the dashboard with a message
 
 
+@pytest.mark.case("D07")
 def test_a_list_that_takes_too_long_says_what_to_do(filled: Dataset, at_acme: Visitor, settings: Any) -> None:
     model, name = get_row_model(filled), name_of(filled, "Note")
     order = name_of(filled, "Order no")

@@ -137,6 +137,7 @@ def test_only_who_may_export_gets_the_page_or_the_link(
     assert taken(Visitor(client_of(acme, stranger.email)), orders).startswith(b"Order no")
 
 
+@pytest.mark.case("O17")
 def test_a_column_a_person_does_not_see_is_neither_written_nor_asked(
     orders: Dataset, owner: Visitor, monkeypatch: Any
 ) -> None:

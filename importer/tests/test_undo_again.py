@@ -364,7 +364,7 @@ def test_a_change_of_type_lets_a_confirmed_import_or_undo_go_first(filled: Datas
             services.confirm_import(job=made, by=person())
     change = confirmed_change(dataset=filled, column=column, type="text")
     if step != "preview":
-        with pytest.raises(ImportRunning, match="was confirmed before; the change waits"):
+        with pytest.raises(ImportRunning, match="was confirmed before and goes first"):
             changing.send(sender=Dataset, dataset=filled)
     made = work(made)
     change.refresh_from_db()
