@@ -11,11 +11,17 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 from django.test import Client
+from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from core.embedded import EmbeddedServer
 from core.logging import forget_request
 from core.tenancy import TenantRef, in_tenant, leave_tenant
+
+# No test asserts on time: a slow machine may take as long as it needs to make an example.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
 
 PASSWORD = "correct horse battery"
 ClientOf = Callable[..., Client]

@@ -7,14 +7,23 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 
 from exporter.naming import file_name
+from exporter.settings_models import Content as Content  # Django looks for models here
+from exporter.settings_models import DatasetSlot as DatasetSlot
+from exporter.settings_models import Delivery as Delivery
+from exporter.settings_models import Destination as Destination
+from exporter.settings_models import Every as Every
+from exporter.settings_models import ExportNotice as ExportNotice
+from exporter.settings_models import ExportSettings as ExportSettings
+from exporter.settings_models import Format as Format
+from exporter.settings_models import Mode as Mode
 
 
 class Trigger(models.TextChoices):
-    SCHEDULED = "SCHEDULED", "hourly"
+    SCHEDULED = "SCHEDULED", "by schedule"
     MANUAL = "MANUAL", "by hand"
 
 
@@ -24,6 +33,7 @@ class State(models.TextChoices):
     SUCCEEDED = "SUCCEEDED", "succeeded"
     FAILED = "FAILED", "failed"
     CANCELLED = "CANCELLED", "cancelled"
+    MISSED = "MISSED", "missed"
 
 
 OPEN_STATES = (State.QUEUED, State.RUNNING)
@@ -35,8 +45,10 @@ class ExportRun(models.Model):
     """One export of some datasets, all from one snapshot of the database."""
 
     trigger = models.CharField(max_length=9, choices=Trigger)
-    # The UTC hour a scheduled run is for; a run by hand has none.
-    slot = models.DateTimeField("hour (UTC)", null=True, blank=True)
+    # The quarter of an hour (UTC) a scheduled run is for; a run by hand has none. Of MISSED ones: the first.
+    slot = models.DateTimeField("for the slot (UTC)", null=True, blank=True)
+    # How many slots in a row, from `slot` on, no worker was there for; of MISSED runs alone.
+    missed = models.PositiveIntegerField(default=0, db_default=0)
     state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -46,6 +58,11 @@ class ExportRun(models.Model):
     # [{"dataset": pk, "path": …}], committed before the first byte is written: whoever cleans up
     # after a death knows which objects could be there.
     plan = models.JSONField(default=list)
+    # [{"dataset": pk, "slug": …, "title": …, "reason": "unchanged", "file": pk of the file that still holds}]
+    skipped = models.JSONField(default=list, db_default=Value([], models.JSONField()))
+    # The manifest that lists the files (a Frictionless Data Package), where there is one.
+    manifest_key = models.CharField(max_length=500, blank=True, db_default="")
+    manifest_sha256 = models.CharField(max_length=64, blank=True, db_default="")
     # How many tries there may have been before it was last started: no two of them write one object.
     tries = models.IntegerField(default=0, db_default=0)
     snapshot = models.CharField(max_length=200, blank=True)
@@ -100,12 +117,6 @@ class Fault(models.TextChoices):
     ALTERED = "ALTERED", "altered"
 
 
-class Mode(models.TextChoices):
-    """How cells are written; a mode for spreadsheets would escape formulas."""
-
-    EXACT = "EXACT", "exact"
-
-
 class ExportFileQuerySet(models.QuerySet["ExportFile"]):
     def stored(self) -> ExportFileQuerySet:
         """Files whose object has not been pruned."""
@@ -125,7 +136,20 @@ class ExportFile(models.Model):
     rows = models.BigIntegerField()
     bytes = models.BigIntegerField("size")
     sha256 = models.CharField(max_length=64)
-    mode = models.CharField(max_length=5, choices=Mode, default=Mode.EXACT)
+    format = models.CharField(max_length=8, choices=Format, default=Format.CSV, db_default=Format.CSV)
+    content = models.CharField(max_length=11, choices=Content, default=Content.FULL, db_default=Content.FULL)
+    # Of an incremental file: the one whose records it goes on from.
+    base = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="increments"
+    )
+    mode = models.CharField(max_length=11, choices=Mode, default=Mode.EXACT)
+    # What else reading it takes: {"delimiter": …, "null_word": …, "encoding": …, "columns": [[pk, label], …]}.
+    form = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
+    # The newest history entry the file knows of (0: none), of those its run's snapshot sees.
+    history_id = models.BigIntegerField(default=0, db_default=0)
+    destination = models.ForeignKey(
+        Destination, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     definition_version = models.PositiveIntegerField()
     created_at = models.DateTimeField()
     deleted_at = models.DateTimeField("pruned at", null=True, blank=True)
