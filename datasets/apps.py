@@ -24,6 +24,7 @@ DEFINITION = "here:view | here:manage | perm:datasets.view_dataset"
 class DatasetsConfig(AppConfig):
     name = "datasets"
     verbose_name = "Datasets"
+    space_used = "datasets.space.used"
     # What each role may do with every dataset of its tenant; more is granted dataset by dataset.
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": (

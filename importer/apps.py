@@ -14,6 +14,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 class ImporterConfig(AppConfig):
     name = "importer"
     verbose_name = "Imports"
+    space_used = "importer.space.used"
+    stored_keys = "importer.space.stored_keys"
     # What may be seen and done with one import follows from the rights on its dataset (importer.rights).
     role_rights = {
         "owner": ("importer.view_importjob",),
