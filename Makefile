@@ -52,9 +52,9 @@ arch: setup ## Check import direction and the project-wide guard tests
 
 ci: lint types arch test ## Everything continuous integration checks
 
-bench: setup ## Measure imports against \copy, background work, lists, or changes [OF=imports|jobs|datasets|changes] [ROWS=1000000]
-	@case "$(or $(OF),imports)" in imports|jobs|datasets|changes) ;; *) echo "OF=$(OF): imports, jobs, datasets or changes" >&2; exit 2;; esac
-	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)")
+bench: setup ## Measure imports against \copy, background work, lists, changes, or memory [OF=imports|jobs|datasets|changes|visits] [ROWS=1000000] [TENANTS=1000]
+	@case "$(or $(OF),imports)" in imports|jobs|datasets|changes|visits) ;; *) echo "OF=$(OF): imports, jobs, datasets, changes or visits" >&2; exit 2;; esac
+	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)") $(if $(TENANTS),--tenants "$(TENANTS)")
 
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]
 	@$(BIN)/python -m benchmarks.faults $(if $(call said,SHORT),--short) $(if $(SEED),--seed "$(SEED)") \

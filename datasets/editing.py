@@ -26,7 +26,7 @@ from datasets.change_models import Change, ChangeState
 from datasets.definition import InvalidDefinition
 from datasets.models import Column, Dataset
 from datasets.rules import NewColumn
-from datasets.services import UnknownDataset, checked_definition, save_columns, save_labels
+from datasets.services import UnknownDataset, checked_definition, require_seen, save_columns, save_labels
 from datasets.spec import ColumnSpec
 from jobs.services import JobNotFound
 
@@ -37,12 +37,6 @@ PURGE_WAITS = timedelta(days=7)
 PURGE_AT_ONCE = timedelta(minutes=1)
 POSTPONED_BY = timedelta(minutes=10)
 ADDED = "added"  # the reason in the history of a column that was not there from the beginning
-
-
-class DefinitionOutdated(RowhouseError):
-    """The definition is not the one the person looked at."""
-
-    code = "definition-outdated"
 
 
 class ColumnKept(RowhouseError):
@@ -345,12 +339,7 @@ def held(dataset: Dataset, seen: int | None = None) -> Dataset:
         raise ChangeRunning(
             f"A column or the key of “{found.title}” is being changed. Wait until that has ended, then do this."
         )
-    if seen is not None and found.definition_version != seen:
-        raise DefinitionOutdated(
-            f"Somebody changed the definition of “{found.title}” since you opened it: it has version"
-            f" {found.definition_version}, and you saw version {seen}. Nothing of yours was saved. Open it again,"
-            " look, then change it."
-        )
+    require_seen(found, seen)
     return found
 
 

@@ -20,7 +20,7 @@ from datasets.definition import InvalidDefinition
 from datasets.models import Column, Dataset
 from datasets.rows import get_row_model
 from datasets.rules import NewColumn
-from datasets.services import rename_dataset
+from datasets.services import DefinitionOutdated, rename_dataset
 from datasets.spec import ColumnOptions
 from datasets.tests.conftest import add_record, make_dataset, name_of, person
 from datasets.tests.test_tables import catalog, constraints
@@ -149,7 +149,7 @@ def test_of_two_editors_the_second_is_told_and_nothing_of_his_is_saved(orders: D
         lambda: editing.bring_back_column(dataset=orders, column=column_of(orders, "Paid"), seen=1),
     ]
     for change in late:
-        with pytest.raises(editing.DefinitionOutdated, match="has version 2, and you saw version 1. Nothing"):
+        with pytest.raises(DefinitionOutdated, match="has version 2, and you saw version 1. Nothing"):
             change()
     assert (labels(orders)[-1], version(orders)) == ("Note", 2)
 
@@ -283,7 +283,7 @@ def test_another_tenants_column_of_the_same_number_is_not_touched(
 
 def test_a_definition_changed_by_another_way_counts_too(orders: Dataset) -> None:
     rename_dataset(dataset=orders, title="Sales")
-    with pytest.raises(editing.DefinitionOutdated, match="“Sales”"):
+    with pytest.raises(DefinitionOutdated, match="“Sales”"):
         editing.add_columns(dataset=orders, columns=[WEIGHT], seen=1)
 
 

