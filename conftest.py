@@ -26,6 +26,15 @@ SERVER_FOLDER = django_settings.ROWHOUSE_DATA.resolve() / "postgres"
 SERVER_OPTIONS = ("fsync=off", "max_connections=400")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    mark = item.get_closest_marker("django_db")
+    if mark and mark.kwargs.get("transaction"):
+        raise pytest.UsageError(
+            f"{item.nodeid}: a transactional test empties every table when it ends, and the tests after it miss acme. "
+            "What must be committed goes into `committed_tenants`."
+        )
+
+
 _presence = pytest.StashKey[psycopg2.extensions.connection]()
 
 
