@@ -287,7 +287,6 @@ def test_a_definition_changed_by_another_way_counts_too(orders: Dataset) -> None
         editing.add_columns(dataset=orders, columns=[WEIGHT], seen=1)
 
 
-@pytest.mark.slow
 @pytest.mark.case("C07")
 def test_a_change_waits_for_readers_in_short_turns_then_says_that_the_dataset_is_busy(
     committed_tenants: list[TenantRef],
@@ -331,7 +330,6 @@ def test_a_change_waits_for_readers_in_short_turns_then_says_that_the_dataset_is
             thread.join(10)
 
 
-@pytest.mark.slow
 def test_records_are_written_all_the_while_columns_come_and_go(
     committed_tenants: list[TenantRef],
 ) -> None:

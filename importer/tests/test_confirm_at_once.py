@@ -142,7 +142,6 @@ def test_confirms_of_many_previews_while_workers_run_merge_one_at_a_time(tenant:
         assert (len(records(dataset)), versions(dataset)) == (3, 3)
 
 
-@pytest.mark.slow
 def test_a_confirm_and_a_change_of_type_at_once_do_both_one_after_the_other(tenant: TenantRef) -> None:
     for race in range(RACES):
         with in_tenant(tenant):
@@ -187,7 +186,6 @@ def test_a_confirm_and_the_deletion_of_the_dataset_at_once_leave_one_of_them(ten
             assert leftover_tables() == []
 
 
-@pytest.mark.slow
 @pytest.mark.case("A17")
 def test_a_confirm_and_the_loss_of_the_right_at_once_never_merge_half(tenant: TenantRef) -> None:
     with in_tenant(tenant):
@@ -208,7 +206,6 @@ def test_a_confirm_and_the_loss_of_the_right_at_once_never_merge_half(tenant: Te
             assert is_unlocked(dataset)
 
 
-@pytest.mark.slow
 def test_a_suspended_tenant_confirms_nothing_and_its_confirmed_import_waits(tenant: TenantRef) -> None:
     with in_tenant(tenant):
         dataset = make_orders()

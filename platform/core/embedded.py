@@ -49,9 +49,13 @@ class EmbeddedUnavailable(RowhouseError):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedServer:
-    """One server whose data lies in `folder`; `start` and `stop` may be called any number of times."""
+    """One server whose data lies in `folder`; `start` and `stop` may be called any number of times.
+
+    `options` ("fsync=off") go before those in its configuration, for as long as it runs.
+    """
 
     folder: Path
+    options: tuple[str, ...] = ()
 
     @property
     def home(self) -> Path:
@@ -79,6 +83,10 @@ class EmbeddedServer:
     def url(self, database: str = ROLE) -> str:
         """Return the DATABASE_URL of the application's own role."""
         return f"postgresql://{ROLE}@/{database}?host={quote(str(self.socket_folder), safe='')}"
+
+    def program(self, name: str) -> Path:
+        """Return one of the programs that come with the server, such as pg_dump."""
+        return _binary(name)
 
     def is_running(self) -> bool:
         pid = self.pid()
@@ -113,7 +121,8 @@ class EmbeddedServer:
         """
         if not self.is_running():
             self._create()
-            self._ctl("start", "-w", "-t", "60", "-l", str(self.log))
+            options = " ".join(f"-c {option}" for option in self.options)
+            self._ctl("start", "-w", "-t", "60", "-l", str(self.log), "-o", options)
         self._sql(
             f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN"
             f" CREATE ROLE {ROLE} LOGIN CREATEDB NOSUPERUSER; END IF; END $$"
