@@ -5,7 +5,7 @@ from __future__ import annotations
 import jobs.services
 from core.clock import now as clock
 from core.tenancy import current_tenant
-from datasets import change_tables, change_work, changesets, ddl, indexing, rebuilding
+from datasets import change_tables, change_work, changesets, ddl, indexing, pruning, rebuilding
 from datasets.change_models import OPEN, Change, ChangeState
 from datasets.changeset import ChangeSet
 from datasets.editing import purge_column
@@ -97,6 +97,11 @@ def forget_former_values(work: Slice) -> Step:
         if work.time_left() <= 0:
             return Step(done=False)
     return Step(done=True)
+
+
+def prune_history(work: Slice) -> Step:
+    """Remove versions of records that are past their dataset's retention."""
+    return pruning.prune(work)
 
 
 def build_indexes(work: Slice) -> Step:
