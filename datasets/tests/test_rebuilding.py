@@ -208,6 +208,7 @@ def test_a_large_table_is_made_anew_by_a_job_and_the_definition_waits(
     assert (change.state, orders.definition_version) == ("CHANGE_SUCCEEDED", version + 2)
     shown = page(at_acme, url)
     assert "The table has room for columns again." in shown and "Revert this change" not in shown
+    assert "The new tables are in use." in shown and "Records that fail" not in shown
     assert "table made anew" in page(at_acme, "/admin/datasets/change/")
     with pytest.raises(NotRevertible, match="nothing to revert"):
         changing.revert_change(change=change)
