@@ -21,7 +21,7 @@ from accounts.models import User
 from audit.services import record
 from core import clock
 from core.errors import RowhouseError
-from datasets import checks, ddl, references, rules, signals
+from datasets import checks, ddl, rebuilding, references, rules, signals
 from datasets.change_models import Change, ChangeState
 from datasets.definition import InvalidDefinition
 from datasets.models import Column, Dataset
@@ -102,19 +102,33 @@ def add_columns(
     checked = checked_definition(title=dataset.title, columns=whole, key=key)
     new = checked.columns[len(spec.columns) :]
     _refuse_required(new, is_filled=ddl.is_filled(spec))
-    if ddl.free_places(spec) < len(new):
-        raise InvalidDefinition(
-            "The table has no room for so many columns any more: purged ones keep their place in it."
-            " Export the records and import them into a new dataset."
-        )
+    if ddl.places(spec).free < len(new):
+        rebuilding.keep_room(dataset, by)
+        _refuse_without_room(dataset, len(new))
     last = dataset.columns.aggregate(last=Max("position"))["last"] or 0
     made = save_columns(dataset, new, by=by, first=last + 1, reason=ADDED)
     ddl.add_columns(dataset.spec(), [column.spec() for column in made])
     # Until the tables were ours somebody may have added the first record.
     _refuse_required(new, is_filled=ddl.is_filled(spec))
+    rebuilding.keep_room(dataset, by)
     _next_version(dataset, by)
     record("datasets.columns.added", actor=by, target=dataset, labels=[column.label for column in made])
     return made
+
+
+def _refuse_without_room(dataset: Dataset, wanted: int) -> None:
+    places = ddl.places(dataset.spec())
+    if places.free >= wanted:
+        return
+    if places.dropped:
+        raise InvalidDefinition(
+            "The table has no room for so many columns, because purged ones keep their place in it. Have it made anew"
+            f" with `rowhouse rebuild_dataset {dataset.slug}`, then add them."
+        )
+    raise InvalidDefinition(
+        "The table has no room for so many columns: retired ones keep their place in it. Purge some of them, then add"
+        " these."
+    )
 
 
 def _refuse_required(columns: Sequence[NewColumn], *, is_filled: bool) -> None:
@@ -314,6 +328,7 @@ def _purge(column: Column, by: User | None) -> None:
     record("datasets.column.purged", actor=by, target=dataset, column=column.pk, label=column.label)
     column._history_user = by  # type: ignore[attr-defined] # simple-history reads it
     column.delete()
+    rebuilding.keep_room(dataset, by)
     _next_version(dataset, by)
 
 
@@ -335,9 +350,11 @@ def held(dataset: Dataset, seen: int | None = None) -> Dataset:
     if found is None:
         raise UnknownDataset(f"“{dataset.title}” was deleted a moment ago.")
     signals.changing.send(sender=Dataset, dataset=found)
-    if Change.objects.filter(dataset=found, state=ChangeState.CHANGE_IN_PROGRESS).exists():
+    if going_on := Change.objects.filter(dataset=found, state=ChangeState.CHANGE_IN_PROGRESS).first():
+        what = "The table" if going_on.is_rebuild else "A column or the key"
+        word = "made anew, so that there is room for columns" if going_on.is_rebuild else "changed"
         raise ChangeRunning(
-            f"A column or the key of “{found.title}” is being changed. Wait until that has ended, then do this."
+            f"{what} of “{found.title}” is being {word}. Wait until that has ended, then do this."
         )
     require_seen(found, seen)
     return found

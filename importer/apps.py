@@ -52,6 +52,7 @@ class ImporterConfig(AppConfig):
             retried="importer.tasks.preview_retried",
             title="Preview of an import",
             is_long=True,
+            ends_suspended=True,
         ),
         "importer.merge": JobKind(
             run="importer.tasks.merge",
@@ -59,12 +60,14 @@ class ImporterConfig(AppConfig):
             retried="importer.tasks.merge_retried",
             title="Import",
             is_long=True,
+            ends_suspended=True,
         ),
         "importer.propose": JobKind(
             run="importer.tasks.propose",
             ended="importer.tasks.propose_ended",
             title="Reading a file for a new dataset",
             is_long=True,
+            ends_suspended=True,
         ),
         "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports"),
     }

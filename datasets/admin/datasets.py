@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from accounts.models import User
 from accounts.sites import tenant_site
-from datasets import access, checking, references, services, stats
+from datasets import access, checking, pruning, references, services, stats
 from datasets.admin.beginning import from_file_url
 from datasets.admin.definition import definition_urls
 from datasets.admin.history import GuardedHistoryAdmin
@@ -249,7 +249,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         return (
             ["title", "check_lines"]
             if obj is None
-            else ["title", "slug", "check_lines", "definition_version", "created_at"]
+            else ["title", "slug", "check_lines", "history_days", "definition_version", "created_at"]
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -295,6 +295,9 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
             services.rename_dataset(
                 dataset=dataset, title=dataset.title, labels=labels, seen=seen, by=_person(request)
             )
+            if "history_days" in request.POST and "history_days" in form.changed_data:
+                days = form.cleaned_data["history_days"]
+                pruning.set_history_days(dataset=dataset, days=days, by=_person(request))
         else:
             [columns] = formsets
             made = services.create_dataset(

@@ -109,19 +109,6 @@ def test_columns_that_cannot_be_are_refused_whole(
     assert (physical(f"ds_{orders.pk}"), version(orders)) == (before, 1)
 
 
-def test_a_table_without_room_says_so(orders: Dataset) -> None:
-    with connection.cursor() as cursor:  # as after years of adding and purging
-        for _ in range(4):
-            names = [f"x{number}" for number in range(392)]
-            for verb, kind in (("ADD", " text"), ("DROP", "")):
-                changes = ", ".join(f"{verb} COLUMN {name}{kind}" for name in names)
-                cursor.execute(f"ALTER TABLE ds_{orders.pk} {changes}")
-    places = ddl.free_places(orders.spec())
-    editing.add_columns(dataset=orders, columns=[NewColumn(f"n{n}") for n in range(places)])
-    with pytest.raises(InvalidDefinition, match="no room"):
-        editing.add_columns(dataset=orders, columns=[NewColumn("One more")])
-
-
 def test_columns_are_put_in_order_and_renamed_at_once_without_touching_the_table(orders: Dataset) -> None:
     before = physical(f"ds_{orders.pk}")
     order = [column.pk for column in orders.columns.in_use()]

@@ -84,10 +84,6 @@ class EmbeddedServer:
         """Return the DATABASE_URL of the application's own role."""
         return f"postgresql://{ROLE}@/{database}?host={quote(str(self.socket_folder), safe='')}"
 
-    def program(self, name: str) -> Path:
-        """Return one of the programs that come with the server, such as pg_dump."""
-        return _binary(name)
-
     def is_running(self) -> bool:
         pid = self.pid()
         if pid is None:
