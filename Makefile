@@ -52,8 +52,8 @@ arch: setup ## Check import direction and the project-wide guard tests
 
 ci: lint types arch test ## Everything continuous integration checks
 
-bench: setup ## Measure imports against \copy, background work, lists, or changes [OF=imports|jobs|datasets|changes] [ROWS=1000000]
-	@case "$(or $(OF),imports)" in imports|jobs|datasets|changes) ;; *) echo "OF=$(OF): imports, jobs, datasets or changes" >&2; exit 2;; esac
+bench: setup ## Measure imports and exports against \copy, background work, lists, or changes [OF=imports|jobs|datasets|changes|exports] [ROWS=1000000]
+	@case "$(or $(OF),imports)" in imports|jobs|datasets|changes|exports) ;; *) echo "OF=$(OF): imports, jobs, datasets, changes or exports" >&2; exit 2;; esac
 	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)")
 
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from exporter.writers.base import FileWriter, NotWritable, copy_csv, record_words
 from exporter.writers.records import Records
@@ -11,12 +11,11 @@ from exporter.writers.records import Records
 if TYPE_CHECKING:
     import polars as pl
 
-BLOCK_BYTES = 4 * 1024 * 1024  # a frame takes several times as much
-
 
 class FrameWriter(FileWriter):
     """Collects records until there are enough for a frame; `rows` counts them."""
 
+    block_bytes: ClassVar[int] = 4 * 1024 * 1024  # of text; a frame takes several times as much
     _records: Records
     _held: list[bytes]
     _held_bytes: int
@@ -39,7 +38,7 @@ class FrameWriter(FileWriter):
         if records := self._records.take(data):
             self._held.append(records)
             self._held_bytes += len(records)
-        if self._held_bytes >= BLOCK_BYTES:
+        if self._held_bytes >= self.block_bytes:
             self._take()
 
     def finish(self) -> None:

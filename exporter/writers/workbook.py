@@ -45,6 +45,7 @@ MADE_AT = dt.datetime(2000, 1, 1)  # noqa: DTZ001 -- a workbook knows no zones; 
 class WorkbookWriter(FrameWriter):
     """Writes rows of XML, made of whole columns at a time, into the archive's one large part."""
 
+    block_bytes = 1024 * 1024  # its XML is several times as large, and there are several copies
     content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
     def __init__(self, table: Table, form: FileForm, out: Out) -> None:
