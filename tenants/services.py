@@ -16,11 +16,13 @@ from audit.services import record
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
 from jobs import services as jobs
+from jobs.models import TenantShare
 from tenants.migrating import migrate
 from tenants.models import Domain, Tenant
 from tenants.names import is_domain, is_slug, new_schema_name
 
 State = Tenant.State
+PausedBy = TenantShare.PausedBy
 
 
 class BadTenant(RowhouseError):
@@ -187,7 +189,7 @@ def suspend_tenant(*, tenant: Tenant, by: object = None) -> None:
         raise WrongState(
             f"{tenant.slug!r} is {tenant.get_state_display()}; only an active tenant is suspended."
         )
-    jobs.pause_tenant(tenant.schema_name)
+    jobs.pause_tenant(tenant.schema_name, by=PausedBy.SUSPENDED)
     record("tenants.tenant.suspended", actor=by, target=tenant)
 
 
