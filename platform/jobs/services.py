@@ -215,6 +215,11 @@ class Pause:
     until: datetime | None
     by: TenantShare.PausedBy
 
+    @property
+    def is_suspension(self) -> bool:
+        """Return whether it was paused with its tenant."""
+        return self.by == TenantShare.PausedBy.SUSPENDED
+
 
 def last_pause() -> Pause | None:
     """Return when the current tenant's work was last paused, or None if it never was."""
