@@ -26,9 +26,12 @@ def escaped(text: str) -> str:
     return SIGN + text if needs_sign(text) else text
 
 
-def escaped_sql(column: ColumnSpec, text: str) -> str:
-    """Return an SQL expression of the column's text, with the sign before it where it needs one."""
-    if column.value_type in NEVER_FORMULAS:
-        return text
+def may_be_formula(column: ColumnSpec) -> bool:
+    """Return whether a text of the column may need the sign."""
+    return column.value_type not in NEVER_FORMULAS
+
+
+def escaped_sql(text: str) -> str:
+    """Return an SQL expression of a text, with the sign before it where it needs one."""
     codes = ", ".join(str(ord(one)) for one in BEGINNINGS)
     return f"CASE WHEN ascii({text}) IN ({codes}) THEN '{SIGN * 2}' || {text} ELSE {text} END"

@@ -35,6 +35,9 @@ class Boolean(ColumnType):
     def sql_type(self, column: ColumnSpec) -> str:
         return "boolean"
 
+    def copy_sql(self, quoted_name: str) -> str:
+        return self.text_sql(quoted_name)  # COPY says t and f
+
     def to_python(self, canonical: str) -> bool:
         return canonical == "true"
 

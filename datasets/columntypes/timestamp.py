@@ -69,6 +69,10 @@ class Timestamp(BoundedType):
         utc = f"to_char({quoted_name} AT TIME ZONE 'UTC', {shape})"
         return f"(rtrim(rtrim({utc}, '0'), '.') || 'Z')"
 
+    def copy_sql(self, quoted_name: str) -> str:
+        utc = f"({quoted_name} AT TIME ZONE 'UTC')"
+        return f"({utc}::date || 'T' || {utc}::time || 'Z')"
+
     def to_python(self, canonical: str) -> dt.datetime:
         return dt.datetime.fromisoformat(canonical)
 

@@ -1,5 +1,8 @@
 """PostgreSQL against the grammar: it stores what `parse` gives and writes back the canonical text."""
 
+import csv
+import io
+
 import pytest
 from django.db import connection
 
@@ -30,6 +33,9 @@ def stored(spec: ColumnSpec, canonical: str) -> tuple[str, list[bool], object]:
         cursor.execute("SET LOCAL DateStyle = 'ISO'")
         cursor.execute(f"SELECT c1 FROM {values}")
         (value,) = cursor.fetchone()
+        out = io.StringIO()
+        cursor.copy_expert(f"COPY (SELECT {kind.copy_sql('c1')} FROM {values}) TO STDOUT (FORMAT csv)", out)
+    assert next(csv.reader(io.StringIO(out.getvalue(), newline=""))) == [text]
     return text, answers, value
 
 

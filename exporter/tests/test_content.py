@@ -62,10 +62,10 @@ def test_no_value_and_an_empty_text_are_two_things(t1: TenantRef) -> None:
     assert content(export().files.get()) == b'id,note\n1,\n2,""\n'
 
 
-def test_records_stand_in_the_keys_order(t1: TenantRef) -> None:
+def test_records_stand_in_the_order_they_were_added(t1: TenantRef) -> None:
     dataset_with([["10", "a"], ["9", "b"], ["-1", "c"]])
 
-    assert content(export().files.get()) == b"id,note\n-1,c\n9,b\n10,a\n"
+    assert content(export().files.get()) == b"id,note\n10,a\n9,b\n-1,c\n"
 
 
 def test_an_empty_dataset_gives_its_header(t1: TenantRef) -> None:

@@ -45,6 +45,11 @@ class Column:
         """An expression of its values' canonical text."""
         return type_of(self.spec).text_sql(self.sql)
 
+    @property
+    def copy_sql(self) -> str:
+        """An expression that COPY writes as its values' canonical text."""
+        return type_of(self.spec).copy_sql(self.sql)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -66,14 +71,12 @@ class Table:
 
 
 def table_of(spec: DatasetSpec, form: FileForm) -> Table:
-    """Return every record of a dataset, in the key's order (without a key: as they were added)."""
+    """Return every record of a dataset, in the order they were added: that of the key costs a sort of all of them."""
     columns = tuple(
         Column(one.label, column) for one, column in zip(form.columns, form.specs(spec), strict=True)
     )
-    # By the table's columns: a bare name would mean the text in the list before, and 10 come before 9.
-    order = ", ".join(f'r."{name}"' for name in spec.key) or 'r."id"'
     key = tuple(column for name in spec.key for column in columns if column.spec.name == name)
-    return Table(spec.title, columns, f'"{spec.table}" AS r', order, key)
+    return Table(spec.title, columns, f'"{spec.table}" AS r', 'r."id"', key)
 
 
 class FileWriter(ABC):

@@ -12,7 +12,7 @@ import io
 
 from datasets.columntypes import type_of
 from datasets.columntypes.grammar import sql_literal
-from datasets.escaping import escaped, escaped_sql
+from datasets.escaping import escaped, escaped_sql, may_be_formula
 from exporter.form import FileForm
 from exporter.writers.base import (
     SHOWN_CHARACTERS,
@@ -76,9 +76,9 @@ class CsvWriter(FileWriter):
 
     def _cell(self, at: int) -> str:
         column = self.table.columns[at]
-        text = column.text_sql
-        if self.form.is_for_spreadsheets:
-            text = escaped_sql(column.spec, text)
+        text = column.copy_sql
+        if self.form.is_for_spreadsheets and may_be_formula(column.spec):
+            text = escaped_sql(column.text_sql)
         return f'{text} AS "{column.spec.name}"' if self.form.null_word else text
 
     def _encoded(self, records: bytes) -> bytes:

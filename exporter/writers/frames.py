@@ -28,7 +28,7 @@ class FrameWriter(FileWriter):
         return copy_csv(
             self.table.select(
                 [
-                    native_sql(column.sql, column.spec.value_type) or column.text_sql
+                    native_sql(column.sql, column.spec.value_type) or column.copy_sql
                     for column in self.table.columns
                 ]
             )

@@ -24,7 +24,7 @@ from datasets.models import Dataset
 from datasets.rules import NewColumn
 from datasets.services import create_dataset
 from exporter.models import ExportFile
-from exporter.tests.helpers import Row, column, content, export, insert
+from exporter.tests.helpers import Row, column, content, export, insert, parsed
 from importer.models import ImportJob
 from importer.tests.tools import merge, upload
 from importer.tests.tools import records as stored
@@ -125,7 +125,8 @@ def check_round_trip(dataset: Dataset, records: Sequence[Row]) -> None:
     fill(dataset, ())
     job = merge(upload(dataset, file))
     assert outcome(job) == ("IMPORT_SUCCEEDED", {}, (len(records), 0, 0, 0))
-    assert exported(dataset) == file
+    # A merge adds records in the key's order, wherever they stood in the file.
+    assert sorted(parsed(exported(dataset)), key=repr) == sorted(parsed(file), key=repr)
 
 
 @pytest.mark.case("V30")
