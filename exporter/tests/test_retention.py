@@ -179,4 +179,9 @@ def test_a_half_done_run_is_finished_by_the_next(files: list[Candidate], policy:
     gone = expired(files, policy, now=NOW)
     left = [file for file in files if file not in gone[:done]]
 
-    assert set(expired(left, policy, now=NOW)) == set(gone[done:])
+    then = set(expired(left, policy, now=NOW))
+
+    # Of a chain the newest goes first, and without it the older ones may be few or small enough.
+    assert then <= set(gone[done:])
+    if not any(file.base for file in files):
+        assert then == set(gone[done:])
