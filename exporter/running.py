@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -11,12 +12,14 @@ from typing import Any
 from django.db.models import Q
 
 from audit.services import record
-from core import storage
 from core.errors import RowhouseError
+from core.storage import Store
 from datasets import access
 from datasets.models import Dataset
+from exporter.choosing import settings_of
+from exporter.destinations import store_of, stores_of
 from exporter.locks import lock_names, lock_run
-from exporter.models import OPEN_STATES, STARTABLE_STATES, ExportFile, ExportRun, State, Trigger
+from exporter.models import OPEN_STATES, STARTABLE_STATES, Destination, ExportFile, ExportRun, State, Trigger
 from exporter.naming import free_path, path_of_try
 from exporter.snapshot import Snapshot, snapshot
 from exporter.writing import Stopped, Written, write_dataset
@@ -112,7 +115,11 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
         lock_names()
         taken = _taken_paths(run)
         datasets = _datasets_of(run)
-        run.plan = [{"dataset": one.pk, "path": free_path(one.slug, run.named_at, taken)} for one in datasets]
+        to = {pk: one.destination_id for pk, one in settings_of(datasets).items()}
+        run.plan = [
+            {"dataset": one.pk, "path": free_path(one.slug, run.named_at, taken), "destination": to[one.pk]}
+            for one in datasets
+        ]
     was_ended = run.state in (State.FAILED, State.CANCELLED)
     _start(run, plan=run.plan, started_at=now, tries=run.tries + (MOST_TRIES if was_ended else 0))
     return len(run.plan)
@@ -154,6 +161,7 @@ def write_files(
 
     :raises RunHeld: another process may still be writing them.
     :raises RunSucceeded: they are written.
+    :raises DestinationFailing: files were to go where nothing may be sent now.
     """
     if not lock_run(run.pk):
         raise RunHeld("Its files may still be written by a worker that does not answer. It is tried again.")
@@ -162,10 +170,17 @@ def write_files(
     _remove(run, tries=range(1, number))
     paths = {file["dataset"]: path_of_try(file["path"], number) for file in run.plan}
     wanted = paths.keys() & {dataset.pk for dataset in _datasets_of(run)}
+    stores = stores_of(file for file in run.plan if file["dataset"] in wanted)
     try:
         with snapshot(wanted) as source:
             files = [
-                _file(run, dataset, _written(source, dataset, paths[pk], is_cancelled), source)
+                _file(
+                    run,
+                    dataset,
+                    _written(source, dataset, paths[pk], stores[pk][1], is_cancelled),
+                    source,
+                    stores[pk][0],
+                )
                 for pk, dataset in source.datasets.items()
             ]
     except BaseException as error:
@@ -179,11 +194,15 @@ def write_files(
     return len(files)
 
 
-def _written(source: Snapshot, dataset: Dataset, path: str, is_cancelled: Callable[[], bool]) -> Written:
-    return write_dataset(source, dataset.spec(), path, is_cancelled=is_cancelled)
+def _written(
+    source: Snapshot, dataset: Dataset, path: str, store: Store, is_cancelled: Callable[[], bool]
+) -> Written:
+    return write_dataset(source, dataset.spec(), path, store=store, is_cancelled=is_cancelled)
 
 
-def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) -> ExportFile:
+def _file(
+    run: ExportRun, dataset: Dataset, written: Written, source: Snapshot, destination: Destination | None
+) -> ExportFile:
     return ExportFile(
         run=run,
         dataset_id=dataset.pk,
@@ -193,20 +212,24 @@ def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) 
         rows=written.rows,
         bytes=written.stored.bytes,
         sha256=written.stored.sha256,
+        destination=destination,
         definition_version=dataset.definition_version,
         created_at=source.at,
     )
 
 
 def _remove(run: ExportRun, *, tries: Iterable[int]) -> None:
-    """Remove the objects of tries that have no rows and never will."""
+    """Remove the objects of tries that have no rows and never will: in one call for each place they may be in."""
+    paths = defaultdict(list)
     for number in tries:
         for file in run.plan:
-            path = path_of_try(file["path"], number)
-            try:
-                storage.delete(storage.key_of(path))
-            except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell
-                logger.warning("Could not remove the unfinished export %s (%s)", path, type(error).__name__)
+            paths[file.get("destination")].append(path_of_try(file["path"], number))
+    for pk, those in paths.items():
+        try:
+            store = store_of(Destination.objects.get(pk=pk) if pk else None)
+            store.delete_many([store.key_of(path) for path in those])
+        except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell
+            logger.warning("Could not remove %s files of %s (%s)", len(those), run, type(error).__name__)
 
 
 def end_run(

@@ -12,11 +12,12 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from audit.services import record
-from core import clock, storage
+from core import clock
 from core.errors import RowhouseError
 from core.storage import StorageChanged
 from datasets import access
 from datasets.models import Dataset
+from exporter.destinations import store_of
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, Fault, State, Trigger
 from exporter.running import end_run
 from jobs import services as jobs
@@ -155,14 +156,14 @@ def open_download(*, file: ExportFile, by: User) -> BinaryIO:
             f"{file.file_name} was removed on {file.deleted_at:%d %B %Y} because it was past its time. "
             "Choose a newer file, or export again."
         )
-    opened = storage.open_read(file.key)
+    opened = store_of(file.destination).open_read(file.key)
     record("exporter.file.downloaded", actor=by, target=file, key=file.key, sha256=file.sha256)
     return opened
 
 
 def verify_exports(*, now: datetime, files: Iterable[ExportFile] | None = None) -> list[ExportFile]:
     """Compare each stored file's size and sha256 with its row, and note the outcome in it; returns the files."""
-    checked = list(ExportFile.objects.stored() if files is None else files)
+    checked = list(ExportFile.objects.stored().select_related("destination") if files is None else files)
     for file in checked:
         file.fault, file.checked_at = _fault(file), now
         file.save(update_fields=["fault", "checked_at"])
@@ -172,7 +173,7 @@ def verify_exports(*, now: datetime, files: Iterable[ExportFile] | None = None) 
 def _fault(file: ExportFile) -> Fault:
     digest, size = hashlib.sha256(), 0
     try:
-        with storage.open_read(file.key) as stored:
+        with store_of(file.destination).open_read(file.key) as stored:
             while data := stored.read(READ_BYTES):
                 digest.update(data)
                 size += len(data)

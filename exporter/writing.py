@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from core import storage
-from core.storage import Stored
+from core.storage import Store, Stored, Writer
 from datasets.spec import DatasetSpec
 from exporter.snapshot import Snapshot
 from exporter.sql import copy_statement, header_row
@@ -36,7 +35,7 @@ class Written:
 class _Sink(io.RawIOBase):
     """Passes what COPY gives to the storage, and stops when asked to."""
 
-    def __init__(self, writer: storage.Writer, is_cancelled: Callable[[], bool]) -> None:
+    def __init__(self, writer: Writer, is_cancelled: Callable[[], bool]) -> None:
         super().__init__()
         self._writer = writer
         self._is_cancelled = is_cancelled
@@ -57,13 +56,13 @@ class _Sink(io.RawIOBase):
 
 
 def write_dataset(
-    source: Snapshot, spec: DatasetSpec, path: str, *, is_cancelled: Callable[[], bool]
+    source: Snapshot, spec: DatasetSpec, path: str, *, store: Store, is_cancelled: Callable[[], bool]
 ) -> Written:
     """Write every record the snapshot sees as CSV. The object appears whole or not at all.
 
     :raises Stopped: `is_cancelled` said so.
     """
-    with storage.write(path) as writer, source.cursor() as cursor:
+    with store.write(path) as writer, source.cursor() as cursor:
         sink = _Sink(writer, is_cancelled)
         # COPY hands over row by row; the buffer makes few large writes of them.
         buffered = io.BufferedWriter(sink, BUFFER_BYTES)
