@@ -6,12 +6,14 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from accounts.models import User
@@ -26,6 +28,22 @@ from exporter.models import Destination, ExportFile, ExportSettings
 LIST = "admin:exporter_destination_changelist"
 
 
+class OutcomeFilter(DropdownFilter):
+    title = "last test"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("fine", "Fine"), ("failed", "Failed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Destination]) -> QuerySet[Destination]:
+        match self.value():
+            case "fine":
+                return queryset.filter(error="")
+            case "failed":
+                return queryset.exclude(error="")
+        return queryset
+
+
 @admin.register(Destination, site=tenant_site)
 class DestinationAdmin(ListedLookups, ModelAdmin):
     """Buckets of the tenant's own. Their forms are pages of ours: each save is tested first."""
@@ -33,6 +51,7 @@ class DestinationAdmin(ListedLookups, ModelAdmin):
     actions = None
     change_list_template = "exporter/destination_list.html"
     list_display = ("name", "where", "tenants_folder", "outcome", "tested_at", "named_by")
+    list_filter = (OutcomeFilter,)
     search_fields = ("name", "bucket", "endpoint")
     search_help_text = "Name, bucket or endpoint"
 

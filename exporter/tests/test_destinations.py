@@ -356,6 +356,19 @@ class TestPages:
 
         assert "No destination yet: export files stay in this platform" in shown
 
+    def test_the_list_is_searched_and_filtered(self, as_acme: TenantRef, client_of: Any) -> None:
+        for name, bucket, error in (("Archive", "aaa", ""), ("Backup", "bbb", "It refuses access.")):
+            Destination.objects.create(name=name, bucket=bucket, sealed_secret="x", error=error)
+        client = client_of(as_acme)
+
+        def shown(**query: str) -> list[str]:
+            page = client.get(PAGES, query).content.decode()
+            return [name for name in ("Archive", "Backup") if f">{name}</a>" in page]
+
+        assert shown() == ["Archive", "Backup"]
+        assert (shown(q="bbb"), shown(q="nothing")) == (["Backup"], [])
+        assert (shown(outcome="fine"), shown(outcome="failed")) == (["Archive"], ["Backup"])
+
     def test_an_owner_enters_changes_tests_and_forgets_one(
         self, acme: TenantRef, client_of: Any, rclone: S3Server, private: None
     ) -> None:
