@@ -49,7 +49,7 @@ class ExporterConfig(AppConfig):
             title="Export",
         ),
     }
-    hourly_jobs: ClassVar = ("exporter.run",)
+    slot_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": (
@@ -62,3 +62,6 @@ class ExporterConfig(AppConfig):
         ),  # fmt: skip
         "editor": ("exporter.view_exportrun", "exporter.view_exportfile"),
     }
+
+    def ready(self) -> None:
+        from exporter import receivers  # noqa: F401, PLC0415 -- connects the receivers once models are loaded

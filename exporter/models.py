@@ -59,6 +59,8 @@ class ExportRun(models.Model):
     # [{"dataset": pk, "path": …}], committed before the first byte is written: whoever cleans up
     # after a death knows which objects could be there.
     plan = models.JSONField(default=list)
+    # What of the form its files get differs from the settings: {"format": …, "mode": …} and other fields of FileForm.
+    overrides = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
     # [{"dataset": pk, "slug": …, "title": …, "reason": "unchanged", "file": pk of the file that still holds}]
     skipped = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     # The manifest that lists the files (a Frictionless Data Package), where there is one.
@@ -67,6 +69,8 @@ class ExportRun(models.Model):
     # How many tries there may have been before it was last started: no two of them write one object.
     tries = models.IntegerField(default=0, db_default=0)
     snapshot = models.CharField(max_length=200, blank=True)
+    # The beginning of the oldest transaction when the snapshot was taken; null where it is not known.
+    oldest_at = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
     job_id = models.BigIntegerField(null=True, blank=True)
@@ -144,7 +148,7 @@ class ExportFile(models.Model):
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="increments"
     )
     mode = models.CharField(max_length=11, choices=Mode, default=Mode.EXACT)
-    # What else reading it takes: {"delimiter": …, "null_word": …, "encoding": …, "columns": [[pk, label], …]}.
+    # All that reading it takes, as FileForm.from_json() reads it; empty for files of earlier releases.
     form = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
     # The newest history entry the file knows of (0: none), of those its run's snapshot sees.
     history_id = models.BigIntegerField(default=0, db_default=0)
@@ -163,7 +167,8 @@ class ExportFile(models.Model):
         verbose_name = "export file"
         ordering: ClassVar = ["-created_at", "-pk"]
         indexes: ClassVar = [
-            models.Index(fields=["dataset_slug", "-created_at"], name="export_file_by_dataset")
+            models.Index(fields=["dataset_slug", "-created_at"], name="export_file_by_dataset"),
+            models.Index(fields=["sha256"], name="export_file_by_sha256"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(

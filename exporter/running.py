@@ -16,12 +16,23 @@ from core.errors import RowhouseError
 from core.storage import Store
 from datasets import access
 from datasets.models import Dataset
-from exporter.choosing import settings_of
+from exporter.choosing import forms_of, settings_of
 from exporter.destinations import store_of, stores_of
+from exporter.form import FileForm
 from exporter.locks import lock_names, lock_run
-from exporter.models import OPEN_STATES, STARTABLE_STATES, Destination, ExportFile, ExportRun, State, Trigger
+from exporter.models import (
+    OPEN_STATES,
+    STARTABLE_STATES,
+    Destination,
+    ExportFile,
+    ExportRun,
+    State,
+    Trigger,
+)
 from exporter.naming import free_path, path_of_try
+from exporter.scheduling import due_datasets, pass_slot
 from exporter.snapshot import Snapshot, snapshot
+from exporter.unchanged import held_files, skipped_entry
 from exporter.writing import Stopped, Written, write_dataset
 from jobs import services as jobs
 from jobs.kinds import Again, Json, NotYet
@@ -47,7 +58,7 @@ class RunHeld(NotYet):
 
 
 def open_run(payload: dict[str, Any], *, job_id: int) -> ExportRun:
-    """Return the run a job is for; a scheduled one is made at its first try, once per hour.
+    """Return the run a job is for; a scheduled one is made at its first try, once per slot.
 
     :raises RunGone: there is none.
     """
@@ -61,6 +72,13 @@ def open_run(payload: dict[str, Any], *, job_id: int) -> ExportRun:
         trigger=Trigger.SCHEDULED, slot=slot, defaults={"job_id": job_id}
     )
     return run
+
+
+def _is_for_something(payload: dict[str, Any]) -> bool:
+    if "run" in payload:
+        return True
+    slot = datetime.fromisoformat(str(payload["slot"]))
+    return ExportRun.objects.filter(trigger=Trigger.SCHEDULED, slot=slot).exists() or bool(due_datasets(slot))
 
 
 def start_again(work: Again) -> Json:
@@ -114,10 +132,16 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
     if not run.plan:
         lock_names()
         taken = _taken_paths(run)
-        datasets = _datasets_of(run)
+        datasets = _datasets_of(run) if run.slot is None else due_datasets(run.slot)
+        forms = forms_of(run, datasets)
         to = {pk: one.destination_id for pk, one in settings_of(datasets).items()}
         run.plan = [
-            {"dataset": one.pk, "path": free_path(one.slug, run.named_at, taken), "destination": to[one.pk]}
+            {
+                "dataset": one.pk,
+                "path": free_path(one.slug, run.named_at, taken, forms[one.pk].format),
+                "format": forms[one.pk].format,
+                "destination": to[one.pk],
+            }
             for one in datasets
         ]
     was_ended = run.state in (State.FAILED, State.CANCELLED)
@@ -156,7 +180,8 @@ def write_files(
 
     `number` counts the tries from 1 since the run was last started. Each has names of its own: a worker that was
     frozen and taken for dead may wake up when another has stored the files, and would put its own in their place.
-    Of the plan only what may still be exported is written: rights may have been taken since it was made.
+    Of the plan only what may still be exported is written: rights may have been taken since it was made. A
+    scheduled run leaves out what the files that are stored hold already, and says so.
     Must run in one transaction. If any file fails, none of this run stays in the storage.
 
     :raises RunHeld: another process may still be writing them.
@@ -173,15 +198,20 @@ def write_files(
     stores = stores_of(file for file in run.plan if file["dataset"] in wanted)
     try:
         with snapshot(wanted) as source:
+            forms = forms_of(run, source.datasets.values())
+            settings = settings_of(source.datasets.values())
+            held = {} if run.slot is None else held_files(source, settings, forms)
+            skipped = [skipped_entry(source.datasets[pk], file) for pk, file in held.items()]
             files = [
                 _file(
                     run,
                     dataset,
-                    _written(source, dataset, paths[pk], stores[pk][1], is_cancelled),
+                    _written(source, dataset, paths[pk], forms[pk], stores[pk][1], is_cancelled),
                     source,
                     stores[pk][0],
                 )
                 for pk, dataset in source.datasets.items()
+                if pk not in held
             ]
     except BaseException as error:
         _remove(run, tries=[number])
@@ -189,15 +219,26 @@ def write_files(
             return None
         raise
     ExportFile.objects.bulk_create(files)
-    run.move(old=(State.RUNNING,), new=State.SUCCEEDED, snapshot=source.name, finished_at=now())
-    record("exporter.run.succeeded", target=run, files=len(files), rows=sum(file.rows for file in files))
+    run.move(
+        old=(State.RUNNING,), new=State.SUCCEEDED, snapshot=source.name, oldest_at=source.oldest_at,
+        skipped=skipped, finished_at=now(),
+    )  # fmt: skip
+    if run.slot is not None:
+        pass_slot(run.slot, done=wanted)
+    rows, unchanged = sum(file.rows for file in files), {"unchanged": len(skipped)} if skipped else {}
+    record("exporter.run.succeeded", target=run, files=len(files), rows=rows, **unchanged)
     return len(files)
 
 
 def _written(
-    source: Snapshot, dataset: Dataset, path: str, store: Store, is_cancelled: Callable[[], bool]
+    source: Snapshot,
+    dataset: Dataset,
+    path: str,
+    form: FileForm,
+    store: Store,
+    is_cancelled: Callable[[], bool],
 ) -> Written:
-    return write_dataset(source, dataset.spec(), path, store=store, is_cancelled=is_cancelled)
+    return write_dataset(source, dataset.spec(), path, form=form, store=store, is_cancelled=is_cancelled)
 
 
 def _file(
@@ -213,6 +254,9 @@ def _file(
         bytes=written.stored.bytes,
         sha256=written.stored.sha256,
         destination=destination,
+        format=written.form.format,
+        mode=written.form.mode,
+        form=written.form.to_json(),
         definition_version=dataset.definition_version,
         created_at=source.at,
     )
@@ -242,8 +286,13 @@ def end_run(
     now: datetime,
     tries: int = MOST_TRIES,
 ) -> bool:
-    """Note that a run did not succeed, and remove what its `tries` may have written. False: it had ended already."""
+    """Note that a run did not succeed, and remove what its `tries` may have written.
+
+    False: it had ended already, or nothing was due in its slot, and what failed was the pruning after it.
+    """
     with suppress(RunGone):
+        if not _is_for_something(payload):
+            return False
         run = open_run(payload, job_id=job_id)
         if not run.move(old=OPEN_STATES, new=state, error_code=code, error=message, finished_at=now):
             return False  # it had succeeded; only the pruning after it did not

@@ -20,9 +20,8 @@ from exporter import services
 from exporter.forms import ExportNowForm
 from exporter.links import token_of
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, State
+from exporter.writers import content_type
 from jobs import services as jobs
-
-FILE_TYPE = "text/csv; charset=utf-8; header=present"
 
 
 @require_safe
@@ -30,7 +29,7 @@ FILE_TYPE = "text/csv; charset=utf-8; header=present"
 def download(request: HttpRequest, file_id: int) -> HttpResponseBase:
     """Send a person who may export the dataset to a link of a few minutes; for anybody else there is no such file."""
     file = _file_for(request, file_id)
-    address = services.link_to_download(file=file, by=_user(request), content_type=FILE_TYPE)
+    address = services.link_to_download(file=file, by=_user(request), content_type=_type_of(file))
     return redirect(address or reverse("admin:exporter_exportfile_file", args=[file.pk, token_of(file)]))
 
 
@@ -43,11 +42,15 @@ def hand_out(request: HttpRequest, file_id: int, token: str) -> HttpResponseBase
         services.open_download(file=file, token=token),
         as_attachment=True,
         filename=file.file_name,
-        content_type=FILE_TYPE,
+        content_type=_type_of(file),
     )
     response["Content-Length"] = str(file.bytes)
     response["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def _type_of(file: ExportFile) -> str:
+    return content_type(file.format, file.form.get("encoding", "utf-8"))
 
 
 def _file_for(request: HttpRequest, file_id: int) -> ExportFile:
@@ -112,6 +115,11 @@ def show_run(request: HttpRequest, run_id: int) -> HttpResponse:
         "title": f"{run}",
         "run": run,
         "files": services.visible_files(user).filter(run=run).order_by("dataset_title"),
+        "held": services.visible_files(user)
+        .filter(pk__in=[one["file"] for one in run.skipped])
+        .select_related("run")
+        .order_by("dataset_title"),
+        "is_missed": run.state == State.MISSED,
         "is_open": run.state in OPEN_STATES,
         "has_failed": run.state == State.FAILED,
         "has_succeeded": run.state == State.SUCCEEDED,
