@@ -43,6 +43,7 @@ def _export(slug: str, word: str, mode: str = "EXACT") -> dict[str, float]:
             dataset.spec(),
             f"exports/{uuid.uuid4().hex}.{word}",
             form=form,
+            store=storage.platform_store(),
             is_cancelled=lambda: False,
         )
     ended = time.perf_counter(), time.process_time()

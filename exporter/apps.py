@@ -26,6 +26,7 @@ class ExporterConfig(AppConfig):
         "exporter_exportfile_delete": "nobody",
         "exporter_exportfile_view": "here:view & here:export",
         "exporter_exportfile_download": "here:export / nobody",
+        "exporter_exportfile_file": "here:export / nobody",
         "exporter_exportfile_space": "perm:datasets.change_dataset",
         "exporter_exportrun_changelist": SEES_EXPORTS,
         "exporter_exportrun_add": "nobody",
@@ -34,6 +35,11 @@ class ExporterConfig(AppConfig):
         "exporter_exportrun_delete": "nobody",
         "exporter_exportrun_now": SEES_EXPORTS,
         "exporter_exportrun_cancel": "nobody / perm:datasets.change_dataset",
+        "exporter_destination_changelist": "perm:exporter.view_destination",
+        "exporter_destination_add": "perm:exporter.add_destination",
+        "exporter_destination_change": "perm:exporter.view_destination / perm:exporter.change_destination",
+        "exporter_destination_test": "nobody / perm:exporter.change_destination",
+        "exporter_destination_delete": "nobody / perm:exporter.delete_destination",
     }
     job_kinds: ClassVar = {
         "exporter.run": JobKind(
@@ -46,7 +52,14 @@ class ExporterConfig(AppConfig):
     slot_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
-        "owner": ("exporter.view_exportrun", "exporter.view_exportfile"),
+        "owner": (
+            "exporter.view_exportrun",
+            "exporter.view_exportfile",
+            "exporter.view_destination",
+            "exporter.add_destination",
+            "exporter.change_destination",
+            "exporter.delete_destination",
+        ),  # fmt: skip
         "editor": ("exporter.view_exportrun", "exporter.view_exportfile"),
     }
 

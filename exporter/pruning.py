@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -11,9 +13,12 @@ from django.db import transaction
 
 from accounts.models import User
 from audit.services import record
-from core import storage
-from exporter.models import ExportFile, ExportSettings
+from core.errors import RowhouseError
+from exporter.destinations import store_of
+from exporter.models import Destination, ExportFile, ExportSettings
 from exporter.retention import Candidate, Policy, expired
+
+logger = logging.getLogger(__name__)
 
 
 def policy(chosen: ExportSettings | None = None) -> Policy:
@@ -67,18 +72,38 @@ def prune_exports(
 
     Only keys that stand in the tenant's own rows are touched. A repeat after a death goes on where it stopped.
     """
-    gone = past_their_time(now=now, keep=keep)[:limit]
+    past = past_their_time(now=now, keep=keep)
     if dry_run:
-        return gone
-    _remove(gone, now)
+        return past[:limit]
+    gone = _remove(past, now, limit=len(past) if limit is None else limit)
     if gone:
         record("exporter.files.pruned", actor=by, files=len(gone), bytes=sum(file.bytes for file in gone))
     return gone
 
 
-def _remove(files: Iterable[ExportFile], now: datetime) -> None:
-    gone = list(files)
+def _remove(files: Iterable[ExportFile], now: datetime, *, limit: int) -> list[ExportFile]:
+    """Remove at most `limit` files; those in a tenant's own bucket that does not answer wait for the next time."""
+    gone: list[ExportFile] = []
+    for destination, those in _by_destination(files):
+        batch = those[: limit - len(gone)]
+        try:
+            # First, so that no object is left without a row that knows it.
+            store_of(destination).delete_many([file.key for file in batch])
+        except RowhouseError as error:
+            if destination is None:
+                raise
+            logger.warning("%s files past their time stay in %s: %s", len(those), destination, error)
+        else:
+            gone += batch
     for file in gone:
-        storage.delete(file.key)  # first, so that no object is left without a row that knows it
         file.deleted_at = now
     ExportFile.objects.bulk_update(gone, ["deleted_at"], batch_size=1000)
+    return gone
+
+
+def _by_destination(files: Iterable[ExportFile]) -> list[tuple[Destination | None, list[ExportFile]]]:
+    by_pk: defaultdict[int | None, list[ExportFile]] = defaultdict(list)
+    for file in files:
+        by_pk[file.destination_id].append(file)
+    found = Destination.objects.in_bulk([pk for pk in by_pk if pk is not None])
+    return [(found[pk] if pk is not None else None, those) for pk, those in by_pk.items()]

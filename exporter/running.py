@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -11,16 +12,18 @@ from typing import Any
 from django.db.models import Q
 
 from audit.services import record
-from core import storage
 from core.errors import RowhouseError
+from core.storage import Store
 from datasets import access
 from datasets.models import Dataset
 from exporter.choosing import forms_of, settings_of
+from exporter.destinations import store_of, stores_of
 from exporter.form import FileForm
 from exporter.locks import lock_names, lock_run
 from exporter.models import (
     OPEN_STATES,
     STARTABLE_STATES,
+    Destination,
     ExportFile,
     ExportRun,
     State,
@@ -131,11 +134,13 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
         taken = _taken_paths(run)
         datasets = _datasets_of(run) if run.slot is None else due_datasets(run.slot)
         forms = forms_of(run, datasets)
+        to = {pk: one.destination_id for pk, one in settings_of(datasets).items()}
         run.plan = [
             {
                 "dataset": one.pk,
                 "path": free_path(one.slug, run.named_at, taken, forms[one.pk].format),
                 "format": forms[one.pk].format,
+                "destination": to[one.pk],
             }
             for one in datasets
         ]
@@ -181,6 +186,7 @@ def write_files(
 
     :raises RunHeld: another process may still be writing them.
     :raises RunSucceeded: they are written.
+    :raises DestinationFailing: files were to go where nothing may be sent now.
     """
     if not lock_run(run.pk):
         raise RunHeld("Its files may still be written by a worker that does not answer. It is tried again.")
@@ -189,6 +195,7 @@ def write_files(
     _remove(run, tries=range(1, number))
     paths = {file["dataset"]: path_of_try(file["path"], number) for file in run.plan}
     wanted = paths.keys() & {dataset.pk for dataset in _datasets_of(run)}
+    stores = stores_of(file for file in run.plan if file["dataset"] in wanted)
     try:
         with snapshot(wanted) as source:
             forms = forms_of(run, source.datasets.values())
@@ -196,7 +203,13 @@ def write_files(
             held = {} if run.slot is None else held_files(source, settings, forms)
             skipped = [skipped_entry(source.datasets[pk], file) for pk, file in held.items()]
             files = [
-                _file(run, dataset, _written(source, dataset, paths[pk], forms[pk], is_cancelled), source)
+                _file(
+                    run,
+                    dataset,
+                    _written(source, dataset, paths[pk], forms[pk], stores[pk][1], is_cancelled),
+                    source,
+                    stores[pk][0],
+                )
                 for pk, dataset in source.datasets.items()
                 if pk not in held
             ]
@@ -218,12 +231,19 @@ def write_files(
 
 
 def _written(
-    source: Snapshot, dataset: Dataset, path: str, form: FileForm, is_cancelled: Callable[[], bool]
+    source: Snapshot,
+    dataset: Dataset,
+    path: str,
+    form: FileForm,
+    store: Store,
+    is_cancelled: Callable[[], bool],
 ) -> Written:
-    return write_dataset(source, dataset.spec(), path, form=form, is_cancelled=is_cancelled)
+    return write_dataset(source, dataset.spec(), path, form=form, store=store, is_cancelled=is_cancelled)
 
 
-def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) -> ExportFile:
+def _file(
+    run: ExportRun, dataset: Dataset, written: Written, source: Snapshot, destination: Destination | None
+) -> ExportFile:
     return ExportFile(
         run=run,
         dataset_id=dataset.pk,
@@ -233,6 +253,7 @@ def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) 
         rows=written.rows,
         bytes=written.stored.bytes,
         sha256=written.stored.sha256,
+        destination=destination,
         format=written.form.format,
         mode=written.form.mode,
         form=written.form.to_json(),
@@ -242,14 +263,17 @@ def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) 
 
 
 def _remove(run: ExportRun, *, tries: Iterable[int]) -> None:
-    """Remove the objects of tries that have no rows and never will."""
+    """Remove the objects of tries that have no rows and never will: in one call for each place they may be in."""
+    paths = defaultdict(list)
     for number in tries:
         for file in run.plan:
-            path = path_of_try(file["path"], number)
-            try:
-                storage.delete(storage.key_of(path))
-            except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell
-                logger.warning("Could not remove the unfinished export %s (%s)", path, type(error).__name__)
+            paths[file.get("destination")].append(path_of_try(file["path"], number))
+    for pk, those in paths.items():
+        try:
+            store = store_of(Destination.objects.get(pk=pk) if pk else None)
+            store.delete_many([store.key_of(path) for path in those])
+        except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell
+            logger.warning("Could not remove %s files of %s (%s)", len(those), run, type(error).__name__)
 
 
 def end_run(

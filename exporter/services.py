@@ -13,11 +13,13 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from audit.services import record
-from core import clock, storage
+from core import clock
 from core.errors import RowhouseError
 from core.storage import StorageChanged
 from datasets import access
 from datasets.models import Dataset
+from exporter import links
+from exporter.destinations import store_of
 from exporter.form import check_form
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, Fault, State, Trigger
 from exporter.running import end_run
@@ -161,25 +163,44 @@ def may_see_exports(user: User) -> bool:
     return user.has_perm("exporter.view_exportrun") or access.datasets_for(user, "export").exists()
 
 
-def open_download(*, file: ExportFile, by: User) -> BinaryIO:
-    """Open a stored file for a person and record that they took it. The caller has checked the right.
+def link_to_download(*, file: ExportFile, by: User, content_type: str) -> str | None:
+    """Return where the file's store hands it out for the next minutes, or None: this platform does, to `token_of`.
+
+    Records that the person took it. The caller has checked the right.
 
     :raises FilePruned: retention has removed it.
     :raises StorageChanged: the object is gone, though nobody here removed it.
     """
+    _require_stored(file)
+    address = links.signed_by_store(file, content_type=content_type)
+    record("exporter.file.downloaded", actor=by, target=file, key=file.key, sha256=file.sha256)
+    return address
+
+
+def open_download(*, file: ExportFile, token: str) -> BinaryIO:
+    """Open a stored file by a link of ours. The caller has checked the right.
+
+    :raises LinkEnded: the link is too old.
+    :raises LinkRefused: it is none to this file.
+    :raises FilePruned: retention has removed it.
+    :raises StorageChanged: the object is gone, though nobody here removed it.
+    """
+    links.require_link(file, token)
+    _require_stored(file)
+    return store_of(file.destination).open_read(file.key)
+
+
+def _require_stored(file: ExportFile) -> None:
     if file.deleted_at is not None:
         raise FilePruned(
             f"{file.file_name} was removed on {file.deleted_at:%d %B %Y} because it was past its time. "
             "Choose a newer file, or export again."
         )
-    opened = storage.open_read(file.key)
-    record("exporter.file.downloaded", actor=by, target=file, key=file.key, sha256=file.sha256)
-    return opened
 
 
 def verify_exports(*, now: datetime, files: Iterable[ExportFile] | None = None) -> list[ExportFile]:
     """Compare each stored file's size and sha256 with its row, and note the outcome in it; returns the files."""
-    checked = list(ExportFile.objects.stored() if files is None else files)
+    checked = list(ExportFile.objects.stored().select_related("destination") if files is None else files)
     for file in checked:
         file.fault, file.checked_at = _fault(file), now
         file.save(update_fields=["fault", "checked_at"])
@@ -189,7 +210,7 @@ def verify_exports(*, now: datetime, files: Iterable[ExportFile] | None = None) 
 def _fault(file: ExportFile) -> Fault:
     digest, size = hashlib.sha256(), 0
     try:
-        with storage.open_read(file.key) as stored:
+        with store_of(file.destination).open_read(file.key) as stored:
             while data := stored.read(READ_BYTES):
                 digest.update(data)
                 size += len(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from core.clock import now
+from exporter.destinations import remove_unfinished
 from exporter.models import State
 from exporter.pruning import prune_exports
 from exporter.running import begin_run, end_run, open_run, start_again, write_files
@@ -40,7 +41,10 @@ def _prune(work: Slice) -> Step:
     with work.long_statement():
         pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
         sample_space(today=now().date())
-    return Step(done=len(pruned) < PRUNED_AT_ONCE, cursor={"next": "prune"})
+        is_done = len(pruned) < PRUNED_AT_ONCE
+        if is_done:
+            remove_unfinished(now=now())
+    return Step(done=is_done, cursor={"next": "prune"})
 
 
 def run_ended(work: Ended) -> None:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from core import storage
-from core.storage import Stored
+from core.storage import Store, Stored
 from datasets.spec import DatasetSpec
 from exporter.behind import Behind
 from exporter.form import FileForm
@@ -76,6 +75,7 @@ def write_dataset(
     path: str,
     *,
     form: FileForm,
+    store: Store,
     is_cancelled: Callable[[], bool],
     table: Table | None = None,
 ) -> Written:
@@ -86,7 +86,7 @@ def write_dataset(
     :raises Stopped: `is_cancelled` said so.
     :raises NotWritable: a record holds what the form cannot say.
     """
-    with storage.write(path) as stored, Behind(stored.write, "send", MOST_WAITING) as sending:
+    with store.write(path) as stored, Behind(stored.write, "send", MOST_WAITING) as sending:
         writer = WRITERS[form.format](table or table_of(spec, form), form, _blocks(sending.put))
         try:
             rows = _copied(source, writer, is_cancelled)

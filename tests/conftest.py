@@ -66,7 +66,13 @@ def told(tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings:
 def tell(folder: Path, **variables: str) -> Iterator[Told]:
     """Run `rowhouse demo --once --json` in a database of its own, which is dropped afterwards."""
     with own_database() as url:
-        environment = {**os.environ, "DATABASE_URL": url, "ROWHOUSE_DATA": str(folder), **variables}
+        environment = {
+            **os.environ,
+            "DATABASE_URL": url,
+            "ROWHOUSE_DATA": str(folder),
+            "ROWHOUSE_DESTINATION_PRIVATE_HOSTS": "127.0.0.1",  # the tests' own servers
+            **variables,
+        }
         done = subprocess.run(
             [sys.executable, "-m", "rowhouse", "demo", "--once", "--json"],
             env=environment,

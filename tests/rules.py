@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tests.source import calls
 
 SLOW_MODULES = frozenset({"polars", "boto3", "botocore", "openpyxl", "python_calamine"})
+SLOW_OF_OURS = frozenset({"core.s3", "core.s3http"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ def _slow_at_the_top(tree: ast.Module) -> Iterator[ast.AST]:
             alias.name.split(".")[0] in SLOW_MODULES for alias in node.names
         ):
             yield node
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in SLOW_MODULES:
+        if isinstance(node, ast.ImportFrom) and (
+            (node.module or "").split(".")[0] in SLOW_MODULES or node.module in SLOW_OF_OURS
+        ):
             yield node
 
 
@@ -133,8 +136,9 @@ RULES = {
     "slow-import": Rule(
         _slow_at_the_top,
         "It costs every command its start; import it in the function that needs it, with `# slow import`.",
-        ("import polars as pl", "from boto3.session import Session"),
+        ("import polars as pl", "from boto3.session import Session", "from core.s3 import S3Store"),
         ("if TYPE_CHECKING:\n    import polars as pl", "def read():\n    import polars as pl"),
+        only_in=("platform/core/s3.py", "platform/core/s3http.py"),  # slow themselves: imported as boto3 is
     ),
     "datasets-package": Rule(
         _external_datasets,

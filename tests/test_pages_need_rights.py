@@ -45,6 +45,8 @@ from datasets.granting import grant_preset
 from datasets.models import Dataset, DatasetTemplate
 from datasets.rows import get_row_model
 from datasets.rules import NewColumn
+from exporter.links import token_of
+from exporter.models import Destination
 from exporter.tests.helpers import stored_file
 from importer.models import ImportJob, Policy
 from importer.proposing import create_proposal
@@ -110,6 +112,8 @@ class Place:
     job: ImportJob
     waiting: str  # the number of background work that has not begun
     file: Any
+    token: str  # of a link to the file
+    destination: int
     editor: int
     group: int
     event: int
@@ -133,6 +137,8 @@ class Place:
             return self.version
         if parameter == "column_id":
             return self.column if page.name.endswith("retire_column") else self.retired
+        if parameter == "token":
+            return self.token
         if parameter == "name":
             return "contacts"
         for part, known in (
@@ -142,6 +148,7 @@ class Place:
             ("/datasets/changeset/", self.change_set),
             ("/templates/", self.template),
             ("/new-dataset/", self.proposal),
+            ("/destination/", self.destination),
         ):
             if part in page.route:
                 return known
@@ -198,6 +205,7 @@ def place(acme: TenantRef) -> Place:
         retire_column(dataset=orders, column=retired, by=owner)
         orders.refresh_from_db()
         waiting = create_import(dataset=orders, file=BytesIO(FILE.encode()), name="waiting.csv", by=owner)
+        file = stored_file(orders, data=f"id,note\n1,{CANARY}\n".encode())
         return Place(
             dataset=orders,
             record=record.pk,
@@ -205,7 +213,9 @@ def place(acme: TenantRef) -> Place:
             definition=orders.history.first().pk,
             job=ImportJob.objects.get(pk=job.pk),
             waiting=waiting.preview_job_id,
-            file=stored_file(orders, data=f"id,note\n1,{CANARY}\n".encode()),
+            file=file,
+            token=token_of(file),
+            destination=Destination.objects.create(name="Ours", bucket=CANARY, sealed_secret="none").pk,
             editor=User.objects.get(email="editor@acme.example").pk,
             group=Group.objects.get(name="viewer").pk,
             event=Event.objects.first().pk,

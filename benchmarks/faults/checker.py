@@ -25,7 +25,7 @@ __all__ = ["Findings", "Site", "check", "check_ledgers"]
 
 # How the odd ones may end. Any job may also meet its end by the faults themselves.
 REAL = frozenset({"importer.preview", "importer.merge", "exporter.run", "fault.ledger"})
-BY_FAULTS = frozenset({"worker-died", "unexpected"})
+BY_FAULTS = frozenset({"worker-died", "unexpected", "storage-unreachable"})
 ODD_ENDS = {
     "fault.suicide": {"worker-died"},
     "fault.unpicklable": BY_FAULTS,

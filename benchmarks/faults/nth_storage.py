@@ -20,7 +20,7 @@ from exporter.tests import s3 as servers
 from exporter.tests.s3 import Faults, S3Server
 
 HOWS = ("error", "timeout", "lost")
-CALLS = ("_writer", "delete", "exists", "size", "list_keys", "forget_local_copy")
+CALLS = ("_writer", "delete", "exists", "size", "list_keys")
 READ_TIMEOUT_SECONDS = 0.4
 
 
@@ -80,20 +80,24 @@ def local(calls: Calls) -> Iterator[None]:
     """Put the plan into `core.storage`, between this process and its folder."""
     from core import storage  # noqa: PLC0415 -- after the settings
 
-    open_read = storage.open_read
+    open_read = storage.LocalStore.open_read
 
-    def open_read_faultily(key: str) -> Any:
-        source = open_read(key)
+    def open_read_faultily(store: storage.LocalStore, key: str) -> Any:
+        source = open_read(store, key)
         whole = io.BytesIO(source.read())
         source.close()
         whole.read = calls.around("read", whole.read)  # type: ignore[method-assign]
         return whole
 
-    patches = [patch.object(storage, name, calls.around(name, getattr(storage, name))) for name in CALLS]
-    for name in ("_send", "finish"):
-        method = getattr(storage.LocalWriter, name)
-        patches.append(patch.object(storage.LocalWriter, name, calls.around(name, method)))
-    patches.append(patch.object(storage, "open_read", calls.around("open_read", open_read_faultily)))
+    places: list[tuple[Any, str]] = [(storage.LocalStore, name) for name in CALLS]
+    places += [
+        (storage, "forget_local_copy"),
+        (storage.LocalWriter, "_send"),
+        (storage.LocalWriter, "finish"),
+    ]
+    patches = [patch.object(place, name, calls.around(name, getattr(place, name))) for place, name in places]
+    reading = calls.around("open_read", open_read_faultily)
+    patches.append(patch.object(storage.LocalStore, "open_read", reading))
     for one in patches:
         one.start()
     try:

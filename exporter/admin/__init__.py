@@ -1,5 +1,5 @@
 """The pages of exports on the tenant site."""
 
-from exporter.admin import history
+from exporter.admin import destinations, history
 
-__all__ = ["history"]
+__all__ = ["destinations", "history"]

@@ -90,6 +90,11 @@ class ExportFileAdmin(ReadOnlyAdmin):
         return [
             path("<int:file_id>/download/", view, name="exporter_exportfile_download"),
             path(
+                "<int:file_id>/file/<str:token>/",
+                self.admin_site.admin_view(pages.hand_out),
+                name="exporter_exportfile_file",
+            ),
+            path(
                 "space/", self.admin_site.admin_view(space_page.space_page), name="exporter_exportfile_space"
             ),
             path(

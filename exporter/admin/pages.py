@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -17,6 +18,7 @@ from core.errors import RowhouseError
 from datasets import access
 from exporter import services
 from exporter.forms import ExportNowForm
+from exporter.links import token_of
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, State
 from exporter.writers import content_type
 from jobs import services as jobs
@@ -25,22 +27,40 @@ from jobs import services as jobs
 @require_safe
 @never_cache
 def download(request: HttpRequest, file_id: int) -> HttpResponseBase:
-    """Stream a file to a person who may export its dataset; to anybody else there is no such file."""
-    user = _user(request)
-    file = services.visible_files(user).filter(pk=file_id).first()
-    if file is None:
-        exportable = access.datasets_for(user, "export").filter(export_files__pk=file_id)
-        services.require_whole(user, get_object_or_404(exportable))
-        raise Http404
+    """Send a person who may export the dataset to a link of a few minutes; for anybody else there is no such file."""
+    file = _file_for(request, file_id)
+    address = services.link_to_download(file=file, by=_user(request), content_type=_type_of(file))
+    return redirect(address or reverse("admin:exporter_exportfile_file", args=[file.pk, token_of(file)]))
+
+
+@require_safe
+@never_cache
+def hand_out(request: HttpRequest, file_id: int, token: str) -> HttpResponseBase:
+    """Stream a file whose store gives no links, to who has ours and may still export the dataset."""
+    file = _file_for(request, file_id)
     response = FileResponse(
-        services.open_download(file=file, by=user),
+        services.open_download(file=file, token=token),
         as_attachment=True,
         filename=file.file_name,
-        content_type=content_type(file.format, file.form.get("encoding", "utf-8")),
+        content_type=_type_of(file),
     )
     response["Content-Length"] = str(file.bytes)
     response["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def _type_of(file: ExportFile) -> str:
+    return content_type(file.format, file.form.get("encoding", "utf-8"))
+
+
+def _file_for(request: HttpRequest, file_id: int) -> ExportFile:
+    user = _user(request)
+    file = services.visible_files(user).select_related("destination").filter(pk=file_id).first()
+    if file is None:
+        exportable = access.datasets_for(user, "export").filter(export_files__pk=file_id)
+        services.require_whole(user, get_object_or_404(exportable))
+        raise Http404
+    return file
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -16,6 +16,7 @@ from datasets.models import Dataset
 from datasets.rules import NewColumn
 from datasets.services import create_dataset
 from datasets.spec import ColumnOptions
+from exporter.destinations import store_of
 from exporter.models import ExportFile, ExportRun, State, Trigger
 from exporter.naming import export_path
 from exporter.services import request_export
@@ -63,7 +64,7 @@ def export(by: User | None = None, datasets: Sequence[Dataset] | None = None, **
 
 
 def content(file: ExportFile) -> bytes:
-    with storage.open_read(file.key) as stored:
+    with store_of(file.destination).open_read(file.key) as stored:
         return stored.read()
 
 

@@ -6,6 +6,7 @@ Import the fixtures into a conftest.py: `from exporter.tests.s3 import moto, on_
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -24,29 +25,78 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 30
 
 
+WRITES = frozenset({"PUT", "POST"})
+EVERYTHING = frozenset({"PUT", "POST", "GET", "HEAD", "DELETE"})
+# How a call goes wrong: refused, done but its answer lost, cut off in the middle of what is sent, and so on.
+HOWS = ("500", "503", "skewed", "timeout", "reset", "lost", "partial")
+STATUS = {"500": "500 Internal Server Error", "503": "503 Slow Down", "skewed": "403 Forbidden"}
+SKEWED = b"<?xml version='1.0'?><Error><Code>RequestTimeTooSkewed</Code><Message>Too large.</Message></Error>"
+READ_SECONDS = 1.0  # of clients that are to give up waiting
+NO_BATCH = b"<?xml version='1.0'?><Error><Code>MissingContentMD5</Code><Message>No.</Message></Error>"
+
+Answer = Callable[..., Any]
+
+
 @dataclass
 class Faults:
-    """Makes one call to the server go wrong: `number` counts the calls that change something, from 1."""
+    """Makes one call to the server go wrong: `number` counts the calls of `methods`, from 1."""
 
     number: int = 0
-    status: str = "500 Internal Server Error"
-    is_lost: bool = False  # the server does it, but the answer gets lost
+    how: str = "500"
+    methods: frozenset[str] = WRITES
+    has_batches: bool = True  # knows DeleteObjects
     seen: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def plan(self, how: str, number: int, methods: frozenset[str] = EVERYTHING) -> None:
+        self.how, self.number, self.methods = how, number, methods
+        self.seen.clear()
+
+    @property
+    def is_hit(self) -> bool:
+        return 0 < self.number <= len(self.seen)
 
     def __call__(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-        def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            if environ["REQUEST_METHOD"] in {"PUT", "POST"}:
-                self.seen.append(f"{environ['REQUEST_METHOD']} {environ.get('QUERY_STRING', '')}")
-                if len(self.seen) == self.number:
-                    if self.is_lost:
-                        list(app(environ, lambda *_: None))
-                    else:
-                        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                    start_response(self.status, [("Content-Length", "0")])
-                    return [b""]
+        def wrapped(environ: dict[str, Any], start_response: Answer) -> Iterable[bytes]:
+            if not self.has_batches and environ.get("QUERY_STRING", "").startswith("delete"):
+                return _refused("400 Bad Request", environ, start_response, NO_BATCH)
+            if environ["REQUEST_METHOD"] in self.methods:
+                with self.lock:
+                    self.seen.append(f"{environ['REQUEST_METHOD']} {environ.get('QUERY_STRING', '')}")
+                    is_hit = len(self.seen) == self.number
+                if is_hit:
+                    return self._fail(app, environ, start_response)
             return app(environ, start_response)
 
         return wrapped
+
+    def _fail(self, app: Answer, environ: dict[str, Any], start_response: Answer) -> Iterable[bytes]:
+        if self.how == "partial":
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
+            return _cut(environ)
+        if self.how == "lost":
+            b"".join(app(environ, lambda *_: None))
+            return _cut(environ)
+        if self.how == "reset":
+            return _cut(environ)
+        if self.how == "timeout":
+            time.sleep(READ_SECONDS * 1.5)
+        body = SKEWED if self.how == "skewed" else b""
+        return _refused(STATUS.get(self.how, STATUS["500"]), environ, start_response, body)
+
+
+def _refused(status: str, environ: dict[str, Any], start_response: Answer, body: bytes) -> Iterable[bytes]:
+    environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    start_response(status, [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
+    return [body]
+
+
+def _cut(environ: dict[str, Any]) -> Iterable[bytes]:
+    """End the connection as a machine does that dies: by a reset, with no word."""
+    connection: socket.socket = environ["werkzeug.socket"]
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.shutdown(socket.SHUT_RDWR)
+    raise ConnectionResetError
 
 
 @dataclass(frozen=True)
@@ -74,6 +124,8 @@ class S3Server:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             retries={"max_attempts": 0},  # a planted fault must reach our code
+            connect_timeout=5,
+            read_timeout=READ_SECONDS if self.faults.how == "timeout" else 30,
         )
 
     def storages(self, **keys: str) -> dict[str, Any]:

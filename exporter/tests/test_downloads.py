@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core import signing
+from django.core.signing import TimestampSigner, b62_encode
 from django.test import Client
 
 import jobs.services
@@ -17,9 +21,11 @@ from core.tenancy import TenantRef, in_tenant
 from datasets.granting import limit_column
 from datasets.models import ColumnAccess
 from datasets.services import delete_dataset, grant_right, revoke_right
+from exporter.links import LINK_SECONDS, SALT, token_of
 from exporter.models import ExportFile
 from exporter.services import ColumnsHidden, NothingToExport, request_export, visible_files
 from exporter.tests.helpers import dataset_with, stored_file
+from exporter.tests.s3 import S3Server
 
 DATA = b'id,note\n1,"a ""b"""\n'
 
@@ -30,13 +36,13 @@ def address(file: ExportFile) -> str:
 
 def body(client: Client, file: ExportFile) -> bytes:
     """Return what a client gets, read to the end."""
-    response: Any = client.get(address(file))
+    response: Any = client.get(address(file), follow=True)
     assert response.streaming
     return b"".join(response)  # read to the end, the test client closes it
 
 
 def status(client: Client, file: ExportFile) -> int:
-    response = client.get(address(file))
+    response = client.get(address(file), follow=True)
     b"".join(response)
     return response.status_code
 
@@ -45,7 +51,7 @@ def status(client: Client, file: ExportFile) -> int:
 def test_a_file_is_handed_out_as_an_attachment(as_acme: TenantRef, client_of: Any) -> None:
     file = stored_file(dataset_with(), data=DATA)
 
-    response = client_of(as_acme).get(address(file))
+    response = client_of(as_acme).get(address(file), follow=True)
 
     assert b"".join(response) == DATA
     assert response["Content-Disposition"] == 'attachment; filename="orders_20260826T140000Z.csv"'
@@ -85,7 +91,9 @@ def test_a_path_from_the_client_is_ignored(as_acme: TenantRef, client_of: Any) -
     file = stored_file(dataset_with(), data=DATA)
     client = client_of(as_acme)
 
-    response = client.get(address(file), {"key": "globex/x", "path": "../../etc/passwd", "file_id": "1"})
+    response = client.get(
+        address(file), {"key": "globex/x", "path": "../../etc/passwd", "file_id": "1"}, follow=True
+    )
 
     assert b"".join(response) == DATA
     assert client.get("/admin/exporter/exportfile/../../etc/passwd/download/").status_code in {302, 404}
@@ -157,11 +165,88 @@ def test_a_file_is_not_handed_out_by_post(as_acme: TenantRef, client_of: Any) ->
     assert client_of(as_acme).post(address(file)).status_code == 405
 
 
-def test_a_file_is_streamed_from_s3_too(as_acme: TenantRef, client_of: Any, on_moto: Any) -> None:
+def test_a_file_on_s3_is_handed_out_by_s3_for_five_minutes(
+    as_acme: TenantRef, client_of: Any, on_rclone: S3Server
+) -> None:
+    import requests  # slow import  # noqa: PLC0415
+
+    file, other = stored_file(dataset_with(), data=DATA), stored_file(dataset_with(slug="parts"))
+    response = client_of(as_acme).get(address(file))
+
+    link = response["Location"]
+    answer = requests.get(link, timeout=10)
+    assert (response.status_code, answer.status_code, answer.content) == (302, 200, DATA)
+    query = parse_qs(urlsplit(link).query)
+    assert (query["X-Amz-Expires"], query["response-content-type"]) == (
+        ["300"],
+        ["text/csv; charset=utf-8; header=present"],
+    )
+    assert query["response-content-disposition"] == ['attachment; filename="orders_20260826T140000Z.csv"']
+    assert "no-store" in response["Cache-Control"]
+    assert requests.get(link.replace(file.key, other.key), timeout=10).status_code == 403
+    with in_tenant(as_acme):
+        assert Event.objects.filter(name="exporter.file.downloaded").count() == 1
+
+
+def test_a_bucket_that_browsers_do_not_reach_is_read_for_them(
+    as_acme: TenantRef, client_of: Any, on_moto: S3Server, settings: Any
+) -> None:
+    settings.ROWHOUSE_S3_LINK_ENDPOINT = "none"
     data = b"id,note\n" + b"1,abcdefghij\n" * 100_000
     file = stored_file(dataset_with(), data=data)
 
     assert body(client_of(as_acme), file) == data
+
+
+def test_a_link_may_be_signed_for_another_address_of_the_server(
+    as_acme: TenantRef, client_of: Any, on_moto: S3Server, settings: Any
+) -> None:
+    settings.ROWHOUSE_S3_LINK_ENDPOINT = "https://files.rowhouse.example"
+    file = stored_file(dataset_with())
+
+    link = client_of(as_acme).get(address(file))["Location"]
+
+    assert link.startswith(f"https://files.rowhouse.example/{on_moto.bucket}/{file.key}?")
+
+
+class _LongAgo(TimestampSigner):
+    def timestamp(self) -> str:
+        return b62_encode(int(time()) - LINK_SECONDS - 5)
+
+
+@pytest.mark.case("O11", "T08")
+def test_our_own_link_is_for_one_file_of_one_tenant_for_five_minutes(
+    acme: TenantRef, globex: TenantRef, client_of: Any
+) -> None:
+    with in_tenant(acme):
+        file, other = stored_file(dataset_with(), data=DATA), stored_file(dataset_with(slug="parts"))
+        token = token_of(file)
+        values = signing.loads(token, salt=SALT)
+        ended = _LongAgo(salt=SALT).sign_object(values)
+    with in_tenant(globex):
+        theirs = stored_file(dataset_with(), data=DATA)
+        ExportFile.objects.filter(pk=theirs.pk).update(id=file.pk, key=file.key)
+
+    def asked(client: Client, pk: int, token: str) -> int:
+        answer = client.get(f"/admin/exporter/exportfile/{pk}/file/{token}/")
+        b"".join(answer)
+        return answer.status_code
+
+    client = client_of(acme)
+    assert asked(client, file.pk, token) == 200
+    assert asked(client, file.pk, ended) == 410
+    altered = token[:-1] + ("A" if token[-1] != "A" else "B")
+    for foreign in (token_of_other(acme, other), altered, "x", signing.dumps(values)):
+        assert asked(client, file.pk, foreign) == 403
+    assert asked(client, other.pk, token) == 403
+    assert asked(client_of(globex), file.pk, token) == 403
+    assert asked(client_of(acme, "viewer"), file.pk, token) == 404
+    assert asked(Client(HTTP_HOST="acme.localhost"), file.pk, token) == 302  # to sign in
+
+
+def token_of_other(tenant: TenantRef, file: ExportFile) -> str:
+    with in_tenant(tenant):
+        return token_of(file)
 
 
 def test_a_file_of_all_columns_is_not_for_whom_one_is_hidden(as_acme: TenantRef, client_of: Any) -> None:

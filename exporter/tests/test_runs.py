@@ -22,7 +22,7 @@ from exporter.models import ExportFile, ExportRun, Fault, State, Trigger
 from exporter.running import RunHeld, RunSucceeded, begin_run, write_files
 from exporter.services import ExportBusy, NothingToExport, cancel_export, request_export, verify_exports
 from exporter.tests.helpers import content, dataset_with, export, insert, parsed
-from exporter.tests.s3 import S3Server
+from exporter.tests.s3 import HOWS, S3Server
 from jobs import services as jobs
 
 SLOT = datetime(2026, 11, 20, 23, tzinfo=UTC)
@@ -335,15 +335,41 @@ def test_a_table_cannot_be_dropped_while_it_is_read(t1: TenantRef) -> None:
 
 
 @pytest.mark.case("I02")
-@pytest.mark.parametrize("is_lost", [False, True], ids=["refused", "done but the answer lost"])
-def test_an_export_that_s3_fails_once_ends_with_one_file(
-    t1: TenantRef, on_moto: S3Server, is_lost: bool
-) -> None:
+@pytest.mark.parametrize("how", ["500", "lost"])
+def test_an_export_that_s3_fails_once_ends_with_one_file(t1: TenantRef, on_moto: S3Server, how: str) -> None:
     dataset_with([["1", "a"]])
-    on_moto.faults.number, on_moto.faults.is_lost = 1, is_lost
+    on_moto.faults.plan(how, 1)
 
     run = export()
 
     file = run.files.get()
     assert (run.state, on_moto.keys(), on_moto.open_uploads()) == (State.SUCCEEDED, [file.key], [])
     assert [one.fault for one in verify_exports(now=now())] == [Fault.NONE]
+
+
+@pytest.mark.case("I02")
+@pytest.mark.slow  # its short form is the test above
+@pytest.mark.parametrize("how", HOWS)
+def test_an_export_whose_nth_call_to_s3_fails_ends_with_one_file(
+    t1: TenantRef, on_moto: S3Server, settings: Any, how: str
+) -> None:
+    dataset_with([["1", "a"]])
+    keys, number = [], 0
+    while True:
+        number += 1
+        on_moto.faults.plan(how, number)
+        settings.STORAGES = {**settings.STORAGES, "default": on_moto.storages()}
+
+        run = export()
+
+        file = run.files.get()
+        was_hit = on_moto.faults.is_hit
+        on_moto.faults.plan("500", 0)
+        keys.append(file.key)
+        assert (run.state, on_moto.keys(), on_moto.open_uploads()) == (State.SUCCEEDED, sorted(keys), []), (
+            number
+        )
+        assert [one.fault for one in verify_exports(now=now(), files=[file])] == [Fault.NONE]
+        if not was_hit:
+            break
+    assert number > 1

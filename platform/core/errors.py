@@ -10,10 +10,13 @@ class RowhouseError(Exception):
 
     Pages turn it into a sentence with status 4xx, commands into `error[code]: sentence`, the job
     boundary into a failed job with `error_code`. It is never logged as an error.
+
+    One that `is_passing` may be over by itself (a storage that does not answer): a job is tried again by its rules.
     """
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 409
+    is_passing: ClassVar[bool] = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

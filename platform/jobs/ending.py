@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from django.db import connection, transaction
 
+from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
 from jobs.kinds import Ended, NotYet, UnknownKind, ended_of
 from jobs.limits import (
@@ -137,14 +138,16 @@ def _tell(job: Job, verdict: Verdict) -> None:
 
 
 def release(job: Job, error: Exception, *, seconds: float = 0.0) -> None:
-    """Queue the job again after an unexpected error, with a rest; end it when that was the last attempt.
+    """Queue the job again after an error that may pass, with a rest; end it when that was the last attempt.
 
     `seconds`: how long the attempt worked.
     """
     if Job.objects.filter(pk=job.pk, cancel_requested=True).exists():  # it was stopped, or would be next
         logger.info("A slice of %s ended by %s; it was cancelled", job.kind, type(error).__name__)
     else:
-        if not isinstance(error, NotYet):
+        if isinstance(error, RowhouseError):
+            logger.warning("A slice of %s could not go on, attempt %s: %s", job.kind, job.attempts, error)
+        elif not isinstance(error, NotYet):
             logger.error("A slice of %s failed, attempt %s", job.kind, job.attempts, exc_info=error)
         if job.attempts >= MAX_ATTEMPTS:
             end(job, Verdict("failed", _code(error), sentence(error)))
@@ -162,12 +165,14 @@ def give_back(job: Job, *, seconds: float = 0.0) -> None:
 
 
 def _code(error: Exception) -> str:
+    if isinstance(error, RowhouseError):
+        return error.code
     return NOT_YET if isinstance(error, NotYet) else "unexpected"
 
 
 def sentence(error: Exception) -> str:
     """Return what people read about an error nobody expected; the log has the rest."""
-    if isinstance(error, NotYet):
+    if isinstance(error, NotYet | RowhouseError):
         return str(error)
     return (
         f"Something unexpected went wrong ({type(error).__name__}); the platform's log tells operators what."

@@ -107,7 +107,10 @@ def run_slice(job: Job) -> None:
         except lease.Left:
             ending.give_back(job, seconds=monotonic() - started)
         except RowhouseError as refused:
-            ending.end(job, ending.Verdict("failed", refused.code, refused.message))
+            if refused.is_passing:
+                ending.release(job, refused, seconds=monotonic() - started)
+            else:
+                ending.end(job, ending.Verdict("failed", refused.code, refused.message))
         except Exception as error:  # noqa: BLE001 -- the job boundary: released and logged once
             ending.release(job, error, seconds=monotonic() - started)
         except BaseException:  # the foreground was interrupted: nobody should wait for the lease

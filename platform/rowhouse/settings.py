@@ -45,8 +45,14 @@ SECRET_KEY = env.text(
 SECRET_KEY_FALLBACKS = env.words(
     "ROWHOUSE_SECRET_KEY_FALLBACKS", purpose="Former keys still accepted while a rotation goes on."
 )
+ROWHOUSE_SEALING_KEYS = env.words(
+    "ROWHOUSE_SEALING_KEYS",
+    purpose="Seal stored secrets: the first seals, all open; unset: the secret key and its fallbacks.",
+) or [SECRET_KEY, *SECRET_KEY_FALLBACKS]
 if IS_PRODUCTION and (SECRET_KEY == DEVELOPMENT_KEY or len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
     raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY: set 50 or more random characters.")
+if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:
+    raise ImproperlyConfigured("ROWHOUSE_SEALING_KEYS: each must be 32 or more random characters.")
 if IS_PRODUCTION and DEBUG:
     raise ImproperlyConfigured("ROWHOUSE_DEBUG: a production installation never runs with it.")
 
@@ -243,25 +249,28 @@ if S3_BUCKET:
             "file_overwrite": True,  # keys are unique by design; a retry writes the same object again
         },
     }
-    from botocore.config import Config
+    from core.s3 import config_of
+    from core.s3http import Patience
 
-    _checksums: Any = env.text(  # many servers know none of boto3's newer ones
-        "ROWHOUSE_S3_CHECKSUMS", "when_required", purpose="when_required or when_supported (boto3's names)."
-    )
-    _default_storage["OPTIONS"]["client_config"] = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": _default_storage["OPTIONS"]["addressing_style"]},
-        request_checksum_calculation=_checksums,
-        response_checksum_validation=_checksums,
-        retries={"max_attempts": 5, "mode": "standard"},
-        connect_timeout=10,
-        read_timeout=60,
+    _default_storage["OPTIONS"]["client_config"] = config_of(
+        _default_storage["OPTIONS"]["addressing_style"],
+        env.choice(  # many servers know none of boto3's newer ones
+            "ROWHOUSE_S3_CHECKSUMS",
+            "when_required",
+            purpose="when_required or when_supported (boto3's names).",
+            choices=("when_required", "when_supported"),
+        ),
+        Patience(),
     )
 else:
     _default_storage = {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"location": str(ROWHOUSE_DATA.resolve() / "storage")},
     }
+ROWHOUSE_S3_LINK_ENDPOINT = env.text(
+    "ROWHOUSE_S3_LINK_ENDPOINT",
+    purpose="URL of the S3 server as browsers reach it, if not the same; none: files go through the platform.",
+)
 STATIC_URL = "/static/"
 STATIC_ROOT = env.text(
     "ROWHOUSE_STATIC_ROOT",
@@ -394,6 +403,11 @@ ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
 )
 ROWHOUSE_QUOTA_MB = env.integer(
     "ROWHOUSE_QUOTA_MB", 0, purpose="Space a tenant is meant to take at most, in MB; 0: no limit.", minimum=0
+)
+
+ROWHOUSE_DESTINATION_PRIVATE_HOSTS = env.words(
+    "ROWHOUSE_DESTINATION_PRIVATE_HOSTS",
+    purpose="Hosts tenants may export to although they are private or unencrypted, comma-separated.",
 )
 
 # ---- words, times, logs ----------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from accounts.command import TenantCommand
-from core import storage
 from core.command import FAILED, NotAllowed, Result
 from core.tenancy import current_tenant
 from core.words import count
 from datasets.services import dataset_by_slug
+from exporter.destinations import store_of
 from exporter.form import FORMATS, SPREADSHEET
 from exporter.models import ExportFile, State
 from exporter.services import request_export
@@ -94,6 +94,6 @@ def _told(file: ExportFile, path: Path | None) -> dict[str, Any]:
 def _copied(file: ExportFile, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / file.file_name
-    with storage.open_read(file.key) as source, copy.open("wb") as target:
+    with store_of(file.destination).open_read(file.key) as source, copy.open("wb") as target:
         copyfileobj(source, target, 1024 * 1024)
     return copy
