@@ -45,8 +45,14 @@ SECRET_KEY = env.text(
 SECRET_KEY_FALLBACKS = env.words(
     "ROWHOUSE_SECRET_KEY_FALLBACKS", purpose="Former keys still accepted while a rotation goes on."
 )
+ROWHOUSE_SEALING_KEYS = env.words(
+    "ROWHOUSE_SEALING_KEYS",
+    purpose="Seal stored secrets: the first seals, all open; unset: the secret key and its fallbacks.",
+) or [SECRET_KEY, *SECRET_KEY_FALLBACKS]
 if IS_PRODUCTION and (SECRET_KEY == DEVELOPMENT_KEY or len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
     raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY: set 50 or more random characters.")
+if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:
+    raise ImproperlyConfigured("ROWHOUSE_SEALING_KEYS: each must be 32 or more random characters.")
 if IS_PRODUCTION and DEBUG:
     raise ImproperlyConfigured("ROWHOUSE_DEBUG: a production installation never runs with it.")
 
@@ -395,6 +401,42 @@ ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
 ROWHOUSE_QUOTA_MB = env.integer(
     "ROWHOUSE_QUOTA_MB", 0, purpose="Space a tenant is meant to take at most, in MB; 0: no limit.", minimum=0
 )
+
+# ---- notices ---------------------------------------------------------------------------------------------
+
+ROWHOUSE_WEBHOOK_PRIVATE_HOSTS = env.words(
+    "ROWHOUSE_WEBHOOK_PRIVATE_HOSTS",
+    purpose="Hosts of the own network that tenants' webhooks may reach, comma-separated.",
+)
+_EMAIL_HOST = env.text(
+    "ROWHOUSE_EMAIL_HOST", purpose="The SMTP server that sends mail; none: no mail is sent."
+)
+_EMAIL_SECURITY = env.choice(
+    "ROWHOUSE_EMAIL_SECURITY",
+    "starttls",
+    purpose="How the connection to the SMTP server is encrypted.",
+    choices=("starttls", "tls", "none"),
+)
+_EMAIL_OPTIONS: dict[str, Any] = {
+    "port": env.integer("ROWHOUSE_EMAIL_PORT", 587, purpose="Port of the SMTP server.", minimum=1),
+    "username": env.text("ROWHOUSE_EMAIL_USER", purpose="Whom the SMTP server knows us as."),
+    "password": env.text("ROWHOUSE_EMAIL_PASSWORD", purpose="The password there."),
+}
+DEFAULT_FROM_EMAIL = env.text("ROWHOUSE_EMAIL_FROM", "rowhouse@localhost", purpose="Who mails are from.")
+MAILERS: dict[str, dict[str, Any]] = {}
+if _EMAIL_HOST:
+    MAILERS["default"] = {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "OPTIONS": {
+            **_EMAIL_OPTIONS,
+            "host": _EMAIL_HOST,
+            "use_tls": _EMAIL_SECURITY == "starttls",
+            "use_ssl": _EMAIL_SECURITY == "tls",
+            "timeout": 10,
+        },
+    }
+elif not IS_PRODUCTION:  # where development shows them
+    MAILERS["default"] = {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
 
 # ---- words, times, logs ----------------------------------------------------------------------------------
 
