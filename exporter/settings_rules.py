@@ -1,0 +1,126 @@
+"""What export settings may say, and which of them apply to each other. Pure: no Django, no storage, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from datasets.spec import ColumnSpec
+from exporter.patterns import BadPattern, check_pattern
+from exporter.schedules import OF_A_ZONE, BadSchedule, check_cron, check_zone
+
+Values = Mapping[str, Any]
+MOST_LABEL = 250
+DELIMITERS = {",": "comma  ,", ";": "semicolon  ;", "\t": "tab", "|": "vertical bar  |"}
+ENCODINGS = {
+    "utf-8": "Unicode (UTF-8)",
+    "utf-8-sig": "Unicode (UTF-8 with a byte order mark)",
+    "utf-16": "Unicode (UTF-16 with a byte order mark)",
+    "cp1252": "Western European (Windows-1252)",
+    "iso8859-1": "Western European (ISO 8859-1)",
+    "iso8859-15": "Western European with € (ISO 8859-15)",
+    "cp1250": "Central European (Windows-1250)",
+    "iso8859-2": "Central European (ISO 8859-2)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "cp1257": "Baltic (Windows-1257)",
+    "cp932": "Japanese (Shift JIS)",
+    "gb18030": "Chinese, simplified (GB 18030)",
+    "big5": "Chinese, traditional (Big5)",
+    "cp949": "Korean (Windows-949)",
+}
+DELIMITED = ("csv", "csv.gz")
+WITH_MODES = DELIMITED  # a workbook holds texts as texts, and programs know no formulas
+# What a setting is where it does not apply: what a new tenant has.
+DEFAULTS: dict[str, Any] = {
+    "every": "HOUR", "cron": "", "time_zone": "UTC", "format": "csv", "content": "FULL", "full_after": 24,
+    "mode": "EXACT", "columns": [], "delimiter": ",", "null_word": "", "encoding": "utf-8", "pattern": "",
+    "destination": None, "keep_days": None, "keep_count": None, "keep_bytes": None, "keep_daily": 0,
+    "keep_monthly": 0,
+}  # fmt: skip
+
+
+def applies(name: str, values: Values) -> bool:
+    """Return whether a setting means anything beside the others."""
+    match name:
+        case "cron":
+            return bool(values["every"] == "CRON")
+        case "time_zone":
+            return values["every"] in OF_A_ZONE
+        case "delimiter" | "null_word" | "encoding":
+            return values["format"] in DELIMITED
+        case "mode":
+            return values["format"] in WITH_MODES
+        case "full_after":
+            return bool(values["content"] == "INCREMENTAL")
+    return True
+
+
+def settled(values: Values) -> dict[str, Any]:
+    """Return every setting, those that do not apply as a new tenant has them."""
+    whole = {**DEFAULTS, **values}
+    return {name: whole[name] if applies(name, whole) else value for name, value in DEFAULTS.items()}
+
+
+def faults_of(values: Values, columns: Sequence[ColumnSpec], keys: Iterable[str] = ()) -> dict[str, str]:
+    """Return a sentence for each setting that cannot be as it is.
+
+    `values` are settled; `columns` are the dataset's and `keys` the names of its key columns, both empty for a
+    tenant's settings.
+    """
+    found = {
+        "cron": _cron_fault(values),
+        "time_zone": _said(check_zone, values["time_zone"]),
+        "pattern": _said(check_pattern, values["pattern"]) if values["pattern"] else "",
+        "null_word": _null_word_fault(values),
+        "full_after": "" if values["full_after"] >= 1 else "Write how many files, 1 or more.",
+        "columns": _columns_fault(values, columns, keys),
+    }
+    if values["delimiter"] not in DELIMITERS:
+        found["delimiter"] = "Choose a comma, a semicolon, a tab or a vertical bar."
+    if values["encoding"] not in ENCODINGS:
+        found["encoding"] = f"Choose one of {', '.join(ENCODINGS)}."
+    return {name: said for name, said in found.items() if said}
+
+
+def _cron_fault(values: Values) -> str:
+    if values["every"] != "CRON" or _said(check_zone, values["time_zone"]):
+        return ""
+    return _said(check_cron, values["cron"], values["time_zone"])
+
+
+def _said(check: Any, *values: str) -> str:
+    try:
+        check(*values)
+    except (BadSchedule, BadPattern) as error:
+        return error.message
+    return ""
+
+
+def _null_word_fault(values: Values) -> str:
+    word = values["null_word"]
+    if any(sign in word for sign in (values["delimiter"], '"', "\r", "\n")):
+        return "The word for no value can hold neither the delimiter nor quotes nor a line break."
+    return "" if word == word.strip() else "The word for no value can not begin or end with a space."
+
+
+def _columns_fault(values: Values, columns: Sequence[ColumnSpec], keys: Iterable[str]) -> str:
+    chosen = values["columns"]
+    if not chosen:
+        return ""
+    by_pk = {column.pk: column for column in columns}
+    if any(one["column"] not in by_pk for one in chosen):
+        return "One of these columns is not there any more. Look at the columns again."
+    labels = [one["label"] or by_pk[one["column"]].label for one in chosen]
+    if long := next((label for label in labels if len(label) > MOST_LABEL), None):
+        return f"The label {long[:40]!r}… has more than {MOST_LABEL} characters. Shorten it."
+    folded = [label.casefold() for label in labels]
+    if twice := next((label for label in labels if folded.count(label.casefold()) > 1), None):
+        return f"Two columns would be called {twice!r}. Give one another label."
+    names = {by_pk[one["column"]].name for one in chosen}
+    if values["content"] == "INCREMENTAL" and not set(keys) <= names:
+        return "Files of changes need the key columns: without them nobody can tell whose changes they are."
+    return ""
