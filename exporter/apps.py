@@ -17,6 +17,10 @@ class ExporterConfig(AppConfig):
     verbose_name = "Exports"
     space_used = "exporter.space.used"
     stored_keys = "exporter.space.stored_keys"
+
+    def ready(self) -> None:
+        from exporter import notices  # noqa: F401, PLC0415 -- its receivers, once the models are there
+
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {
         "exporter_exportfile_changelist": SEES_EXPORTS,
@@ -34,6 +38,17 @@ class ExporterConfig(AppConfig):
         "exporter_exportrun_delete": "nobody",
         "exporter_exportrun_now": SEES_EXPORTS,
         "exporter_exportrun_cancel": "nobody / perm:datasets.change_dataset",
+        "exporter_exportnotice_changelist": "perm:exporter.view_exportnotice",
+        "exporter_exportnotice_add": "perm:exporter.add_exportnotice",
+        "exporter_exportnotice_change": "perm:exporter.view_exportnotice / perm:exporter.change_exportnotice",
+        "exporter_exportnotice_delete": "perm:exporter.delete_exportnotice",
+        "exporter_exportnotice_test": "nobody / perm:exporter.change_exportnotice",
+        "exporter_exportnotice_secret": "nobody / perm:exporter.change_exportnotice",
+        "exporter_exportnotice_again": "nobody / perm:exporter.change_exportnotice",
+        "exporter_exportsettings_changelist": SEES_EXPORTS + " / nobody",
+        "exporter_exportsettings_tenant": "perm:exporter.change_exportsettings",
+        "exporter_exportsettings_dataset": "here:manage & here:export",
+        "exporter_exportsettings_example": "some:manage | perm:exporter.change_exportsettings / nobody",
     }
     job_kinds: ClassVar = {
         "exporter.run": JobKind(
@@ -42,10 +57,21 @@ class ExporterConfig(AppConfig):
             retried="exporter.tasks.run_retried",
             title="Export",
         ),
+        "exporter.notify": JobKind(
+            run="exporter.tasks.notify", ended="exporter.tasks.notify_ended", title="Notice of an export"
+        ),
     }
     hourly_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
-        "owner": ("exporter.view_exportrun", "exporter.view_exportfile"),
+        "owner": (
+            "exporter.view_exportrun",
+            "exporter.view_exportfile",
+            "exporter.change_exportsettings",
+            "exporter.view_exportnotice",
+            "exporter.add_exportnotice",
+            "exporter.change_exportnotice",
+            "exporter.delete_exportnotice",
+        ),
         "editor": ("exporter.view_exportrun", "exporter.view_exportfile"),
     }

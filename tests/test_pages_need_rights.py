@@ -45,6 +45,8 @@ from datasets.granting import grant_preset
 from datasets.models import Dataset, DatasetTemplate
 from datasets.rows import get_row_model
 from datasets.rules import NewColumn
+from exporter.models import Delivery
+from exporter.notices import create_notice
 from exporter.tests.helpers import stored_file
 from importer.models import ImportJob, Policy
 from importer.proposing import create_proposal
@@ -119,6 +121,8 @@ class Place:
     change_set: int
     proposal: int
     template: int
+    notice: int
+    delivery: int
 
     def value(self, page: Page, parameter: str) -> object:
         """Return what stands in a page's address."""
@@ -135,6 +139,8 @@ class Place:
             return self.column if page.name.endswith("retire_column") else self.retired
         if parameter == "name":
             return "contacts"
+        if parameter == "delivery_id":
+            return self.delivery
         for part, known in (
             ("/of-column/", self.column),
             ("/of-key/", self.dataset.pk),
@@ -142,6 +148,7 @@ class Place:
             ("/datasets/changeset/", self.change_set),
             ("/templates/", self.template),
             ("/new-dataset/", self.proposal),
+            ("/exportnotice/", self.notice),
         ):
             if part in page.route:
                 return known
@@ -197,6 +204,7 @@ def place(acme: TenantRef) -> Place:
         [retired] = add_columns(dataset=orders, columns=[NewColumn("Gone")], by=owner)
         retire_column(dataset=orders, column=retired, by=owner)
         orders.refresh_from_db()
+        notice, _ = create_notice(values={"name": "Ours", "emails": [f"{CANARY}@acme.example"]}, by=owner)
         waiting = create_import(dataset=orders, file=BytesIO(FILE.encode()), name="waiting.csv", by=owner)
         return Place(
             dataset=orders,
@@ -215,6 +223,8 @@ def place(acme: TenantRef) -> Place:
             change_set=edited.pk,
             proposal=create_proposal(file=BytesIO(FILE.encode()), name="new.csv", by=owner).pk,
             template=DatasetTemplate.objects.create(title="Ours", schema={}).pk,
+            notice=notice.pk,
+            delivery=Delivery.objects.create(notice=notice, channel="MAIL", state="SENT").pk,
         )
 
 

@@ -1,5 +1,5 @@
 """The pages of exports on the tenant site."""
 
-from exporter.admin import history
+from exporter.admin import history, notice_pages, settings_pages
 
-__all__ = ["history"]
+__all__ = ["history", "notice_pages", "settings_pages"]
