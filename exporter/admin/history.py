@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
 
 from django.contrib import admin
-from django.db.models import Count, Q, QuerySet, Sum
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Count, Q, QuerySet, Sum, Value
+from django.db.models.functions import Greatest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
@@ -17,13 +20,22 @@ from unfold.decorators import display
 
 from accounts.models import User
 from accounts.sites import tenant_site
+from core import clock
 from core.filters import DayFilter
 from core.lookups import ListedLookups
 from core.readonly import ReadOnly
+from core.words import count
 from exporter import services
 from exporter.admin import pages, space_page, view_page
-from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
-from exporter.models import ExportFile, ExportRun, State
+from exporter.admin.filters import (
+    DatasetFilter,
+    RunDatasetFilter,
+    RunFormatFilter,
+    StoredFilter,
+    TriggerFilter,
+)
+from exporter.lateness import late_exports
+from exporter.models import Content, ExportFile, ExportRun, Format, Mode, State
 
 STATE_COLOURS = {
     State.QUEUED: "info",
@@ -31,7 +43,10 @@ STATE_COLOURS = {
     State.SUCCEEDED: "success",
     State.FAILED: "danger",
     State.CANCELLED: "warning",
+    State.MISSED: "danger",
 }
+# Not by colour alone: what went wrong has a sign of its own.
+STATE_SIGNS = {State.FAILED: "✕ ", State.MISSED: "○ ", State.SUCCEEDED: "✓ "}
 
 
 class ReadOnlyAdmin(ReadOnly, ListedLookups, ModelAdmin):
@@ -57,6 +72,8 @@ class ExportFileAdmin(ReadOnlyAdmin):
         "dataset_title",
         "created_at",
         "trigger",
+        "format",
+        "mode_shown",
         "rows_shown",
         "size",
         "checksum",
@@ -64,12 +81,18 @@ class ExportFileAdmin(ReadOnlyAdmin):
         "age",
         "download",
     )
-    list_filter = (DatasetFilter, TriggerFilter, StoredFilter, ("created_at", DayFilter))
+    list_filter = (
+        DatasetFilter,
+        TriggerFilter,
+        ("format", ChoicesDropdownFilter),
+        StoredFilter,
+        ("created_at", DayFilter),
+    )
     search_fields = ("dataset_title", "dataset_slug", "key", "sha256")
     search_help_text = "Dataset, file name or sha256"
     fields = (
-        "dataset_title", "run", "key", "rows", "bytes", "sha256", "mode", "definition_version", "created_at",
-        "checked_at", "fault", "deleted_at",
+        "dataset_title", "run", "key", "format", "content", "mode", "rows", "bytes", "sha256",
+        "definition_version", "created_at", "checked_at", "fault", "deleted_at",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -98,8 +121,7 @@ class ExportFileAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        last = services.last_ended_run()
-        shown = {"title": "Exports", "last_failed": last if last and last.state == State.FAILED else None}
+        shown = {"title": "Exports", **troubles()}
         page: HttpResponse = super().changelist_view(request, {**shown, **(extra_context or {})})
         return page
 
@@ -110,6 +132,11 @@ class ExportFileAdmin(ReadOnlyAdmin):
             reverse("admin:exporter_exportrun_change", args=[file.run_id]),
             file.run.get_trigger_display(),
         )
+
+    @admin.display(description="cells", ordering="mode")
+    def mode_shown(self, file: ExportFile) -> str:
+        changes = ", changes alone" if file.content == Content.INCREMENTAL else ""
+        return f"{file.get_mode_display()}{changes}"
 
     @admin.display(description="rows", ordering="rows")
     def rows_shown(self, file: ExportFile) -> str:
@@ -146,24 +173,29 @@ class ExportRunAdmin(ReadOnlyAdmin):
     """Every run, scheduled or by hand, with its outcome."""
 
     change_list_template = "exporter/run_list.html"
+    list_before_template = "exporter/run_list_head.html"
     list_display = (
         "name",
-        "created_at",
+        "shown_state",
         "trigger",
         "slot",
-        "shown_state",
+        "formats",
         "files",
         "rows",
         "size",
-        "seconds",
+        "duration",
+        "age",
         "error",
     )
     list_filter = (
+        RunDatasetFilter,
         ("state", ChoicesDropdownFilter),
         ("trigger", ChoicesDropdownFilter),
+        RunFormatFilter,
         ("created_at", DayFilter),
     )
     search_fields = ("error", "error_code", "requested_by__email")
+    search_help_text = "Error, or who asked for it"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ExportRun]:
         own = Q(files__in=services.visible_files(cast("User", request.user)))
@@ -171,6 +203,8 @@ class ExportRunAdmin(ReadOnlyAdmin):
             n_files=Count("files", filter=own),
             n_rows=Sum("files__rows", filter=own),
             n_bytes=Sum("files__bytes", filter=own),
+            as_formats=ArrayAgg("files__format", filter=own, distinct=True, default=Value([])),
+            as_modes=ArrayAgg("files__mode", filter=own, distinct=True, default=Value([])),
         ).order_by("-created_at", "-pk")
 
     def get_urls(self) -> list[URLPattern]:
@@ -181,6 +215,14 @@ class ExportRunAdmin(ReadOnlyAdmin):
             path("<int:run_id>/change/", wrap(pages.show_run), name="exporter_exportrun_change"),
             *super().get_urls(),
         ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        page: HttpResponse = super().changelist_view(
+            request, {"title": "Export runs", **troubles(), **(extra_context or {})}
+        )
+        return page
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -194,7 +236,13 @@ class ExportRunAdmin(ReadOnlyAdmin):
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, run: ExportRun) -> tuple[str, str]:
-        return run.state, run.get_state_display()
+        more = f" ({count(run.missed, 'slot')})" if run.missed > 1 else ""
+        return run.state, f"{STATE_SIGNS.get(State(run.state), '')}{run.get_state_display()}{more}"
+
+    @admin.display(description="as")
+    def formats(self, run: Any) -> str:
+        modes = [Mode(one).label for one in run.as_modes if one != Mode.EXACT]
+        return ", ".join([Format(one).label for one in run.as_formats] + modes) or "-"
 
     @admin.display(description="files", ordering="n_files")
     def files(self, run: Any) -> int:
@@ -208,8 +256,28 @@ class ExportRunAdmin(ReadOnlyAdmin):
     def size(self, run: Any) -> str:
         return filesizeformat(run.n_bytes or 0)
 
-    @admin.display(description="seconds")
-    def seconds(self, run: ExportRun) -> str:
+    @admin.display(description="duration")
+    def duration(self, run: ExportRun) -> str:
         if run.started_at is None or run.finished_at is None:
             return "-"
-        return f"{(run.finished_at - run.started_at).total_seconds():,.1f}"
+        return f"{(run.finished_at - run.started_at).total_seconds():,.1f} s"
+
+    @admin.display(description="age", ordering="-created_at")
+    def age(self, run: ExportRun) -> str:
+        return timesince(run.created_at, depth=1)
+
+
+def troubles() -> dict[str, Any]:
+    """Return what stands above the history when scheduled exports fail, are missed, or do not come at all."""
+    last, now = services.last_ended_run(), clock.now()
+    recent = ExportRun.objects.filter(
+        state__in=[State.FAILED, State.MISSED], created_at__gte=now - timedelta(days=1)
+    )
+    return {
+        "last_failed": last if last and last.state == State.FAILED else None,
+        "late": late_exports(now=now),
+        "n_failed": recent.filter(state=State.FAILED).count(),
+        "n_missed": recent.filter(state=State.MISSED).aggregate(
+            n=Sum(Greatest("missed", Value(1)), default=0)
+        )["n"],
+    }
