@@ -33,13 +33,18 @@ SHOWN_FOR = {
     "null_word": ("format", DELIMITED),
     "encoding": ("format", DELIMITED),
 }
-GROUPS = (
-    ("When", ("every", "cron", "time_zone")),
-    ("What", ("content", "full_after")),
-    ("How", ("format", "mode", "delimiter", "null_word", "encoding")),
-    ("File name", ("pattern",)),
-    ("Where to", ("destination",)),
-    ("How long", ("keep_days", "keep_count", "keep_megabytes", "keep_daily", "keep_monthly")),
+# In two stacks beside each other, so that a field that comes and goes moves no other group to another place.
+STACKS = (
+    (
+        ("When", ("every", "cron", "time_zone")),
+        ("What", ("content", "full_after")),
+        ("File name", ("pattern",)),
+        ("Where to", ("destination",)),
+    ),
+    (
+        ("How", ("format", "mode", "delimiter", "null_word", "encoding")),
+        ("How long", ("keep_days", "keep_count", "keep_megabytes", "keep_daily", "keep_monthly")),
+    ),
 )
 
 
@@ -129,10 +134,9 @@ class SettingsForm(forms.Form):
         of_row = (
             shown if shown is not None and shown.dataset_id == (dataset.pk if dataset else None) else None
         )
-        size = self.values["keep_bytes"]
         initial = {
             **self.values,
-            "keep_megabytes": None if size is None else size // MEGABYTE,
+            "keep_megabytes": _megabytes(self.values["keep_bytes"]),
             "seen": mark_of(of_row),
         }
         kwargs["initial"] = initial
@@ -144,9 +148,9 @@ class SettingsForm(forms.Form):
         for name, (other, values) in SHOWN_FOR.items():
             self.fields[name].widget.attrs |= {"data-of": other, "data-for": " ".join(values)}
 
-    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
-        """Return the fields in their groups."""
-        return [(title, [self[name] for name in names]) for title, names in GROUPS]
+    def stacks(self) -> list[list[tuple[str, list[forms.BoundField]]]]:
+        """Return the fields in their groups, and these in their stacks."""
+        return [[(title, [self[name] for name in names]) for title, names in groups] for groups in STACKS]
 
     def lines(self) -> list[ColumnLine]:
         """Return every column of the dataset: those of the file in its order, then the others."""
@@ -168,8 +172,11 @@ class SettingsForm(forms.Form):
         """Return the settings as the service takes them, of a form that is valid."""
         given = {name: self.cleaned_data.get(name) for name in DEFAULTS if name in self.fields}
         values = {name: value for name, value in given.items() if value not in (None, "")}
-        size = self.cleaned_data.get("keep_megabytes")
-        values["keep_bytes"] = None if size is None else size * MEGABYTE
+        size, kept = self.cleaned_data.get("keep_megabytes"), self.values["keep_bytes"]
+        if size == _megabytes(kept):
+            values["keep_bytes"] = kept  # to the byte, as a command has set it
+        else:
+            values["keep_bytes"] = None if size is None else size * MEGABYTE
         values["columns"] = self._sent() if self.has_own_columns() else []
         return values
 
@@ -197,6 +204,10 @@ class SettingsForm(forms.Form):
                 continue
             field = "keep_megabytes" if name == "keep_bytes" else name
             self.add_error(field if field in self.fields else None, said)
+
+
+def _megabytes(size: int | None) -> int | None:
+    return None if size is None else -(-size // MEGABYTE)
 
 
 def _whole(texts: Iterable[str]) -> list[int]:

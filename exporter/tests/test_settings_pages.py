@@ -108,6 +108,22 @@ def test_settings_are_stored_as_the_page_shows_them_and_taken_away_again(
         assert not ExportSettings.objects.exists()
 
 
+def test_a_size_that_a_command_set_to_the_byte_stays_unless_it_is_changed(
+    acme: TenantRef, orders: Dataset, client_of: ClientOf
+) -> None:
+    with in_tenant(acme):
+        change_export_settings(dataset=orders, values={"keep_bytes": 1_500_001}, seen="0", by=None)
+        own = ExportSettings.objects.get(dataset=orders)
+    client, seen = client_of(acme), f"{own.pk}.1"
+    assert 'name="keep_megabytes" value="2"' in client.get(of(orders)).text
+    assert client.post(of(orders), {"seen": seen, "keep_megabytes": "2"}).status_code == 302
+    with in_tenant(acme):
+        assert ExportSettings.objects.values_list("keep_bytes", "version").get() == (1_500_001, 1)
+    assert client.post(of(orders), {"seen": seen, "keep_megabytes": "3"}).status_code == 302
+    with in_tenant(acme):
+        assert ExportSettings.objects.values_list("keep_bytes", "version").get() == (3_000_000, 2)
+
+
 @pytest.mark.case("C19")
 def test_who_comes_second_is_told_and_keeps_what_he_typed(
     acme: TenantRef, orders: Dataset, client_of: ClientOf
