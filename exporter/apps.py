@@ -18,9 +18,6 @@ class ExporterConfig(AppConfig):
     space_used = "exporter.space.used"
     stored_keys = "exporter.space.stored_keys"
 
-    def ready(self) -> None:
-        from exporter import notices  # noqa: F401, PLC0415 -- its receivers, once the models are there
-
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {
         "exporter_exportfile_changelist": SEES_EXPORTS,
@@ -75,3 +72,6 @@ class ExporterConfig(AppConfig):
         ),
         "editor": ("exporter.view_exportrun", "exporter.view_exportfile"),
     }
+
+    def ready(self) -> None:
+        from exporter import notices, receivers  # noqa: F401, PLC0415 -- connects their receivers once models are loaded

@@ -63,6 +63,8 @@ class ExportRun(models.Model):
     # [{"dataset": pk, "path": …}], committed before the first byte is written: whoever cleans up
     # after a death knows which objects could be there.
     plan = models.JSONField(default=list)
+    # What of the form its files get differs from the settings: {"format": …, "mode": …} and other fields of FileForm.
+    overrides = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
     # [{"dataset": pk, "slug": …, "title": …, "reason": "unchanged", "file": pk of the file that still holds}]
     skipped = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     # The manifest that lists the files (a Frictionless Data Package), where there is one.
@@ -156,7 +158,7 @@ class ExportFile(models.Model):
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="increments"
     )
     mode = models.CharField(max_length=11, choices=Mode, default=Mode.EXACT)
-    # What else reading it takes: {"delimiter": …, "null_word": …, "encoding": …, "columns": [[pk, label], …]}.
+    # All that reading it takes, as FileForm.from_json() reads it; empty for files of earlier releases.
     form = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
     # The newest history entry the file knows of (0: none), of those its run's snapshot sees.
     history_id = models.BigIntegerField(default=0, db_default=0)
@@ -175,7 +177,8 @@ class ExportFile(models.Model):
         verbose_name = "export file"
         ordering: ClassVar = ["-created_at", "-pk"]
         indexes: ClassVar = [
-            models.Index(fields=["dataset_slug", "-created_at"], name="export_file_by_dataset")
+            models.Index(fields=["dataset_slug", "-created_at"], name="export_file_by_dataset"),
+            models.Index(fields=["sha256"], name="export_file_by_sha256"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(

@@ -15,6 +15,8 @@ from core import storage
 from core.errors import RowhouseError
 from datasets import access
 from datasets.models import Dataset
+from exporter.choosing import forms_of
+from exporter.form import FileForm
 from exporter.locks import lock_names, lock_run
 from exporter.models import OPEN_STATES, STARTABLE_STATES, ExportFile, ExportRun, State, Trigger
 from exporter.naming import free_path, path_of_try
@@ -112,7 +114,15 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
         lock_names()
         taken = _taken_paths(run)
         datasets = _datasets_of(run)
-        run.plan = [{"dataset": one.pk, "path": free_path(one.slug, run.named_at, taken)} for one in datasets]
+        forms = forms_of(run, datasets)
+        run.plan = [
+            {
+                "dataset": one.pk,
+                "path": free_path(one.slug, run.named_at, taken, forms[one.pk].format),
+                "format": forms[one.pk].format,
+            }
+            for one in datasets
+        ]
     was_ended = run.state in (State.FAILED, State.CANCELLED)
     _start(run, plan=run.plan, started_at=now, tries=run.tries + (MOST_TRIES if was_ended else 0))
     return len(run.plan)
@@ -164,8 +174,9 @@ def write_files(
     wanted = paths.keys() & {dataset.pk for dataset in _datasets_of(run)}
     try:
         with snapshot(wanted) as source:
+            forms = forms_of(run, source.datasets.values())
             files = [
-                _file(run, dataset, _written(source, dataset, paths[pk], is_cancelled), source)
+                _file(run, dataset, _written(source, dataset, paths[pk], forms[pk], is_cancelled), source)
                 for pk, dataset in source.datasets.items()
             ]
     except BaseException as error:
@@ -179,8 +190,10 @@ def write_files(
     return len(files)
 
 
-def _written(source: Snapshot, dataset: Dataset, path: str, is_cancelled: Callable[[], bool]) -> Written:
-    return write_dataset(source, dataset.spec(), path, is_cancelled=is_cancelled)
+def _written(
+    source: Snapshot, dataset: Dataset, path: str, form: FileForm, is_cancelled: Callable[[], bool]
+) -> Written:
+    return write_dataset(source, dataset.spec(), path, form=form, is_cancelled=is_cancelled)
 
 
 def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) -> ExportFile:
@@ -193,6 +206,9 @@ def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) 
         rows=written.rows,
         bytes=written.stored.bytes,
         sha256=written.stored.sha256,
+        format=written.form.format,
+        mode=written.form.mode,
+        form=written.form.to_json(),
         definition_version=dataset.definition_version,
         created_at=source.at,
     )

@@ -16,10 +16,11 @@ from unfold.widgets import (
 
 from datasets.models import Dataset
 from datasets.spec import ColumnSpec
+from exporter.form import ENCODINGS
 from exporter.models import Content, Destination, Every, ExportSettings, Format, Mode
 from exporter.patterns import DEFAULT_PATTERN, TOKENS
 from exporter.schedules import OF_A_ZONE, zones
-from exporter.settings_rules import DEFAULTS, DELIMITED, DELIMITERS, ENCODINGS, WITH_MODES
+from exporter.settings_rules import DEFAULTS, DELIMITED, DELIMITER_WORDS, WITH_MODES
 from exporter.settings_service import mark_of, values_of
 
 MEGABYTE = 1_000_000
@@ -96,7 +97,7 @@ class SettingsForm(forms.Form):
         "Exact is for programs. For spreadsheets, a text that looks like a formula gets an apostrophe, which an"
         " import takes off again.",
     )  # fmt: skip
-    delimiter = _choice("Delimiter", DELIMITERS.items())
+    delimiter = _choice("Delimiter", DELIMITER_WORDS.items())
     null_word = _text(
         "Word for no value", 20, "Empty: no value is an empty cell, and an empty text is two quotes."
     )

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from datasets.spec import ColumnSpec
+from exporter.form import BadForm, check_form
 from exporter.patterns import BadPattern, check_pattern
 from exporter.schedules import OF_A_ZONE, BadSchedule, check_cron, check_zone
 
 Values = Mapping[str, Any]
 MOST_LABEL = 250
-DELIMITERS = {",": "comma  ,", ";": "semicolon  ;", "\t": "tab", "|": "vertical bar  |"}
-ENCODINGS = {
-    "utf-8": "Unicode (UTF-8)",
-    "utf-8-sig": "Unicode (UTF-8 with a byte order mark)",
-    "utf-16": "Unicode (UTF-16 with a byte order mark)",
-    "cp1252": "Western European (Windows-1252)",
-    "iso8859-1": "Western European (ISO 8859-1)",
-    "iso8859-15": "Western European with € (ISO 8859-15)",
-    "cp1250": "Central European (Windows-1250)",
-    "iso8859-2": "Central European (ISO 8859-2)",
-    "cp1251": "Cyrillic (Windows-1251)",
-    "cp1253": "Greek (Windows-1253)",
-    "cp1254": "Turkish (Windows-1254)",
-    "cp1255": "Hebrew (Windows-1255)",
-    "cp1256": "Arabic (Windows-1256)",
-    "cp1257": "Baltic (Windows-1257)",
-    "cp932": "Japanese (Shift JIS)",
-    "gb18030": "Chinese, simplified (GB 18030)",
-    "big5": "Chinese, traditional (Big5)",
-    "cp949": "Korean (Windows-949)",
-}
+DELIMITER_WORDS = {",": "comma  ,", ";": "semicolon  ;", "\t": "tab", "|": "vertical bar  |"}
 DELIMITED = ("csv", "csv.gz")
 WITH_MODES = DELIMITED  # a workbook holds texts as texts, and programs know no formulas
 # What a setting is where it does not apply: what a new tenant has.
@@ -75,14 +56,12 @@ def faults_of(values: Values, columns: Sequence[ColumnSpec], keys: Iterable[str]
         "cron": _cron_fault(values),
         "time_zone": _said(check_zone, values["time_zone"]),
         "pattern": _said(check_pattern, values["pattern"]) if values["pattern"] else "",
+        "delimiter": _said(_check_form, values, "delimiter"),
+        "encoding": _said(_check_form, values, "encoding"),
         "null_word": _null_word_fault(values),
         "full_after": "" if values["full_after"] >= 1 else "Write how many files, 1 or more.",
         "columns": _columns_fault(values, columns, keys),
     }
-    if values["delimiter"] not in DELIMITERS:
-        found["delimiter"] = "Choose a comma, a semicolon, a tab or a vertical bar."
-    if values["encoding"] not in ENCODINGS:
-        found["encoding"] = f"Choose one of {', '.join(ENCODINGS)}."
     return {name: said for name, said in found.items() if said}
 
 
@@ -92,19 +71,22 @@ def _cron_fault(values: Values) -> str:
     return _said(check_cron, values["cron"], values["time_zone"])
 
 
-def _said(check: Any, *values: str) -> str:
+def _null_word_fault(values: Values) -> str:
+    if _said(_check_form, values, "encoding"):
+        return ""  # said there
+    return _said(_check_form, values, "null_word", "encoding")
+
+
+def _check_form(values: Values, *names: str) -> None:
+    check_form({name: values[name] for name in names})
+
+
+def _said(check: Callable[..., None], *values: Any) -> str:
     try:
         check(*values)
-    except (BadSchedule, BadPattern) as error:
+    except (BadSchedule, BadPattern, BadForm) as error:
         return error.message
     return ""
-
-
-def _null_word_fault(values: Values) -> str:
-    word = values["null_word"]
-    if any(sign in word for sign in (values["delimiter"], '"', "\r", "\n")):
-        return "The word for no value can hold neither the delimiter nor quotes nor a line break."
-    return "" if word == word.strip() else "The word for no value can not begin or end with a space."
 
 
 def _columns_fault(values: Values, columns: Sequence[ColumnSpec], keys: Iterable[str]) -> str:
