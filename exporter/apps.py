@@ -58,7 +58,7 @@ class ExporterConfig(AppConfig):
             run="exporter.tasks.notify", ended="exporter.tasks.notify_ended", title="Notice of an export"
         ),
     }
-    hourly_jobs: ClassVar = ("exporter.run",)
+    slot_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": (

@@ -53,7 +53,7 @@ def faults_of(values: Values, columns: Sequence[ColumnSpec], keys: Iterable[str]
     tenant's settings.
     """
     found = {
-        "cron": _cron_fault(values),
+        "cron": _said(check_cron, values["cron"]) if values["every"] == "CRON" else "",
         "time_zone": _said(check_zone, values["time_zone"]),
         "pattern": _said(check_pattern, values["pattern"]) if values["pattern"] else "",
         "delimiter": _said(_check_form, values, "delimiter"),
@@ -63,12 +63,6 @@ def faults_of(values: Values, columns: Sequence[ColumnSpec], keys: Iterable[str]
         "columns": _columns_fault(values, columns, keys),
     }
     return {name: said for name, said in found.items() if said}
-
-
-def _cron_fault(values: Values) -> str:
-    if values["every"] != "CRON" or _said(check_zone, values["time_zone"]):
-        return ""
-    return _said(check_cron, values["cron"], values["time_zone"])
 
 
 def _null_word_fault(values: Values) -> str:

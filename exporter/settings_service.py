@@ -9,10 +9,12 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 
 from audit.services import record
+from core import clock
 from core.errors import RowhouseError
 from datasets import access
 from datasets.models import Dataset
 from exporter.models import Destination, ExportSettings
+from exporter.scheduling import keep_slots
 from exporter.services import require_whole
 from exporter.settings_rules import DEFAULTS, faults_of, settled
 
@@ -92,6 +94,7 @@ def change_export_settings(
             settings.save()
     except IntegrityError:  # two stored the first row at once
         raise _changed(dataset) from None
+    keep_slots(now=clock.now())
     record("exporter.settings.changed", actor=by, target=dataset, before=before, after=_told(settings))
     return settings
 
@@ -109,6 +112,7 @@ def remove_export_settings(*, dataset: Dataset, seen: str, by: Any) -> None:
     if held is not None:
         before = _told(held)
         held.delete()
+        keep_slots(now=clock.now())
         record("exporter.settings.changed", actor=by, target=dataset, before=before, after=None)
 
 

@@ -13,6 +13,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
 from core.tenancy import bind_connection
 from datasets.models import Dataset
+from datasets.unseen import oldest_transaction
 from exporter.sql import FIXED_SETTINGS
 
 if TYPE_CHECKING:
@@ -24,10 +25,14 @@ LOCK_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An open read-only transaction: `name` is PostgreSQL's own text for what it sees, `at` its clock."""
+    """An open read-only transaction: `name` is PostgreSQL's own text for what it sees, `at` its clock.
+
+    `oldest_at` is the beginning of the oldest transaction of that moment, or None where it is not known.
+    """
 
     name: str
     at: datetime
+    oldest_at: datetime | None
     datasets: dict[int, Dataset]  # those that exist, by primary key, as the snapshot sees them
 
     def cursor(self) -> CursorWrapper:
@@ -46,13 +51,13 @@ def snapshot(dataset_pks: Iterable[int]) -> Iterator[Snapshot]:
     connections[ALIAS] = connection
     try:
         with transaction.atomic(using=ALIAS):
-            yield _opened(sorted(dataset_pks))
+            yield _opened(sorted(dataset_pks), oldest_transaction())
     finally:
         del connections[ALIAS]
         connection.close()
 
 
-def _opened(dataset_pks: list[int]) -> Snapshot:
+def _opened(dataset_pks: list[int], oldest_at: datetime | None) -> Snapshot:
     existing = Dataset.objects.filter(pk__in=dataset_pks).values_list("pk", flat=True).order_by("pk")
     tables = ", ".join(f'"ds_{pk}"' for pk in existing)
     with connections[ALIAS].cursor() as cursor:
@@ -68,4 +73,4 @@ def _opened(dataset_pks: list[int]) -> Snapshot:
         cursor.execute("SELECT pg_current_snapshot()::text, statement_timestamp()")
         name, at = cursor.fetchone()
     seen = Dataset.objects.using(ALIAS).filter(pk__in=dataset_pks)
-    return Snapshot(name, at, {dataset.pk: dataset for dataset in seen})
+    return Snapshot(name, at, oldest_at, {dataset.pk: dataset for dataset in seen})

@@ -8,7 +8,6 @@ from typing import Any, cast
 from django.contrib import admin
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, Q, QuerySet, Sum, Value
-from django.db.models.functions import Greatest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
@@ -37,6 +36,8 @@ from exporter.admin.filters import (
 from exporter.lateness import late_exports
 from exporter.models import Content, ExportFile, ExportRun, Format, Mode, State
 
+LATELY = timedelta(days=1)
+MOST_MISSED = 3
 STATE_COLOURS = {
     State.QUEUED: "info",
     State.RUNNING: "info",
@@ -181,6 +182,7 @@ class ExportRunAdmin(ReadOnlyAdmin):
         "slot",
         "formats",
         "files",
+        "unchanged",
         "rows",
         "size",
         "duration",
@@ -220,7 +222,9 @@ class ExportRunAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         page: HttpResponse = super().changelist_view(
-            request, {"title": "Export runs", **troubles(), **(extra_context or {})}
+            # What was missed says so in its row.
+            request,
+            {"title": "Export runs", **troubles(), "missed": (), **(extra_context or {})},
         )
         return page
 
@@ -248,6 +252,10 @@ class ExportRunAdmin(ReadOnlyAdmin):
     def files(self, run: Any) -> int:
         return int(run.n_files)
 
+    @admin.display(description="unchanged")
+    def unchanged(self, run: ExportRun) -> int:
+        return len(run.skipped)
+
     @admin.display(description="rows", ordering="n_rows")
     def rows(self, run: Any) -> str:
         return f"{run.n_rows or 0:,}"
@@ -269,15 +277,12 @@ class ExportRunAdmin(ReadOnlyAdmin):
 
 def troubles() -> dict[str, Any]:
     """Return what stands above the history when scheduled exports fail, are missed, or do not come at all."""
-    last, now = services.last_ended_run(), clock.now()
-    recent = ExportRun.objects.filter(
-        state__in=[State.FAILED, State.MISSED], created_at__gte=now - timedelta(days=1)
-    )
+    last, trouble = services.last_ended_run(), services.trouble_since(clock.now() - LATELY)
+    missed = [run for run in trouble.runs if run.state == State.MISSED]
     return {
         "last_failed": last if last and last.state == State.FAILED else None,
-        "late": late_exports(now=now),
-        "n_failed": recent.filter(state=State.FAILED).count(),
-        "n_missed": recent.filter(state=State.MISSED).aggregate(
-            n=Sum(Greatest("missed", Value(1)), default=0)
-        )["n"],
+        "late": late_exports(now=clock.now()),
+        "missed": missed[:MOST_MISSED],
+        "n_failed": trouble.failed,
+        "n_missed": trouble.missed,
     }

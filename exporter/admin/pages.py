@@ -95,7 +95,11 @@ def show_run(request: HttpRequest, run_id: int) -> HttpResponse:
         "title": f"{run}",
         "run": run,
         "files": services.visible_files(user).filter(run=run).order_by("dataset_title"),
-        "unchanged": _unchanged(user, run),
+        "held": services.visible_files(user)
+        .filter(pk__in=[one["file"] for one in run.skipped])
+        .select_related("run")
+        .order_by("dataset_title"),
+        "is_missed": run.state == State.MISSED,
         "is_open": run.state in OPEN_STATES,
         "has_failed": run.state == State.FAILED,
         "has_succeeded": run.state == State.SUCCEEDED,
@@ -103,12 +107,6 @@ def show_run(request: HttpRequest, run_id: int) -> HttpResponse:
         "status": _status(run),
     }
     return _page(request, "exporter/run.html", context)
-
-
-def _unchanged(user: User, run: ExportRun) -> list[dict[str, Any]]:
-    """Return the datasets the run left out because nothing had changed, of those the person may export."""
-    shown = set(access.whole_datasets_for(user, "export").values_list("pk", flat=True))
-    return [one for one in run.skipped if one.get("dataset") in shown]
 
 
 def _status(run: ExportRun) -> jobs.JobStatus | None:

@@ -29,7 +29,8 @@ from exporter.choosing import settings_of
 from exporter.models import Content, Every, ExportFile, ExportSettings, Format
 from exporter.naming import SAFE_SLUG
 from exporter.patterns import example
-from exporter.schedules import next_slot, schedule_words
+from exporter.schedules import schedule_words
+from exporter.scheduling import schedule_of
 from exporter.settings_form import SettingsForm
 from exporter.settings_service import (
     BadSettings,
@@ -39,6 +40,7 @@ from exporter.settings_service import (
     own_settings,
     remove_export_settings,
 )
+from exporter.slots import Schedule, firings
 
 ON_A_PAGE = 50
 
@@ -141,11 +143,11 @@ def _lines(user: User, datasets: list[Dataset], settings: dict[int, ExportSettin
 
 
 def _words(settings: ExportSettings) -> str:
-    return schedule_words(settings.every, cron=settings.cron, zone=settings.time_zone)
+    return schedule_words(schedule_of(settings))
 
 
 def _next(settings: ExportSettings, now: datetime) -> datetime | None:
-    return next_slot(settings.every, cron=settings.cron, zone=settings.time_zone, after=now)
+    return next(firings(schedule_of(settings), after=now), None)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -246,8 +248,9 @@ def _example(values: dict[str, Any], dataset: Dataset | None) -> dict[str, Any]:
     except RowhouseError as refused:
         made["name_fault"] = refused.message
     try:
-        made["words"] = schedule_words(_known(every, Every, "HOUR"), cron=cron, zone=zone)
-        at = next_slot(_known(every, Every, "HOUR"), cron=cron, zone=zone, after=clock.now())
+        schedule = Schedule(_known(every, Every, "HOUR"), cron, zone)
+        made["words"] = schedule_words(schedule)
+        at = next(firings(schedule, after=clock.now()), None)
         made["next"] = f"{at:%d %B %Y, %H:%M} UTC" if at else ""
     except RowhouseError as refused:
         made["words_fault"] = refused.message

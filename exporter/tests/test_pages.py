@@ -16,8 +16,10 @@ from datasets.models import Dataset
 from datasets.services import grant_right
 from exporter.lateness import late_exports
 from exporter.models import ExportFile, ExportRun, State, Trigger
+from exporter.scheduling import pass_slot
 from exporter.settings_service import change_export_settings
-from exporter.tests.helpers import dataset_with, stored_file
+from exporter.tests.helpers import AT, dataset_with, stored_file
+from exporter.unchanged import skipped_entry
 
 HISTORY = "/admin/exporter/exportfile/"
 RUNS = "/admin/exporter/exportrun/"
@@ -222,15 +224,23 @@ def test_failed_and_missed_slots_stand_out_in_words_and_can_be_filtered(
     good = kept.run
     ExportFile.objects.update(format="csv.gz", mode="SPREADSHEET")
     failed = ExportRun.objects.create(
-        trigger=Trigger.SCHEDULED, slot=hour, state=State.FAILED, error_code="x", error="It <b>broke</b>."
+        trigger=Trigger.SCHEDULED,
+        slot=hour,
+        state=State.FAILED,
+        error_code="x",
+        error="It <b>broke</b>.",
+        finished_at=now(),
     )
     missed = ExportRun.objects.create(
-        trigger=Trigger.SCHEDULED, slot=hour - timedelta(hours=5), missed=3, state=State.MISSED
+        trigger=Trigger.SCHEDULED,
+        slot=hour - timedelta(hours=5),
+        missed=3,
+        state=State.MISSED,
+        finished_at=now(),
     )
     unchanged = ExportRun.objects.create(
         trigger=Trigger.SCHEDULED, slot=hour - timedelta(hours=9), state=State.SUCCEEDED,
-        skipped=[{"dataset": orders.pk, "slug": "orders", "title": "Orders", "reason": "unchanged",
-                  "file": kept.pk}],
+        skipped=[skipped_entry(orders, kept)],
     )  # fmt: skip
     client = client_of(as_acme)
 
@@ -252,31 +262,68 @@ def test_failed_and_missed_slots_stand_out_in_words_and_can_be_filtered(
     assert listed(trigger__exact="MANUAL") == {good.pk}
     assert f"{HISTORY}{kept.pk}/change/" in page(client, HISTORY, format__exact="csv.gz")
 
-    assert "3 slots were missed" in page(client, f"{RUNS}{missed.pk}/change/")
-    of_unchanged = page(client, f"{RUNS}{unchanged.pk}/change/")
-    assert "Nothing had changed, so no file was written." in of_unchanged
-    assert f"file {kept.pk}</a>" in of_unchanged
-    with in_tenant(as_acme):
-        viewer = User.objects.get(email="viewer@acme.example")
-        grant_right(right="export", to=viewer, dataset=dataset_with(slug="parts"))
-    of_viewer = page(client_of(as_acme, "viewer"), f"{RUNS}{unchanged.pk}/change/")
-    assert "Orders" not in of_viewer.split('id="export-run"')[1]
-
 
 def test_exports_that_are_two_slots_late_are_told_above_the_history(acme: TenantRef, client_of: Any) -> None:
-    client, at, said = client_of(acme), now(), "Scheduled exports are late"
+    client, said = client_of(acme), "Scheduled exports are late"
+    hour = now().replace(minute=0, second=0, microsecond=0)
     with in_tenant(acme):
-        dataset_with()
+        orders = dataset_with()
     assert said not in page(client, HISTORY)
     with in_tenant(acme):
+        # None was dealt with since it was made: whoever waits for the first one is told too.
+        late = late_exports(now=hour + timedelta(hours=3))
+        assert late is not None and (late.last, late.slot) == (None, hour + timedelta(hours=1))
         run = ExportRun.objects.create(
-            trigger=Trigger.SCHEDULED, slot=at - timedelta(hours=1), state=State.SUCCEEDED, finished_at=at
+            trigger=Trigger.SCHEDULED,
+            slot=hour - timedelta(hours=3),
+            state=State.SUCCEEDED,
+            finished_at=now(),
         )
-        assert late_exports(now=at + timedelta(minutes=90)) is None
-        late = late_exports(now=at + timedelta(hours=4))
-        assert late is not None and late.last == run and timedelta(0) < late.slot - at <= timedelta(hours=1)
-        ExportRun.objects.update(finished_at=at - timedelta(hours=4))
+        pass_slot(hour - timedelta(hours=3), done=[orders.pk])
+        assert late_exports(now=hour - timedelta(seconds=1)) is None
+        late = late_exports(now=hour)
+        assert late is not None and (late.last, late.slot) == (run, hour - timedelta(hours=2))
     assert said in page(client, HISTORY) and said in page(client, RUNS)
     with in_tenant(acme):
         change_export_settings(dataset=None, values={"every": "DAY"}, seen="0", by=None)
+        assert late_exports(now=hour) is None
+    with in_tenant(acme):
+        pass_slot(hour, done=[orders.pk])
     assert said not in page(client, HISTORY)
+
+
+def test_missed_hours_stand_out_in_the_lists_and_on_the_first_page(
+    as_acme: TenantRef, client_of: Any
+) -> None:
+    dataset_with()
+    run = ExportRun.objects.create(
+        trigger=Trigger.SCHEDULED, state=State.MISSED, slot=AT, missed=5, error_code="suspended",
+        error="5 exports were not made: the tenant was suspended <b>.", finished_at=now(),
+    )  # fmt: skip
+    client = client_of(as_acme)
+    for address in (HISTORY, RUNS, f"{RUNS}{run.pk}/change/"):
+        shown = page(client, address)
+        assert "5 exports were not made: the tenant was suspended &lt;b&gt;." in shown, address
+    assert "5 exports missed" in page(client, HISTORY)
+    assert "5 missed in the last day" in page(client, "/admin/")
+    assert "missed in the last day" not in page(client_of(as_acme, "viewer"), "/admin/")
+    with in_tenant(as_acme):
+        ExportRun.objects.update(finished_at=now() - timedelta(days=2))
+    assert "5 exports missed" not in page(client, HISTORY)
+
+
+def test_a_run_shows_the_files_that_still_hold_to_those_who_may_have_them(
+    as_acme: TenantRef, client_of: Any
+) -> None:
+    orders, parts = dataset_with(slug="orders"), dataset_with(slug="parts")
+    held = [stored_file(one) for one in (orders, parts)]
+    skipped = [skipped_entry(one, file) for one, file in zip((orders, parts), held, strict=True)]
+    run = ExportRun.objects.create(
+        trigger=Trigger.SCHEDULED, state=State.SUCCEEDED, slot=AT, skipped=skipped, finished_at=now()
+    )
+    grant_right(right="export", to=User.objects.get(email="viewer@acme.example"), dataset=parts)
+
+    for role, files in (("owner", held), ("viewer", held[1:])):
+        shown = page(client_of(as_acme, role), f"{RUNS}{run.pk}/change/")
+        assert "Nothing has changed, so no file was written" in shown
+        assert [f"{HISTORY}{file.pk}/download/" in shown for file in held] == [file in files for file in held]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
-from hypothesis import given
-from hypothesis import strategies as st
 
 from accounts.models import User
 from audit.models import Event
@@ -21,8 +18,7 @@ from datasets.granting import limit_column
 from datasets.models import ColumnAccess
 from datasets.services import grant_right
 from exporter.choosing import settings_of
-from exporter.models import Destination, Every, ExportSettings
-from exporter.schedules import SLOT, next_slot
+from exporter.models import Destination, ExportSettings
 from exporter.services import ColumnsHidden
 from exporter.settings_rules import DEFAULTS
 from exporter.settings_service import (
@@ -129,11 +125,10 @@ def test_each_setting_that_cannot_be_says_why(as_acme: TenantRef) -> None:
         "every",
         "format",
     ]  # what does not apply is not looked at
-    assert faults(every="CRON", cron="0 25 * * *") == {
-        "cron": "Cron times cannot be read (Bad hour). 0 2 * * 1-5 is 02:00 on weekdays."
-    }
+    assert faults(every="CRON", cron="0 25 * * *") == {"cron": "“0 25 * * *” are no cron times: bad hour."}
     assert faults(every="CRON", cron="x") == {
-        "cron": "Cron times have five parts: minute, hour, day, month, weekday. 0 2 * * 1-5 is 02:00 on weekdays."
+        "cron": "Cron times have five parts: minute, hour, day of the month, month and day of the week,"
+        " such as “0 6 * * MON-FRI”."
     }
     assert faults(every="DAY", time_zone="Mars", delimiter="x", encoding="morse").keys() == {
         "time_zone", "delimiter", "encoding",
@@ -172,30 +167,6 @@ def test_what_does_not_apply_is_kept_as_a_new_tenant_has_it(as_acme: TenantRef) 
                 "delimiter": ";", "encoding": "utf-16", "mode": "SPREADSHEET", "full_after": 3},
     )  # fmt: skip
     assert values_of(stored) == {**DEFAULTS, "format": "parquet"}
-
-
-@given(
-    every=st.sampled_from([one for one in Every.values if one != "NEVER"]),
-    zone=st.sampled_from(
-        ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe"]
-    ),
-    after=st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31)),  # noqa: DTZ001 -- made aware below
-)
-def test_the_next_slot_is_a_quarter_of_an_hour_later_than_now_and_no_farther_than_its_period(
-    every: str, zone: str, after: datetime
-) -> None:
-    after = after.replace(tzinfo=UTC)
-    slot = next_slot(every, cron="50 1 * * *", zone=zone, after=after)
-    assert slot is not None and slot > after
-    assert (slot.minute % 15, slot.second, slot.microsecond) == (0, 0, 0)
-    most = {"QUARTER": SLOT, "HOUR": SLOT * 4, "SIX_HOURS": SLOT * 24, "WEEK": SLOT * (96 * 7 + 8)}
-    assert slot - after <= most.get(every, SLOT * 104)
-    # Nothing lies between: asked from just before, it is the same slot.
-    assert next_slot(every, cron="50 1 * * *", zone=zone, after=slot - SLOT) == slot
-
-
-def test_settings_never_exported_have_no_next_slot() -> None:
-    assert next_slot("NEVER", after=datetime(2026, 1, 1, tzinfo=UTC)) is None
 
 
 # ---- commands

@@ -13,8 +13,10 @@ from datasets.models import Dataset
 from datasets.services import dataset_by_slug
 from exporter.choosing import settings_of
 from exporter.models import ExportSettings
-from exporter.schedules import next_slot, schedule_words
+from exporter.schedules import schedule_words
+from exporter.scheduling import schedule_of
 from exporter.settings_service import own_settings, values_of
+from exporter.slots import firings
 
 
 class Command(TenantCommand):
@@ -38,14 +40,14 @@ class Command(TenantCommand):
 def told_settings(dataset: Dataset | None, settings: ExportSettings) -> dict[str, Any]:
     """Return settings as JSON holds them, with their words and the next slot; `is_own`: not the tenant's."""
     values = values_of(settings)
-    times = {"cron": settings.cron, "zone": settings.time_zone}
-    slot = next_slot(settings.every, after=now(), **times)
+    schedule = schedule_of(settings)
+    slot = next(firings(schedule, after=now()), None)
     return {
         "dataset": dataset.slug if dataset else None,
         "is_own": settings.dataset_id is not None,
         **values,
         "destination": values["destination"] and values["destination"].name,
-        "words": schedule_words(settings.every, **times),
+        "words": schedule_words(schedule),
         "next": slot and slot.isoformat(),
     }
 

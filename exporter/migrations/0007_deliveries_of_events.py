@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("exporter", "0005_formats"),
+        ("exporter", "0006_oldest_transaction"),
     ]
 
     operations = [
