@@ -73,7 +73,7 @@ def _check_signs(pattern: str) -> None:
         raise BadPattern("Each folder and file needs a name, and none may begin with _.")
 
 
-def example(pattern: str, *, dataset: str = "orders", ext: str = "csv", content: str = "FULL") -> str:
+def example(pattern: str, *, dataset: str = "orders", extension: str = "csv", content: str = "FULL") -> str:
     """Return the path that a pattern gives a file of 14:00 on 26 August 2026.
 
     >>> example("{yyyy}/{dataset}_{time}_{content}.{ext}")
@@ -83,7 +83,7 @@ def example(pattern: str, *, dataset: str = "orders", ext: str = "csv", content:
     """
     pattern = pattern or DEFAULT_PATTERN
     check_pattern(pattern)
-    return f"exports/{_filled(pattern, dataset, EXAMPLE_AT, ext, CONTENTS[content], 1)}"
+    return f"exports/{_filled(pattern, dataset, EXAMPLE_AT, extension, CONTENTS[content], 1)}"
 
 
 def _filled(pattern: str, dataset: str, at: datetime, ext: str, content: str, run: int) -> str:

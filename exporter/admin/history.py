@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.postgres.aggregates import ArrayAgg
@@ -173,21 +173,23 @@ class ExportFileAdmin(ReadOnlyAdmin):
 class ExportRunAdmin(ReadOnlyAdmin):
     """Every run, scheduled or by hand, with its outcome."""
 
+    class Media:
+        css: ClassVar = {"all": ["exporter/exporter.css"]}
+
     change_list_template = "exporter/run_list.html"
     list_before_template = "exporter/run_list_head.html"
     list_display = (
         "name",
         "shown_state",
+        "shown_error",
         "trigger",
-        "slot",
+        "shown_slot",
         "formats",
         "files",
-        "unchanged",
         "rows",
         "size",
         "duration",
         "age",
-        "error",
     )
     list_filter = (
         RunDatasetFilter,
@@ -243,18 +245,22 @@ class ExportRunAdmin(ReadOnlyAdmin):
         more = f" ({count(run.missed, 'slot')})" if run.missed > 1 else ""
         return run.state, f"{STATE_SIGNS.get(State(run.state), '')}{run.get_state_display()}{more}"
 
+    @admin.display(description="error", ordering="error")
+    def shown_error(self, run: ExportRun) -> str:
+        return format_html('<span class="ex-error">{}</span>', run.error) if run.error else "-"
+
+    @admin.display(description="slot (UTC)", ordering="slot")
+    def shown_slot(self, run: ExportRun) -> str:
+        return format_html('<span class="ex-time">{}</span>', f"{run.slot:%d %b, %H:%M}") if run.slot else "-"
+
     @admin.display(description="as")
     def formats(self, run: Any) -> str:
         modes = [Mode(one).label for one in run.as_modes if one != Mode.EXACT]
         return ", ".join([Format(one).label for one in run.as_formats] + modes) or "-"
 
     @admin.display(description="files", ordering="n_files")
-    def files(self, run: Any) -> int:
-        return int(run.n_files)
-
-    @admin.display(description="unchanged")
-    def unchanged(self, run: ExportRun) -> int:
-        return len(run.skipped)
+    def files(self, run: Any) -> str:
+        return f"{run.n_files:,}" + (f", {len(run.skipped):,} unchanged" if run.skipped else "")
 
     @admin.display(description="rows", ordering="n_rows")
     def rows(self, run: Any) -> str:

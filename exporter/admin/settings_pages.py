@@ -242,7 +242,7 @@ def _example(values: dict[str, Any], dataset: Dataset | None) -> dict[str, Any]:
         made["name"] = f"{current_tenant().slug}/" + example(
             str(values.get("pattern") or ""),
             dataset=slug,
-            ext=_known(values.get("format"), Format, "csv"),
+            extension=_known(values.get("format"), Format, "csv"),
             content=_known(values.get("content"), Content, "FULL"),
         )
     except RowhouseError as refused:
