@@ -17,6 +17,7 @@ class ExporterConfig(AppConfig):
     verbose_name = "Exports"
     space_used = "exporter.space.used"
     stored_keys = "exporter.space.stored_keys"
+
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {
         "exporter_exportfile_changelist": SEES_EXPORTS,
@@ -40,6 +41,17 @@ class ExporterConfig(AppConfig):
         "exporter_destination_change": "perm:exporter.view_destination / perm:exporter.change_destination",
         "exporter_destination_test": "nobody / perm:exporter.change_destination",
         "exporter_destination_delete": "nobody / perm:exporter.delete_destination",
+        "exporter_exportnotice_changelist": "perm:exporter.view_exportnotice",
+        "exporter_exportnotice_add": "perm:exporter.add_exportnotice",
+        "exporter_exportnotice_change": "perm:exporter.view_exportnotice / perm:exporter.change_exportnotice",
+        "exporter_exportnotice_delete": "perm:exporter.delete_exportnotice",
+        "exporter_exportnotice_test": "nobody / perm:exporter.change_exportnotice",
+        "exporter_exportnotice_secret": "nobody / perm:exporter.change_exportnotice",
+        "exporter_exportnotice_again": "nobody / perm:exporter.change_exportnotice",
+        "exporter_exportsettings_changelist": SEES_EXPORTS + " / nobody",
+        "exporter_exportsettings_tenant": "perm:exporter.change_exportsettings",
+        "exporter_exportsettings_dataset": "here:manage & here:export",
+        "exporter_exportsettings_example": "some:manage | perm:exporter.change_exportsettings / nobody",
     }
     job_kinds: ClassVar = {
         "exporter.run": JobKind(
@@ -47,6 +59,9 @@ class ExporterConfig(AppConfig):
             ended="exporter.tasks.run_ended",
             retried="exporter.tasks.run_retried",
             title="Export",
+        ),
+        "exporter.notify": JobKind(
+            run="exporter.tasks.notify", ended="exporter.tasks.notify_ended", title="Notice of an export"
         ),
     }
     slot_jobs: ClassVar = ("exporter.run",)
@@ -59,9 +74,14 @@ class ExporterConfig(AppConfig):
             "exporter.add_destination",
             "exporter.change_destination",
             "exporter.delete_destination",
-        ),  # fmt: skip
+            "exporter.change_exportsettings",
+            "exporter.view_exportnotice",
+            "exporter.add_exportnotice",
+            "exporter.change_exportnotice",
+            "exporter.delete_exportnotice",
+        ),
         "editor": ("exporter.view_exportrun", "exporter.view_exportfile"),
     }
 
     def ready(self) -> None:
-        from exporter import receivers  # noqa: F401, PLC0415 -- connects the receivers once models are loaded
+        from exporter import notices, receivers  # noqa: F401, PLC0415 -- connects their receivers once models are loaded

@@ -221,36 +221,6 @@ def check_destination(*, destination: Destination, by: User | None) -> Destinati
     return held
 
 
-@dataclass(frozen=True, slots=True)
-class Resealed:
-    """How many secrets were sealed anew, how many were under the first key already, and whose open no more."""
-
-    resealed: int
-    current: int
-    lost: list[str]
-
-
-@transaction.atomic
-def reseal() -> Resealed:
-    """Seal the current tenant's secrets under the first of the platform's keys: the others can go then."""
-    resealed, current, lost = 0, 0, []
-    for one in Destination.objects.select_for_update().order_by("pk"):
-        if sealing.is_current(one.sealed_secret, purpose=PURPOSE):
-            current += 1
-            continue
-        try:
-            secret = sealing.unseal(one.sealed_secret, purpose=PURPOSE)
-        except sealing.NotOpened:
-            lost.append(one.name)
-            continue
-        one.sealed_secret = sealing.seal(secret, purpose=PURPOSE)
-        _save_unnoted(one, "sealed_secret")
-        resealed += 1
-    if resealed:
-        record("exporter.secrets.resealed", secrets=resealed)
-    return Resealed(resealed, current, lost)
-
-
 def stores_of(plan: Iterable[dict[str, Any]]) -> dict[int, tuple[Destination | None, Store]]:
     """Return where each dataset of a run's plan goes, by its primary key.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -20,7 +20,9 @@ from exporter.settings_models import ExportNotice as ExportNotice
 from exporter.settings_models import ExportSettings as ExportSettings
 from exporter.settings_models import Format as Format
 from exporter.settings_models import Mode as Mode
+from exporter.settings_models import NoticeEvent as NoticeEvent
 from exporter.settings_models import SpaceSample as SpaceSample
+from exporter.signals import run_ended
 
 
 class Trigger(models.TextChoices):
@@ -38,6 +40,8 @@ class State(models.TextChoices):
 
 
 OPEN_STATES = (State.QUEUED, State.RUNNING)
+# The ends that notices tell of.
+TOLD_STATES = (State.SUCCEEDED, State.FAILED, State.MISSED)
 # A failed or cancelled run starts again when its job is tried again; one that succeeded never does.
 STARTABLE_STATES = (*OPEN_STATES, State.FAILED, State.CANCELLED)
 
@@ -111,7 +115,15 @@ class ExportRun(models.Model):
         moved = type(self).objects.filter(pk=self.pk, state__in=old).update(state=new, **values)
         if moved:
             self.refresh_from_db()
+            if new in TOLD_STATES:
+                run_ended.send(type(self), run=self)
         return bool(moved)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        is_new = self._state.adding
+        super().save(*args, **kwargs)
+        if is_new and self.state == State.MISSED:  # it never was anything else
+            run_ended.send(type(self), run=self)
 
 
 class Fault(models.TextChoices):

@@ -49,8 +49,8 @@ def begin_slot(slot: datetime, *, job_id: int) -> bool:
 def due_datasets(slot: datetime) -> list[Dataset]:
     """Return the datasets whose schedules fired since they were last looked at, by slug."""
     datasets = list(Dataset.objects.order_by("slug"))
-    schedules, looked_at = _schedules(datasets), _looked_at()
-    return [one for one in datasets if is_due(schedules[one.pk], last=looked_at.get(one.pk), slot=slot)]
+    schedules, seen = schedules_of(datasets), looked_at()
+    return [one for one in datasets if is_due(schedules[one.pk], last=seen.get(one.pk), slot=slot)]
 
 
 def pass_slot(slot: datetime, *, done: Iterable[int] = ()) -> None:
@@ -80,11 +80,13 @@ def schedule_of(settings: ExportSettings) -> Schedule:
     return usable(Schedule(settings.every, settings.cron, settings.time_zone))
 
 
-def _schedules(datasets: list[Dataset]) -> dict[int, Schedule]:
+def schedules_of(datasets: list[Dataset]) -> dict[int, Schedule]:
+    """Return when each dataset is exported, by its primary key."""
     return {pk: schedule_of(settings) for pk, settings in settings_of(datasets).items()}
 
 
-def _looked_at() -> dict[int, datetime]:
+def looked_at() -> dict[int, datetime]:
+    """Return the last slot that was dealt with for each dataset, by its primary key; none of one that never was."""
     return dict(DatasetSlot.objects.values_list("dataset_id", "slot"))
 
 
@@ -116,11 +118,11 @@ def _missed(slot: datetime) -> list[datetime]:
     """Return the slots in order. Those up to the last run are none of ours: it looked for itself."""
     earlier = ExportRun.objects.filter(trigger=Trigger.SCHEDULED, slot__lt=slot).exclude(state=State.MISSED)
     last_run = earlier.order_by("-slot").values_list("slot", flat=True).first()
-    looked_at = _looked_at()
+    seen = looked_at()
     spans = {
-        (schedule, max(filter(None, (looked_at[pk], last_run))))
-        for pk, schedule in _schedules(list(Dataset.objects.all())).items()
-        if pk in looked_at
+        (schedule, max(filter(None, (seen[pk], last_run))))
+        for pk, schedule in schedules_of(list(Dataset.objects.all())).items()
+        if pk in seen
     }
     found = {one for schedule, last in spans for one in missed_slots(schedule, last=last, slot=slot)}
     # One whose job waits still, or is taken later than the next, is late.

@@ -185,8 +185,20 @@ class ExportNotice(models.Model):
         return self.name
 
 
+class NoticeEvent(models.TextChoices):
+    """What a notice tells of; the value is the end of the event's name in a webhook's body."""
+
+    SUCCEEDED = "SUCCEEDED", "a success"
+    FAILED = "FAILED", "a failure"
+    MISSED = "MISSED", "a missed hour"
+    TEST = "TEST", "a test"
+
+
 class Delivery(models.Model):
-    """One notice of one run, sent or yet to be sent. A receiver may hear of it twice, never not at all."""
+    """One notice of one run, sent or yet to be sent; a test is of no run.
+
+    A receiver may hear of it twice, never not at all.
+    """
 
     class State(models.TextChoices):
         WAITING = "WAITING", "waiting"
@@ -194,7 +206,11 @@ class Delivery(models.Model):
         FAILED = "FAILED", "failed"
 
     notice = models.ForeignKey(ExportNotice, on_delete=models.CASCADE, related_name="deliveries")
-    run = models.ForeignKey("exporter.ExportRun", on_delete=models.CASCADE, related_name="deliveries")
+    run = models.ForeignKey(
+        "exporter.ExportRun", null=True, blank=True, on_delete=models.CASCADE, related_name="deliveries"
+    )
+    # A run that failed may succeed when it is tried again, and both are told.
+    event = models.CharField("of", max_length=9, choices=NoticeEvent, default=NoticeEvent.TEST)
     channel = models.CharField(max_length=7, choices=[("MAIL", "mail"), ("WEBHOOK", "webhook")])
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     tries = models.PositiveSmallIntegerField(default=0)
@@ -207,12 +223,13 @@ class Delivery(models.Model):
         ordering: ClassVar = ["-created_at", "-pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["notice", "run", "channel"], name="one_delivery_of_a_notice_per_run_and_channel"
+                fields=["notice", "run", "channel", "event"],
+                name="one_delivery_of_a_notice_per_run_channel_event",
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.notice_id} of run {self.run_id}"
+        return f"Delivery {self.pk}"
 
 
 class SpaceSample(models.Model):

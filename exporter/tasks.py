@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from core.clock import now
+from exporter.delivering import RESTS, deliver, give_up
 from exporter.destinations import remove_unfinished
 from exporter.models import State
 from exporter.pruning import prune_exports
@@ -63,3 +64,17 @@ def run_ended(work: Ended) -> None:
 def run_retried(work: Again) -> Json:
     """Put a failed or cancelled run back to its beginning."""
     return start_again(work)
+
+
+def notify(work: Slice) -> Step:
+    """Try to send a delivery; what fails is tried again after rests that grow, each try kept for people to see."""
+    with work.long_statement():
+        tries = deliver(work.payload["delivery"], now=now)
+    if tries is None:
+        return Step(done=True, processed=1)
+    return Step(done=False, rest_seconds=RESTS[tries - 1])
+
+
+def notify_ended(work: Ended) -> None:
+    """Tell a delivery that nobody is at it any more."""
+    give_up(work.payload["delivery"], work.message)

@@ -62,11 +62,17 @@ class Person:
         assert answer is not None
         return answer.status
 
-    def shoot(self, name: str) -> None:
+    def shoot(self, name: str, *, whole: bool = False) -> None:
+        """Keep a picture of the page, or with `whole` of all that would have to be scrolled."""
         folder = os.environ.get("ROWHOUSE_SCREENSHOTS")
         if folder:
             self.page.wait_for_load_state("networkidle")
+            size = self.page.viewport_size or {"width": 1360, "height": 850}
+            if whole:  # a window as high as the page: the sidebar stays where it is
+                high = self.page.evaluate("document.documentElement.scrollHeight")
+                self.page.set_viewport_size({"width": size["width"], "height": high})
             self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+            self.page.set_viewport_size(size)
 
 
 def renamed_and_faulty(folder: Path) -> Path:

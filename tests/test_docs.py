@@ -12,6 +12,7 @@ from datasets.change_models import ChangeState
 from datasets.changeset import State as ChangeSetState
 from datasets.columntypes import TYPES
 from datasets.models import RecordIndex
+from exporter.models import Delivery
 from exporter.models import State as ExportState
 from importer.issues import CODES, WARNINGS, Unreadable
 from importer.models import State as ImportState
@@ -77,7 +78,16 @@ def test_a_setting_is_in_the_reference(name: str):
 
 @pytest.mark.parametrize(
     "kind",
-    [JobState, ImportState, ExportState, ChangeState, ChangeSetState, Tenant.State, RecordIndex.State],
+    [
+        JobState,
+        ImportState,
+        ExportState,
+        ChangeState,
+        ChangeSetState,
+        Tenant.State,
+        RecordIndex.State,
+        Delivery.State,
+    ],
     ids=lambda kind: kind.__module__,
 )
 def test_states_are_in_the_reference(kind):

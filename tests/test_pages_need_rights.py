@@ -46,7 +46,8 @@ from datasets.models import Dataset, DatasetTemplate
 from datasets.rows import get_row_model
 from datasets.rules import NewColumn
 from exporter.links import token_of
-from exporter.models import Destination
+from exporter.models import Delivery, Destination
+from exporter.notices import create_notice
 from exporter.tests.helpers import stored_file
 from importer.models import ImportJob, Policy
 from importer.proposing import create_proposal
@@ -123,6 +124,8 @@ class Place:
     change_set: int
     proposal: int
     template: int
+    notice: int
+    delivery: int
 
     def value(self, page: Page, parameter: str) -> object:
         """Return what stands in a page's address."""
@@ -141,6 +144,8 @@ class Place:
             return self.token
         if parameter == "name":
             return "contacts"
+        if parameter == "delivery_id":
+            return self.delivery
         for part, known in (
             ("/of-column/", self.column),
             ("/of-key/", self.dataset.pk),
@@ -149,6 +154,7 @@ class Place:
             ("/templates/", self.template),
             ("/new-dataset/", self.proposal),
             ("/destination/", self.destination),
+            ("/exportnotice/", self.notice),
         ):
             if part in page.route:
                 return known
@@ -204,6 +210,7 @@ def place(acme: TenantRef) -> Place:
         [retired] = add_columns(dataset=orders, columns=[NewColumn("Gone")], by=owner)
         retire_column(dataset=orders, column=retired, by=owner)
         orders.refresh_from_db()
+        notice, _ = create_notice(values={"name": "Ours", "emails": [f"{CANARY}@acme.example"]}, by=owner)
         waiting = create_import(dataset=orders, file=BytesIO(FILE.encode()), name="waiting.csv", by=owner)
         file = stored_file(orders, data=f"id,note\n1,{CANARY}\n".encode())
         return Place(
@@ -225,6 +232,8 @@ def place(acme: TenantRef) -> Place:
             change_set=edited.pk,
             proposal=create_proposal(file=BytesIO(FILE.encode()), name="new.csv", by=owner).pk,
             template=DatasetTemplate.objects.create(title="Ours", schema={}).pk,
+            notice=notice.pk,
+            delivery=Delivery.objects.create(notice=notice, channel="MAIL", state="SENT").pk,
         )
 
 

@@ -37,6 +37,10 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
     if "manage" in rights:
         if "import" in rights:
             found.append(_link("Import rules", "importer_importjob_rules", "rule", args=(dataset.pk,)))
+        if "export" in rights and not access.has_hidden(user, dataset):
+            found.append(
+                _link("Export settings", "exporter_exportsettings_dataset", "schedule", args=(dataset.pk,))
+            )
         found.append(_link("Speed", "datasets_row_indexes", "speed", args=(dataset.pk,)))
         found.append(_link("Permissions", "datasets_dataset_rights", "key", args=(dataset.pk,)))
     return [link for link in found if link]

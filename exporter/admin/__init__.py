@@ -1,5 +1,5 @@
 """The pages of exports on the tenant site."""
 
-from exporter.admin import destinations, history
+from exporter.admin import destinations, history, notice_pages, settings_pages
 
-__all__ = ["destinations", "history"]
+__all__ = ["destinations", "history", "notice_pages", "settings_pages"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib.admin import ModelAdmin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
 from accounts.models import User
-from exporter.models import ExportFile, Fault, Trigger
+from exporter.models import ExportFile, Fault, Format, Trigger
 from exporter.services import visible_files
 
 Choices = list[tuple[str, str]]
@@ -26,6 +26,35 @@ class DatasetFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ExportFile]) -> QuerySet[ExportFile]:
         return queryset.filter(dataset_slug=self.value()) if self.value() else queryset
+
+
+class RunDatasetFilter(DatasetFilter):
+    """Runs that made a file of the dataset, or found it unchanged."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        slug = self.value()
+        if not slug:
+            return queryset
+        files = visible_files(cast("User", request.user)).filter(dataset_slug=slug)
+        # That a dataset was unchanged is told of those whose files the person sees.
+        unchanged = Q(skipped__contains=[{"slug": slug}]) if files.exists() else Q(pk__in=[])
+        return queryset.filter(Q(pk__in=files.values("run")) | unchanged)
+
+
+class RunFormatFilter(DropdownFilter):
+    """Runs that made a file of the format."""
+
+    title = "format"
+    parameter_name = "format"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        return [(value, label) for value, label in Format.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        files = visible_files(cast("User", request.user)).filter(format=self.value())
+        return queryset.filter(pk__in=files.values("run"))
 
 
 class TriggerFilter(DropdownFilter):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
-from django.db.models import Count, Q, QuerySet, Sum
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Count, Q, QuerySet, Sum, Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
@@ -18,14 +19,22 @@ from unfold.decorators import display
 
 from accounts.models import User
 from accounts.sites import tenant_site
-from core.clock import now
+from core import clock
 from core.filters import DayFilter
 from core.lookups import ListedLookups
 from core.readonly import ReadOnly
+from core.words import count
 from exporter import services
 from exporter.admin import pages, space_page, view_page
-from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
-from exporter.models import ExportFile, ExportRun, State
+from exporter.admin.filters import (
+    DatasetFilter,
+    RunDatasetFilter,
+    RunFormatFilter,
+    StoredFilter,
+    TriggerFilter,
+)
+from exporter.lateness import late_exports
+from exporter.models import Content, ExportFile, ExportRun, Format, Mode, State
 
 LATELY = timedelta(days=1)
 MOST_MISSED = 3
@@ -37,6 +46,8 @@ STATE_COLOURS = {
     State.CANCELLED: "warning",
     State.MISSED: "danger",
 }
+# Not by colour alone: what went wrong has a sign of its own.
+STATE_SIGNS = {State.FAILED: "✕ ", State.MISSED: "○ ", State.SUCCEEDED: "✓ "}
 
 
 class ReadOnlyAdmin(ReadOnly, ListedLookups, ModelAdmin):
@@ -62,6 +73,8 @@ class ExportFileAdmin(ReadOnlyAdmin):
         "dataset_title",
         "created_at",
         "trigger",
+        "format",
+        "mode_shown",
         "rows_shown",
         "size",
         "checksum",
@@ -69,12 +82,18 @@ class ExportFileAdmin(ReadOnlyAdmin):
         "age",
         "download",
     )
-    list_filter = (DatasetFilter, TriggerFilter, StoredFilter, ("created_at", DayFilter))
+    list_filter = (
+        DatasetFilter,
+        TriggerFilter,
+        ("format", ChoicesDropdownFilter),
+        StoredFilter,
+        ("created_at", DayFilter),
+    )
     search_fields = ("dataset_title", "dataset_slug", "key", "sha256")
     search_help_text = "Dataset, file name or sha256"
     fields = (
-        "dataset_title", "run", "key", "rows", "bytes", "sha256", "mode", "definition_version", "created_at",
-        "checked_at", "fault", "deleted_at",
+        "dataset_title", "run", "key", "format", "content", "mode", "rows", "bytes", "sha256",
+        "definition_version", "created_at", "checked_at", "fault", "deleted_at",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -108,10 +127,7 @@ class ExportFileAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        last = services.last_ended_run()
-        missed = [run for run in services.trouble_since(now() - LATELY).runs if run.state == State.MISSED]
-        failed = last if last and last.state == State.FAILED else None
-        shown = {"title": "Exports", "last_failed": failed, "missed": missed[:MOST_MISSED]}
+        shown = {"title": "Exports", **troubles()}
         page: HttpResponse = super().changelist_view(request, {**shown, **(extra_context or {})})
         return page
 
@@ -122,6 +138,11 @@ class ExportFileAdmin(ReadOnlyAdmin):
             reverse("admin:exporter_exportrun_change", args=[file.run_id]),
             file.run.get_trigger_display(),
         )
+
+    @admin.display(description="cells", ordering="mode")
+    def mode_shown(self, file: ExportFile) -> str:
+        changes = ", changes alone" if file.content == Content.INCREMENTAL else ""
+        return f"{file.get_mode_display()}{changes}"
 
     @admin.display(description="rows", ordering="rows")
     def rows_shown(self, file: ExportFile) -> str:
@@ -157,26 +178,33 @@ class ExportFileAdmin(ReadOnlyAdmin):
 class ExportRunAdmin(ReadOnlyAdmin):
     """Every run, scheduled or by hand, with its outcome."""
 
+    class Media:
+        css: ClassVar = {"all": ["exporter/exporter.css"]}
+
     change_list_template = "exporter/run_list.html"
+    list_before_template = "exporter/run_list_head.html"
     list_display = (
         "name",
-        "created_at",
-        "trigger",
-        "slot",
         "shown_state",
+        "shown_error",
+        "trigger",
+        "shown_slot",
+        "formats",
         "files",
-        "unchanged",
         "rows",
         "size",
-        "seconds",
-        "error",
+        "duration",
+        "age",
     )
     list_filter = (
+        RunDatasetFilter,
         ("state", ChoicesDropdownFilter),
         ("trigger", ChoicesDropdownFilter),
+        RunFormatFilter,
         ("created_at", DayFilter),
     )
     search_fields = ("error", "error_code", "requested_by__email")
+    search_help_text = "Error, or who asked for it"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ExportRun]:
         own = Q(files__in=services.visible_files(cast("User", request.user)))
@@ -184,6 +212,8 @@ class ExportRunAdmin(ReadOnlyAdmin):
             n_files=Count("files", filter=own),
             n_rows=Sum("files__rows", filter=own),
             n_bytes=Sum("files__bytes", filter=own),
+            as_formats=ArrayAgg("files__format", filter=own, distinct=True, default=Value([])),
+            as_modes=ArrayAgg("files__mode", filter=own, distinct=True, default=Value([])),
         ).order_by("-created_at", "-pk")
 
     def get_urls(self) -> list[URLPattern]:
@@ -194,6 +224,16 @@ class ExportRunAdmin(ReadOnlyAdmin):
             path("<int:run_id>/change/", wrap(pages.show_run), name="exporter_exportrun_change"),
             *super().get_urls(),
         ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        page: HttpResponse = super().changelist_view(
+            # What was missed says so in its row.
+            request,
+            {"title": "Export runs", **troubles(), "missed": (), **(extra_context or {})},
+        )
+        return page
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -207,15 +247,25 @@ class ExportRunAdmin(ReadOnlyAdmin):
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, run: ExportRun) -> tuple[str, str]:
-        return run.state, run.get_state_display()
+        more = f" ({count(run.missed, 'slot')})" if run.missed > 1 else ""
+        return run.state, f"{STATE_SIGNS.get(State(run.state), '')}{run.get_state_display()}{more}"
+
+    @admin.display(description="error", ordering="error")
+    def shown_error(self, run: ExportRun) -> str:
+        return format_html('<span class="ex-error">{}</span>', run.error) if run.error else "-"
+
+    @admin.display(description="slot (UTC)", ordering="slot")
+    def shown_slot(self, run: ExportRun) -> str:
+        return format_html('<span class="ex-time">{}</span>', f"{run.slot:%d %b, %H:%M}") if run.slot else "-"
+
+    @admin.display(description="as")
+    def formats(self, run: Any) -> str:
+        modes = [Mode(one).label for one in run.as_modes if one != Mode.EXACT]
+        return ", ".join([Format(one).label for one in run.as_formats] + modes) or "-"
 
     @admin.display(description="files", ordering="n_files")
-    def files(self, run: Any) -> int:
-        return int(run.n_files)
-
-    @admin.display(description="unchanged")
-    def unchanged(self, run: ExportRun) -> int:
-        return len(run.skipped)
+    def files(self, run: Any) -> str:
+        return f"{run.n_files:,}" + (f", {len(run.skipped):,} unchanged" if run.skipped else "")
 
     @admin.display(description="rows", ordering="n_rows")
     def rows(self, run: Any) -> str:
@@ -225,8 +275,25 @@ class ExportRunAdmin(ReadOnlyAdmin):
     def size(self, run: Any) -> str:
         return filesizeformat(run.n_bytes or 0)
 
-    @admin.display(description="seconds")
-    def seconds(self, run: ExportRun) -> str:
+    @admin.display(description="duration")
+    def duration(self, run: ExportRun) -> str:
         if run.started_at is None or run.finished_at is None:
             return "-"
-        return f"{(run.finished_at - run.started_at).total_seconds():,.1f}"
+        return f"{(run.finished_at - run.started_at).total_seconds():,.1f} s"
+
+    @admin.display(description="age", ordering="-created_at")
+    def age(self, run: ExportRun) -> str:
+        return timesince(run.created_at, depth=1)
+
+
+def troubles() -> dict[str, Any]:
+    """Return what stands above the history when scheduled exports fail, are missed, or do not come at all."""
+    last, trouble = services.last_ended_run(), services.trouble_since(clock.now() - LATELY)
+    missed = [run for run in trouble.runs if run.state == State.MISSED]
+    return {
+        "last_failed": last if last and last.state == State.FAILED else None,
+        "late": late_exports(now=clock.now()),
+        "missed": missed[:MOST_MISSED],
+        "n_failed": trouble.failed,
+        "n_missed": trouble.missed,
+    }

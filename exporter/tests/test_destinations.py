@@ -16,28 +16,29 @@ from audit.models import Event
 from core import storage
 from core.clock import now
 from core.outgoing import NotAllowedHost, checked_url, is_public, require_public
-from core.sealing import NotOpened
+from core.sealing import NotOpened, unseal
 from core.tenancy import TenantRef, in_tenant
 from exporter.destinations import (
     DestinationChanged,
     DestinationInUse,
     DestinationRefused,
     Entered,
-    Resealed,
     change_destination,
     check_destination,
     create_destination,
     delete_destination,
     remove_unfinished,
-    reseal,
     store_of,
 )
 from exporter.models import Destination, ExportFile, ExportRun, ExportSettings, Fault, State
+from exporter.notices import create_notice
 from exporter.pruning import prune_exports
+from exporter.resealing import Resealed, reseal
 from exporter.retention import Policy
 from exporter.services import verify_exports
 from exporter.tests.helpers import content, dataset_with, export
 from exporter.tests.s3 import S3Server
+from exporter.webhooks import SEALED_FOR
 
 PAGES = "/admin/exporter/destination/"
 
@@ -167,18 +168,22 @@ class TestEntering:
         settings.ROWHOUSE_SEALING_KEYS = ["old"]
         with in_tenant(acme):
             made = create_destination(entered=entered(rclone), by=None)
+            notice, secret = create_notice(values={"name": "Ours", "emails": ["a@b.example"]}, by=None)
         settings.ROWHOUSE_SEALING_KEYS = ["new", "old"]
         told = io.StringIO()
 
         call_command("reseal_secrets", tenant="acme", stdout=told)
 
-        assert told.getvalue() == "1 secret sealed anew, 0 already under the first key.\n"
+        assert told.getvalue() == "2 secrets sealed anew, 0 already under the first key.\n"
         settings.ROWHOUSE_SEALING_KEYS = ["new"]
         with in_tenant(acme):
             made.refresh_from_db()
             assert list(store_of(made).list_keys()) == []
             Destination.objects.create(name="Lost", bucket="bbb", sealed_secret="none")
-            assert reseal() == Resealed(0, 1, ["Lost"])
+            notice.refresh_from_db()
+            assert unseal(notice.sealed_secret, purpose=SEALED_FOR) == secret
+            assert (made.history.count(), notice.history.count()) == (1, 1)
+            assert reseal() == Resealed(0, 2, ["destination Lost"])
 
 
 class TestOurOwnNetwork:

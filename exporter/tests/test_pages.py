@@ -14,7 +14,10 @@ from core.clock import now
 from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
 from datasets.services import grant_right
+from exporter.lateness import late_exports
 from exporter.models import ExportFile, ExportRun, State, Trigger
+from exporter.scheduling import pass_slot
+from exporter.settings_service import change_export_settings
 from exporter.tests.helpers import AT, dataset_with, stored_file
 from exporter.unchanged import skipped_entry
 
@@ -31,7 +34,7 @@ def page(client: Client, address: str, **query: str) -> str:
 def test_without_exports_the_history_says_what_to_do(acme: TenantRef, client_of: Any) -> None:
     shown = page(client_of(acme), HISTORY)
 
-    assert "No exports yet. They run by their schedule; or choose Export now." in shown
+    assert "No exports yet. They run as “Schedules and formats” says; or choose Export now." in shown
 
 
 def test_the_history_shows_every_file_with_its_figures(as_acme: TenantRef, client_of: Any) -> None:
@@ -210,6 +213,83 @@ def test_titles_are_inert_on_every_page(as_acme: TenantRef, client_of: Any) -> N
         f"{HISTORY}{file.pk}/change/",
     ):
         assert "<img src=x" not in page(client, address)
+
+
+def test_failed_and_missed_slots_stand_out_in_words_and_can_be_filtered(
+    as_acme: TenantRef, client_of: Any
+) -> None:
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    orders = dataset_with(slug="orders")
+    kept = stored_file(orders)
+    good = kept.run
+    ExportFile.objects.update(format="csv.gz", mode="SPREADSHEET")
+    failed = ExportRun.objects.create(
+        trigger=Trigger.SCHEDULED,
+        slot=hour,
+        state=State.FAILED,
+        error_code="x",
+        error="It <b>broke</b>.",
+        finished_at=now(),
+    )
+    missed = ExportRun.objects.create(
+        trigger=Trigger.SCHEDULED,
+        slot=hour - timedelta(hours=5),
+        missed=3,
+        state=State.MISSED,
+        finished_at=now(),
+    )
+    unchanged = ExportRun.objects.create(
+        trigger=Trigger.SCHEDULED, slot=hour - timedelta(hours=9), state=State.SUCCEEDED,
+        skipped=[skipped_entry(orders, kept)],
+    )  # fmt: skip
+    client = client_of(as_acme)
+
+    shown = page(client, RUNS)
+    assert "✕ failed" in shown and "○ missed (3 slots)" in shown and "✓ succeeded" in shown
+    assert "It &lt;b&gt;broke&lt;/b&gt;." in shown and "It <b>" not in shown
+    assert "CSV, compressed (gzip), for spreadsheets" in shown
+    assert "✕ 1 failed" in shown and "○ 3 missed" in shown
+
+    def listed(**query: str) -> set[int]:
+        _, found, rows = page(client, RUNS, **query).partition('id="result_list"')
+        assert bool(found) == bool(rows)
+        return {one.pk for one in (good, failed, missed, unchanged) if f"{RUNS}{one.pk}/change/" in rows}
+
+    assert listed(dataset="orders") == {good.pk, unchanged.pk}
+    assert listed(format="csv.gz") == {good.pk}
+    assert listed(format="xlsx") == set()
+    assert listed(state__exact="MISSED") == {missed.pk}
+    assert listed(trigger__exact="MANUAL") == {good.pk}
+    assert f"{HISTORY}{kept.pk}/change/" in page(client, HISTORY, format__exact="csv.gz")
+
+
+def test_exports_that_are_two_slots_late_are_told_above_the_history(acme: TenantRef, client_of: Any) -> None:
+    client, said = client_of(acme), "Scheduled exports are late"
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    with in_tenant(acme):
+        orders = dataset_with()
+    assert said not in page(client, HISTORY)
+    with in_tenant(acme):
+        # None was dealt with since it was made: whoever waits for the first one is told too.
+        late = late_exports(now=hour + timedelta(hours=3))
+        assert late is not None and (late.last, late.slot) == (None, hour + timedelta(hours=1))
+        run = ExportRun.objects.create(
+            trigger=Trigger.SCHEDULED,
+            slot=hour - timedelta(hours=3),
+            state=State.SUCCEEDED,
+            finished_at=now(),
+        )
+        pass_slot(hour - timedelta(hours=3), done=[orders.pk])
+        assert late_exports(now=hour - timedelta(seconds=1)) is None
+        late = late_exports(now=hour)
+        assert late is not None and (late.last, late.slot) == (run, hour - timedelta(hours=2))
+    assert said in page(client, HISTORY) and said in page(client, RUNS)
+    with in_tenant(acme):
+        change_export_settings(dataset=None, values={"every": "DAY"}, seen="0", by=None)
+        assert late_exports(now=hour) is None
+    with in_tenant(acme):
+        pass_slot(hour, done=[orders.pk])
+    assert said not in page(client, HISTORY)
 
 
 def test_missed_hours_stand_out_in_the_lists_and_on_the_first_page(

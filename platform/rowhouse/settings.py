@@ -409,6 +409,41 @@ ROWHOUSE_DESTINATION_PRIVATE_HOSTS = env.words(
     "ROWHOUSE_DESTINATION_PRIVATE_HOSTS",
     purpose="Hosts tenants may export to although they are private or unencrypted, comma-separated.",
 )
+# ---- notices ---------------------------------------------------------------------------------------------
+
+ROWHOUSE_WEBHOOK_PRIVATE_HOSTS = env.words(
+    "ROWHOUSE_WEBHOOK_PRIVATE_HOSTS",
+    purpose="Hosts of the own network that tenants' webhooks may reach, comma-separated.",
+)
+_EMAIL_HOST = env.text(
+    "ROWHOUSE_EMAIL_HOST", purpose="The SMTP server that sends mail; none: no mail is sent."
+)
+_EMAIL_SECURITY = env.choice(
+    "ROWHOUSE_EMAIL_SECURITY",
+    "starttls",
+    purpose="How the connection to the SMTP server is encrypted.",
+    choices=("starttls", "tls", "none"),
+)
+_EMAIL_OPTIONS: dict[str, Any] = {
+    "port": env.integer("ROWHOUSE_EMAIL_PORT", 587, purpose="Port of the SMTP server.", minimum=1),
+    "username": env.text("ROWHOUSE_EMAIL_USER", purpose="Whom the SMTP server knows us as."),
+    "password": env.text("ROWHOUSE_EMAIL_PASSWORD", purpose="The password there."),
+}
+DEFAULT_FROM_EMAIL = env.text("ROWHOUSE_EMAIL_FROM", "rowhouse@localhost", purpose="Who mails are from.")
+MAILERS: dict[str, dict[str, Any]] = {}
+if _EMAIL_HOST:
+    MAILERS["default"] = {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "OPTIONS": {
+            **_EMAIL_OPTIONS,
+            "host": _EMAIL_HOST,
+            "use_tls": _EMAIL_SECURITY == "starttls",
+            "use_ssl": _EMAIL_SECURITY == "tls",
+            "timeout": 10,
+        },
+    }
+elif not IS_PRODUCTION:  # where development shows them
+    MAILERS["default"] = {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
 
 # ---- words, times, logs ----------------------------------------------------------------------------------
 

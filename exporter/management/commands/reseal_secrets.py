@@ -7,7 +7,7 @@ from typing import Any
 from accounts.command import TenantCommand
 from core.command import DONE, FAILED, Result
 from core.words import count
-from exporter.destinations import reseal
+from exporter.resealing import reseal
 
 
 class Command(TenantCommand):
@@ -18,8 +18,7 @@ class Command(TenantCommand):
     def run_in_tenant(self, **options: Any) -> Result:
         done = reseal()
         lines = [
-            f"The secret of destination {name} opens under none of the keys: enter it again."
-            for name in done.lost
+            f"The secret of the {name} opens under none of the keys: enter it again." for name in done.lost
         ]
         lines.append(
             f"{count(done.resealed, 'secret')} sealed anew, {done.current} already under the first key."

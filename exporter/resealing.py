@@ -1,0 +1,50 @@
+"""Sealing the secrets a tenant has entrusted to exports anew, when a key of the platform is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from audit.services import record
+from core import sealing
+from exporter import destinations, webhooks
+from exporter.models import Destination, ExportNotice
+
+HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice], str], ...] = (
+    (Destination, destinations.PURPOSE),
+    (ExportNotice, webhooks.SEALED_FOR),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """How many secrets were sealed anew, how many were under the first key already, and whose open no more."""
+
+    resealed: int
+    current: int
+    lost: list[str]
+
+
+@transaction.atomic
+def reseal() -> Resealed:
+    """Seal the current tenant's secrets under the first of the platform's keys: the others can go then."""
+    resealed, current, lost = 0, 0, []
+    for model, purpose in HOLDERS:
+        for one in model._default_manager.select_for_update().exclude(sealed_secret="").order_by("pk"):
+            if sealing.is_current(one.sealed_secret, purpose=purpose):
+                current += 1
+                continue
+            try:
+                secret = sealing.unseal(one.sealed_secret, purpose=purpose)
+            except sealing.NotOpened:
+                lost.append(f"{model._meta.verbose_name} {one.name}")
+                continue
+            # Nobody entered it: it is no version in the history.
+            model._default_manager.filter(pk=one.pk).update(
+                sealed_secret=sealing.seal(secret, purpose=purpose)
+            )
+            resealed += 1
+    if resealed:
+        record("exporter.secrets.resealed", secrets=resealed)
+    return Resealed(resealed, current, lost)
