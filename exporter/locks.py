@@ -23,6 +23,12 @@ def lock_names() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), 0)", [_space("names")])
 
 
+def lock_pointer(slug: str) -> None:
+    """Wait for the right to write the pointer to a dataset's newest file; held until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))", [_space("latest"), slug])
+
+
 def _space(name: str) -> str:
     # Apart from the locks of datasets, which are (schema, primary key).
     return f"exporter.{name}:{current_tenant().schema}"

@@ -66,6 +66,8 @@ class ExportRun(models.Model):
     # How many tries there may have been before it was last started: no two of them write one object.
     tries = models.IntegerField(default=0, db_default=0)
     snapshot = models.CharField(max_length=200, blank=True)
+    # What the snapshot does not see was written by transactions that began then or later; null: nobody knows.
+    unseen_since = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
     job_id = models.BigIntegerField(null=True, blank=True)
@@ -145,6 +147,8 @@ class ExportFile(models.Model):
     mode = models.CharField(max_length=11, choices=Mode, default=Mode.EXACT)
     # What else reading it takes: {"delimiter": …, "null_word": …, "encoding": …, "columns": [[pk, label], …]}.
     form = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
+    # Primary keys of the columns that tell its records apart: the key when it was written.
+    key_columns = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     # The newest history entry the file knows of (0: none), of those its run's snapshot sees.
     history_id = models.BigIntegerField(default=0, db_default=0)
     destination = models.ForeignKey(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,10 +15,25 @@ from core import storage
 from core.errors import RowhouseError
 from datasets import access
 from datasets.models import Dataset
+from exporter.choosing import settings_of
+from exporter.form import FileForm, form_columns
+from exporter.increments import Increment, increment_of, newest_entry, statement_of
 from exporter.locks import lock_names, lock_run
-from exporter.models import OPEN_STATES, STARTABLE_STATES, ExportFile, ExportRun, State, Trigger
+from exporter.manifest import change_label
+from exporter.manifests import path_of, write_manifest
+from exporter.models import (
+    OPEN_STATES,
+    STARTABLE_STATES,
+    Content,
+    ExportFile,
+    ExportRun,
+    ExportSettings,
+    State,
+    Trigger,
+)
 from exporter.naming import free_path, path_of_try
 from exporter.snapshot import Snapshot, snapshot
+from exporter.sql import row_of
 from exporter.writing import Stopped, Written, write_dataset
 from jobs import services as jobs
 from jobs.kinds import Again, Json, NotYet
@@ -67,7 +82,7 @@ def start_again(work: Again) -> Json:
     :raises NotRetryable: it succeeded, another job is at it, or nothing is left to export.
     """
     run = open_run(work.payload, job_id=work.job_id)
-    if run.state == State.SUCCEEDED and work.cursor.get("next") == "prune":
+    if run.state == State.SUCCEEDED and work.cursor.get("next") in ("point", "prune"):
         return work.cursor
     if reason := _why_not_again(run, work):
         raise jobs.NotRetryable(reason)
@@ -112,10 +127,30 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
         lock_names()
         taken = _taken_paths(run)
         datasets = _datasets_of(run)
-        run.plan = [{"dataset": one.pk, "path": free_path(one.slug, run.named_at, taken)} for one in datasets]
+        run.plan = _planned(run, datasets, taken)
     was_ended = run.state in (State.FAILED, State.CANCELLED)
     _start(run, plan=run.plan, started_at=now, tries=run.tries + (MOST_TRIES if was_ended else 0))
     return len(run.plan)
+
+
+def _planned(run: ExportRun, datasets: list[Dataset], taken: set[str]) -> list[dict[str, Any]]:
+    """Return where each file goes; one that may turn out to hold changes alone can have two places."""
+    settings, plan = settings_of(datasets), []
+    for one in datasets:
+        pattern = settings[one.pk].pattern
+        paths = {"path": free_path(one.slug, run.named_at, taken, pattern=pattern, run=run.pk)}
+        if settings[one.pk].content == Content.INCREMENTAL and "{content}" in pattern:
+            paths["changes"] = free_path(
+                one.slug, run.named_at, taken, pattern=pattern, run=run.pk, content=Content.INCREMENTAL
+            )
+        taken |= set(paths.values())
+        plan.append({"dataset": one.pk, **paths})
+    return plan
+
+
+def _places(plan: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for file in plan:
+        yield from (file[name] for name in ("path", "changes") if name in file)
 
 
 def _start(run: ExportRun, **values: object) -> None:
@@ -139,7 +174,7 @@ def _taken_paths(run: ExportRun) -> set[str]:
     others = ExportRun.objects.exclude(pk=run.pk).filter(
         Q(slot=second) | Q(created_at__gte=second, created_at__lt=second + timedelta(seconds=1))
     )
-    return {file["path"] for plan in others.values_list("plan", flat=True) for file in plan}
+    return {path for plan in others.values_list("plan", flat=True) for path in _places(plan)}
 
 
 def write_files(
@@ -160,30 +195,63 @@ def write_files(
     _start(run)
     number += run.tries
     _remove(run, tries=range(1, number))
-    paths = {file["dataset"]: path_of_try(file["path"], number) for file in run.plan}
-    wanted = paths.keys() & {dataset.pk for dataset in _datasets_of(run)}
+    plan = {file["dataset"]: file for file in run.plan}
+    wanted = plan.keys() & {dataset.pk for dataset in _datasets_of(run)}
     try:
         with snapshot(wanted) as source:
+            settings = settings_of(source.datasets.values())
             files = [
-                _file(run, dataset, _written(source, dataset, paths[pk], is_cancelled), source)
+                _exported(run, dataset, source, settings[pk], plan[pk], number, is_cancelled)
                 for pk, dataset in source.datasets.items()
             ]
+            manifest = write_manifest(run, files, source, number=number)
     except BaseException as error:
         _remove(run, tries=[number])
         if isinstance(error, Stopped):
             return None
         raise
     ExportFile.objects.bulk_create(files)
-    run.move(old=(State.RUNNING,), new=State.SUCCEEDED, snapshot=source.name, finished_at=now())
+    run.move(
+        old=(State.RUNNING,), new=State.SUCCEEDED, snapshot=source.name, unseen_since=source.unseen_since,
+        finished_at=now(), manifest_key=manifest.key if manifest else "",
+        manifest_sha256=manifest.sha256 if manifest else "",
+    )  # fmt: skip
     record("exporter.run.succeeded", target=run, files=len(files), rows=sum(file.rows for file in files))
     return len(files)
 
 
-def _written(source: Snapshot, dataset: Dataset, path: str, is_cancelled: Callable[[], bool]) -> Written:
-    return write_dataset(source, dataset.spec(), path, is_cancelled=is_cancelled)
+def _exported(
+    run: ExportRun,
+    dataset: Dataset,
+    source: Snapshot,
+    settings: ExportSettings,
+    planned: dict[str, Any],
+    number: int,
+    is_cancelled: Callable[[], bool],
+) -> ExportFile:
+    """Write one dataset's file; returns its row, which is not stored yet."""
+    spec = dataset.spec()
+    form = FileForm(columns=form_columns(spec, ()))
+    increment = increment_of(source, dataset, settings, form)
+    path, changes = planned["path"], None
+    if increment is not None:
+        path = planned.get("changes", path)
+        labels = (change_label(form), *(column.label for column in form.columns))
+        changes = (row_of(labels), statement_of(increment, spec, form))
+    written = write_dataset(
+        source, spec, path_of_try(path, number), is_cancelled=is_cancelled, changes=changes
+    )
+    return _file(run, dataset, written, source, form, increment)
 
 
-def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) -> ExportFile:
+def _file(
+    run: ExportRun,
+    dataset: Dataset,
+    written: Written,
+    source: Snapshot,
+    form: FileForm,
+    increment: Increment | None,
+) -> ExportFile:
     return ExportFile(
         run=run,
         dataset_id=dataset.pk,
@@ -193,6 +261,13 @@ def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) 
         rows=written.rows,
         bytes=written.stored.bytes,
         sha256=written.stored.sha256,
+        format=form.format,
+        content=Content.FULL if increment is None else Content.INCREMENTAL,
+        base=None if increment is None else increment.base,
+        mode=form.mode,
+        form=form.to_json(),
+        key_columns=[column.pk for column in dataset.spec().key_columns],
+        history_id=newest_entry(source, dataset),
         definition_version=dataset.definition_version,
         created_at=source.at,
     )
@@ -201,8 +276,7 @@ def _file(run: ExportRun, dataset: Dataset, written: Written, source: Snapshot) 
 def _remove(run: ExportRun, *, tries: Iterable[int]) -> None:
     """Remove the objects of tries that have no rows and never will."""
     for number in tries:
-        for file in run.plan:
-            path = path_of_try(file["path"], number)
+        for path in (*(path_of_try(one, number) for one in _places(run.plan)), path_of(run, number)):
             try:
                 storage.delete(storage.key_of(path))
             except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell

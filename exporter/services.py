@@ -19,6 +19,9 @@ from core.errors import RowhouseError
 from core.storage import StorageChanged
 from datasets import access
 from datasets.models import Dataset
+from exporter.chains import needed_by
+from exporter.latest import point
+from exporter.manifests import remove_unneeded
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, Fault, State, Trigger
 from exporter.retention import Candidate, Policy, expired
 from exporter.running import end_run
@@ -166,9 +169,14 @@ def open_download(*, file: ExportFile, by: User) -> BinaryIO:
 def verify_exports(*, now: datetime, files: Iterable[ExportFile] | None = None) -> list[ExportFile]:
     """Compare each stored file's size and sha256 with its row, and note the outcome in it; returns the files."""
     checked = list(ExportFile.objects.stored() if files is None else files)
+    moved = set()
     for file in checked:
-        file.fault, file.checked_at = _fault(file), now
+        fault = _fault(file)
+        if fault != file.fault:
+            moved.add(file.dataset_slug)
+        file.fault, file.checked_at = fault, now
         file.save(update_fields=["fault", "checked_at"])
+    point(moved)  # never at a file that is not there
     return checked
 
 
@@ -195,23 +203,33 @@ def prune_exports(
 ) -> list[ExportFile]:
     """Remove the files past their time, oldest first and at most `limit`; their rows stay. Returns them.
 
+    One that a file which stays goes on from stays with it.
     Only keys that stand in the tenant's own rows are touched. A repeat after a death goes on where it stopped.
     """
-    stored = ExportFile.objects.stored().values_list(
-        "pk", "dataset_id", "dataset_slug", "created_at", "fault"
+    stored = list(
+        ExportFile.objects.stored().values_list(
+            "pk", "dataset_id", "dataset_slug", "created_at", "fault", "base"
+        )
     )
-    candidates = (
+    candidates = [
         Candidate(pk, dataset_pk or slug, created_at, not fault)
-        for pk, dataset_pk, slug, created_at, fault in stored.iterator()
-    )
-    past = [one.pk for one in expired(candidates, keep or policy(), now=now)][:limit]
+        for pk, dataset_pk, slug, created_at, fault, _ in stored
+    ]
+    past = [one.pk for one in expired(candidates, keep or policy(), now=now)]
+    needed = needed_by({pk for pk, *_ in stored} - set(past), {pk: base for pk, *_, base in stored})
+    past = [pk for pk in past if pk not in needed][:limit]
     gone = list(ExportFile.objects.filter(pk__in=past).order_by("created_at", "pk"))
     if dry_run:
         return gone
+    # One that an export under way goes on from is held by it, and has time until then.
+    held = ExportFile.objects.stored().select_for_update(skip_locked=True).filter(pk__in=past)
+    gone = list(held.order_by("created_at", "pk"))
     for file in gone:
         storage.delete(file.key)  # first, so that no object is left without a row that knows it
         file.deleted_at = now
     ExportFile.objects.bulk_update(gone, ["deleted_at"], batch_size=1000)
+    point(file.dataset_slug for file in gone)
+    remove_unneeded([file.run_id for file in gone])
     if gone:
         record("exporter.files.pruned", files=len(gone), bytes=sum(file.bytes for file in gone))
     return gone

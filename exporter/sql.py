@@ -32,8 +32,13 @@ def header_row(spec: DatasetSpec) -> bytes:
 
 def header_of(columns: Sequence[ColumnSpec]) -> bytes:
     """Return the labels of these columns as a row."""
+    return row_of([column.label for column in columns])
+
+
+def row_of(labels: Sequence[str]) -> bytes:
+    """Return labels as a row."""
     line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow([column.label for column in columns])
+    csv.writer(line, lineterminator="\n").writerow(labels)
     return line.getvalue().encode()
 
 

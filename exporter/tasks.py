@@ -1,8 +1,9 @@
-"""Exports as background work: plan, write, prune, each its own slice."""
+"""Exports as background work: plan, write, point at the new files, prune, each its own slice."""
 
 from __future__ import annotations
 
 from core.clock import now
+from exporter.latest import point
 from exporter.models import State
 from exporter.running import begin_run, end_run, open_run, start_again, write_files
 from exporter.services import prune_exports
@@ -15,7 +16,7 @@ def run(work: Slice) -> Step:
     """Run one step of an export; the payload names its run or the hour it is for."""
     export = open_run(work.payload, job_id=work.job_id)
     following = work.cursor.get("next", "begin")
-    if following != "prune" and export.state == State.SUCCEEDED:
+    if following not in ("point", "prune") and export.state == State.SUCCEEDED:
         return Step(done=True)  # another job did this hour's export
     if following == "begin":
         return Step(done=False, cursor={"next": "write"}, total=begin_run(export, now=now()))
@@ -23,8 +24,12 @@ def run(work: Slice) -> Step:
         with work.long_statement():
             written = write_files(export, number=work.attempt, is_cancelled=work.is_cancelled, now=now)
         # Cancelled: the runner ends the job before it would write again.
-        following = "write" if written is None else "prune"
+        following = "write" if written is None else "point"
         return Step(done=False, cursor={"next": following}, processed=written or 0, total=written)
+    if following == "point":  # after the rows are there for everybody
+        with work.long_statement():
+            point(export.files.values_list("dataset_slug", flat=True))
+        return Step(done=False, cursor={"next": "prune"})
     with work.long_statement():
         pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
     return Step(done=len(pruned) < PRUNED_AT_ONCE, cursor={"next": "prune"})

@@ -57,9 +57,16 @@ class _Sink(io.RawIOBase):
 
 
 def write_dataset(
-    source: Snapshot, spec: DatasetSpec, path: str, *, is_cancelled: Callable[[], bool]
+    source: Snapshot,
+    spec: DatasetSpec,
+    path: str,
+    *,
+    is_cancelled: Callable[[], bool],
+    changes: tuple[bytes, str] | None = None,
 ) -> Written:
     """Write every record the snapshot sees as CSV. The object appears whole or not at all.
+
+    :param changes: header row and SELECT of what is written in place of every record.
 
     :raises Stopped: `is_cancelled` said so.
     """
@@ -68,8 +75,11 @@ def write_dataset(
         # COPY hands over row by row; the buffer makes few large writes of them.
         buffered = io.BufferedWriter(sink, BUFFER_BYTES)
         try:
-            buffered.write(header_row(spec))
-            cursor.copy_expert(copy_statement(spec), buffered)
+            header, statement = header_row(spec), copy_statement(spec)
+            if changes is not None:
+                header, statement = changes[0], f"COPY ({changes[1]}) TO STDOUT (FORMAT csv)"
+            buffered.write(header)
+            cursor.copy_expert(statement, buffered)
             buffered.flush()
         finally:
             sink.is_closing = True

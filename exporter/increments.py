@@ -1,0 +1,183 @@
+"""What of a dataset changed since an earlier file: which file that is, and the SQL of the changes.
+
+Changes are told by key: a record whose key became another is a deletion and a creation, one that was deleted and made
+anew is a change, and what was changed and changed back is nothing. So a full file with the changes of all later ones
+applied in order is the dataset, whatever happened in between. A dataset without a key has nothing to tell its records
+by, and gets full files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+from datasets.columntypes import type_of
+from datasets.models import Dataset
+from datasets.spec import ColumnSpec, DatasetSpec
+from datasets.sqltext import quoted
+from exporter.form import FileForm
+from exporter.models import Content, ExportFile, ExportSettings, Fault
+from exporter.snapshot import ALIAS, Snapshot
+
+# The first column of a file of changes. No column of a dataset has this number, so none has its name.
+CHANGE = ColumnSpec(pk=0, label="_change", type="text")
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """The changes since a file: `source` is an item of FROM named `r` with CHANGE and the columns of the form.
+
+    It has one row for each key. Created and changed records have all of their values, deleted ones their key alone.
+    """
+
+    base: ExportFile
+    source: str
+    order: str
+
+
+def increment_of(
+    source: Snapshot, dataset: Dataset, settings: ExportSettings, form: FileForm
+) -> Increment | None:
+    """Return what the next file of a dataset holds where changes alone will do; None: it has to be a full one.
+
+    The files it goes on from stay until the transaction ends.
+    """
+    spec = dataset.spec()
+    if settings.content != Content.INCREMENTAL or not _tells_records(spec, form):
+        return None
+    # As the snapshot sees it: a file of a later snapshot may be stored by now, and is none to go on from.
+    seen = ExportFile.objects.using(ALIAS).filter(dataset=dataset.pk).order_by("-created_at", "-pk")
+    base_pk = seen.values_list("pk", flat=True).first()
+    if base_pk is None:
+        return None
+    base = ExportFile.objects.select_related("run").get(pk=base_pk)
+    if not _fits(base, dataset, settings, form) or not _holds(chain := chain_of(base)):
+        return None
+    if len(chain) > settings.full_after or not _reaches_back(source, spec, base):
+        return None
+    order = ", ".join(quoted([name], "r.") for name in spec.key)
+    return Increment(base, f"({_changes_sql(source, spec, form, base)}) AS r", order)
+
+
+def statement_of(increment: Increment, spec: DatasetSpec, form: FileForm) -> str:
+    """Return the SELECT of the cells of a file of changes, in the key's order."""
+    columns = (CHANGE, *form.specs(spec))
+    cells = ", ".join(type_of(one).text_sql(quoted([one.name], "r.")) for one in columns)
+    return f"SELECT {cells} FROM {increment.source} ORDER BY {increment.order}"
+
+
+def chain_of(file: ExportFile) -> list[ExportFile]:
+    """Return the files a file takes to be the dataset: a full one first, itself last."""
+    chain = [file]
+    while chain[0].base_id is not None:
+        chain.insert(0, ExportFile.objects.select_related("run").get(pk=chain[0].base_id))
+    return chain
+
+
+def newest_entry(source: Snapshot, dataset: Dataset) -> int:
+    """Return the number of the newest entry of a dataset's history that the snapshot sees; 0: there is none."""
+    with source.cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(max(history_id), 0) FROM {dataset.spec().history_table}")
+        return int(cursor.fetchone()[0])
+
+
+def _tells_records(spec: DatasetSpec, form: FileForm) -> bool:
+    written = {column.column for column in form.columns}
+    return bool(spec.key) and all(column.pk in written for column in spec.key_columns)
+
+
+def _fits(base: ExportFile, dataset: Dataset, settings: ExportSettings, form: FileForm) -> bool:
+    return (
+        base.definition_version == dataset.definition_version
+        and base.form == form.to_json()
+        and base.destination_id == settings.destination_id
+        and bool(base.run.snapshot)
+    )
+
+
+def _holds(chain: Sequence[ExportFile]) -> bool:
+    """Keep the files of a chain until the transaction ends; False: one of them is pruned or faulty."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id FROM {ExportFile._meta.db_table} WHERE id = ANY(%s) AND deleted_at IS NULL AND fault = %s"
+            " ORDER BY id FOR SHARE",
+            [[file.pk for file in chain], Fault.NONE],
+        )
+        return len(cursor.fetchall()) == len(chain)
+
+
+def _reaches_back(source: Snapshot, spec: DatasetSpec, base: ExportFile) -> bool:
+    """Return whether history still has all that was written since the base, and what was there before.
+
+    It is cleaned up from its beginning: while the newest entry the base knows of is there, so are all later ones.
+    """
+    table = spec.history_table
+    with source.cursor() as cursor:
+        cursor.execute(
+            f"SELECT %s = 0 OR EXISTS (SELECT FROM {table} WHERE history_id = %s)", [base.history_id] * 2
+        )
+        if not cursor.fetchone()[0]:
+            return False
+        _prefer_indexes(cursor, base)
+        cursor.execute(
+            f"WITH {_touched_sql(source, spec, base)} SELECT EXISTS (SELECT FROM touched c WHERE c.kind <> '+'"
+            f" AND NOT EXISTS (SELECT FROM {table} b WHERE b.id = c.id AND {_seen(source, base, 'b')}))"
+        )
+        is_short: bool = cursor.fetchone()[0]
+        cursor.execute("SET LOCAL enable_seqscan = DEFAULT")
+    return not is_short
+
+
+def _changes_sql(source: Snapshot, spec: DatasetSpec, form: FileForm, base: ExportFile) -> str:
+    columns = form.specs(spec)
+    cells = ", ".join(
+        f"coalesce({new}, {old}) AS {name}" if one.name in spec.key else f"{new} AS {name}"
+        for one in columns
+        for name, new, old in [[quoted([one.name], prefix) for prefix in ("", "n.", "o.")]]
+    )
+    # By what the file would say: what it does not hold is no change of it.
+    new, old = (
+        ", ".join(type_of(one).text_sql(quoted([one.name], prefix)) for one in columns)
+        for prefix in ("n.", "o.")
+    )
+    same_key = " AND ".join(f"{quoted([name], 'n.')} = {quoted([name], 'o.')}" for name in spec.key)
+    # "+ 0": by the index of all earlier entries each record would cost the whole table.
+    before = (
+        f"SELECT b.* FROM {spec.history_table} b WHERE b.id = c.id AND {_seen(source, base, 'b')}"
+        " ORDER BY b.history_id + 0 DESC LIMIT 1"
+    )
+    return (
+        f"WITH {_touched_sql(source, spec, base)},"
+        f" o AS (SELECT b.* FROM touched c CROSS JOIN LATERAL ({before}) b WHERE b.history_type <> '-'),"
+        f" n AS (SELECT t.* FROM touched c JOIN {spec.table} t ON t.id = c.id)"
+        " SELECT CASE WHEN o.id IS NULL THEN 'created' WHEN n.id IS NULL THEN 'deleted' ELSE 'changed' END"
+        f" AS {CHANGE.name}, {cells} FROM n FULL JOIN o ON {same_key}"
+        f" WHERE n.id IS NULL OR o.id IS NULL OR ({new}, 0) IS DISTINCT FROM ({old}, 0)"
+    )
+
+
+def _touched_sql(source: Snapshot, spec: DatasetSpec, base: ExportFile) -> str:
+    """Return a table expression of the records written since the base, each with the kind of the first entry."""
+    since = base.run.unseen_since
+    with source.cursor() as cursor:
+        # The date keeps the search to some pages of the index; where nobody knows it, all of history is read.
+        dated = cursor.mogrify(" AND history_date >= %s", [since]).decode() if since else ""
+    return (
+        "touched AS MATERIALIZED (SELECT DISTINCT ON (id) id, history_type AS kind"
+        f" FROM {spec.history_table} h WHERE NOT {_seen(source, base, 'h')}{dated} ORDER BY id, history_id)"
+    )
+
+
+def _seen(source: Snapshot, base: ExportFile, alias: str) -> str:
+    """Return the condition that the base's snapshot saw an entry of history."""
+    with source.cursor() as cursor:
+        literal: bytes = cursor.mogrify("%s", [base.run.snapshot])
+    return f"pg_visible_in_snapshot({alias}.history_xid, {literal.decode()}::pg_snapshot)"
+
+
+def _prefer_indexes(cursor: object, base: ExportFile) -> None:
+    # Without statistics of the dates the planner would rather read all of history.
+    if base.run.unseen_since:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # type: ignore[attr-defined]
