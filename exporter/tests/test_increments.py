@@ -30,7 +30,7 @@ def incremental(**values: Any) -> None:
     ExportSettings.objects.create(content=Content.INCREMENTAL, **values)
 
 
-def run_sql(statement: str, *values: object) -> None:
+def run_sql(statement: str, *values: str | int | None) -> None:
     with actor(None, "a test"), connection.cursor() as cursor:
         cursor.execute(statement, values)
 
@@ -54,7 +54,7 @@ def last() -> ExportFile:
 
 def names(dataset: Dataset) -> tuple[str, str, str]:
     spec = dataset.spec()
-    return (spec.table, *(one.name for one in spec.columns[:2]))
+    return spec.table, spec.columns[0].name, spec.columns[1].name
 
 
 def test_a_file_of_changes_tells_each_key_once_with_what_came_of_it(t1: TenantRef) -> None:

@@ -185,7 +185,7 @@ def test_a_slow_worker_does_not_take_the_pointer_back(
             newer.append(stored_file(dataset, at=NOW))
         return save(path, file)
 
-    monkeypatch.setattr(latest.storage, "save", slow)
+    monkeypatch.setattr(storage, "save", slow)
 
     latest.point(["orders"])
 
