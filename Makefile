@@ -6,6 +6,9 @@ SHELL := /bin/sh
 BIN := .venv/bin
 SETUP := sh deploy/dev/setup.sh
 GUARDS := tests/test_layout.py tests/test_house_rules.py tests/test_cases.py tests/test_docs.py tests/test_doctests.py
+# A process for each core, each with a database of its own. A file's tests stay together, in the order of
+# conftest.py; PROCESSES=0 runs all in one, for a debugger.
+PYTEST = $(BIN)/pytest -n $(or $(PROCESSES),auto) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 export ROWHOUSE_PYTHON ?= $(PYTHON)
 
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
@@ -26,11 +29,12 @@ demo: setup ## Do the whole main job on real files, then serve it [ONCE=1 PORT=8
 	@$(BIN)/rowhouse demo $(if $(call said,ONCE),--once --json) $(if $(call said,RESET),--reset) \
 		$(if $(PORT),--port "$(PORT)") $(if $(DATA),--data "$(DATA)")
 
-test: setup ## Run the tests [T="importer/tests -k preview"] [BROWSER=no]
+test: setup ## Run the usual tests, or ALL=1 of them [T="importer/tests -k preview"] [BROWSER=no] [PROCESSES=n]
 ifeq ($(BROWSER),no)
-	@$(BIN)/pytest -m "not browser" $(T)
+	@$(PYTEST) -m "not browser$(if $(call said,ALL),, and not slow)" $(T)
 else
-	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && $(BIN)/pytest $(T)
+	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && \
+		$(PYTEST) $(if $(call said,ALL),,-m "not slow") $(T)
 endif
 
 lint: setup ## Check style, formatting and import direction
@@ -50,11 +54,12 @@ arch: setup ## Check import direction and the project-wide guard tests
 	@PYTHONPATH="$(CURDIR)/platform" $(BIN)/lint-imports
 	@$(BIN)/pytest -q $(GUARDS)
 
-ci: lint types arch test ## Everything continuous integration checks
+ci: lint types arch ## Everything continuous integration checks
+	@$(MAKE) test ALL=1
 
-bench: setup ## Measure imports against \copy, background work, lists, or changes [OF=imports|jobs|datasets|changes] [ROWS=1000000]
-	@case "$(or $(OF),imports)" in imports|jobs|datasets|changes) ;; *) echo "OF=$(OF): imports, jobs, datasets or changes" >&2; exit 2;; esac
-	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)")
+bench: setup ## Measure imports against \copy, background work, lists, changes, or memory [OF=imports|jobs|datasets|changes|visits] [ROWS=1000000] [TENANTS=1000]
+	@case "$(or $(OF),imports)" in imports|jobs|datasets|changes|visits) ;; *) echo "OF=$(OF): imports, jobs, datasets, changes or visits" >&2; exit 2;; esac
+	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)") $(if $(TENANTS),--tenants "$(TENANTS)")
 
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]
 	@$(BIN)/python -m benchmarks.faults $(if $(call said,SHORT),--short) $(if $(SEED),--seed "$(SEED)") \

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
@@ -27,21 +28,41 @@ PASSWORD = "correct horse battery"
 ClientOf = Callable[..., Client]
 # Taken now: tests keep their files in folders of their own.
 SERVER_FOLDER = django_settings.ROWHOUSE_DATA.resolve() / "postgres"
+# What is in it is worth nothing after a power cut; and each test process has its sessions, some of them a hundred.
+SERVER_OPTIONS = ("fsync=off", "max_connections=400")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    mark = item.get_closest_marker("django_db")
+    if mark and mark.kwargs.get("transaction"):
+        raise pytest.UsageError(
+            f"{item.nodeid}: a transactional test empties every table when it ends, and the tests after it miss acme. "
+            "What must be committed goes into `committed_tenants`."
+        )
+
+
+_presence = pytest.StashKey[psycopg2.extensions.connection]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if server := _embedded():
+    if server := _embedded(config):
         server.start()
+        # Another run that ends meanwhile stops the server unless somebody is connected.
+        config.stash[_presence] = psycopg2.connect(server.url())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if server := _embedded():
+    if _presence in config.stash:
+        config.stash[_presence].close()
+    if server := _embedded(config):
         server.stop_if_idle()
 
 
-def _embedded() -> EmbeddedServer | None:
-    """Return the server of the tests, unless a database is given."""
-    return None if django_settings.DATABASE_URL else EmbeddedServer(SERVER_FOLDER)
+def _embedded(config: pytest.Config) -> EmbeddedServer | None:
+    """Return the server of the tests, unless a database is given or the process that started this one has it."""
+    if django_settings.DATABASE_URL or hasattr(config, "workerinput"):
+        return None
+    return EmbeddedServer(SERVER_FOLDER, SERVER_OPTIONS)
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +97,11 @@ def django_db_setup(
 def _provision(slug: str) -> TenantRef:
     from accounts.services import create_user  # noqa: PLC0415 -- after the settings
     from tenants.services import provision_tenant, request_tenant  # noqa: PLC0415 -- after the settings
+    from tests.schema_copies import make_schema  # noqa: PLC0415 -- after the settings
 
     owner = f"owner@{slug}.example"
     tenant = request_tenant(slug=slug, name=slug.title(), owner_email=owner, provision_now=True)
+    make_schema(tenant.ref)
     provision_tenant(tenant=tenant, owner_password=PASSWORD)
     with in_tenant(tenant.ref):
         for role in ("editor", "viewer"):

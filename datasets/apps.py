@@ -24,6 +24,7 @@ DEFINITION = "here:view | here:manage | perm:datasets.view_dataset"
 class DatasetsConfig(AppConfig):
     name = "datasets"
     verbose_name = "Datasets"
+    space_used = "datasets.space.used"
     # What each role may do with every dataset of its tenant; more is granted dataset by dataset.
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": (
@@ -74,11 +75,12 @@ class DatasetsConfig(AppConfig):
         "datasets.tidy_change": JobKind(
             run="datasets.tasks.tidy_change", title="Tidying up after a change of a definition"
         ),
+        "datasets.prune_history": JobKind(run="datasets.tasks.prune_history", title="Clean-up of history"),
         "datasets.forget_former_values": JobKind(
             run="datasets.tasks.forget_former_values", title="Forgetting values from before changes"
         ),
     }
-    hourly_jobs: ClassVar = ("datasets.forget_former_values",)
+    hourly_jobs: ClassVar = ("datasets.forget_former_values", "datasets.prune_history")
     # What each page needs; tests/test_pages_need_rights.py says how it is written, and knows no other page.
     page_rights: ClassVar[dict[str, str]] = {
         "datasets_dataset_changelist": "some:view | some:manage | perm:datasets.view_dataset",

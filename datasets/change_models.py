@@ -40,6 +40,8 @@ class Change(models.Model):
 
     `before` and `after`: {"key": [column pk …], "columns": {pk: {type, is_required, is_unique, options}}} of
     what changes. `reverts`: the change this one takes back. Nothing is changed before `swapped_at`.
+    `is_rebuild`: the definition stays, the tables are made anew (`datasets.rebuilding`); before and after then say
+    how many "places" for columns are used.
     """
 
     dataset = models.ForeignKey("datasets.Dataset", on_delete=models.CASCADE, related_name="changes")
@@ -50,6 +52,7 @@ class Change(models.Model):
     )
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
+    is_rebuild = models.BooleanField(default=False, db_default=False)
     on_failure = models.CharField(max_length=5, choices=OnFailure.choices, default=OnFailure.STOP)
     records = models.BigIntegerField(default=0)
     rewritten = models.BigIntegerField(default=0)

@@ -64,14 +64,7 @@ def begin(shape: Shape) -> None:
     """
     with whole_tables(shape), connection.cursor() as cursor:
         tidy(shape, cursor)
-        cursor.execute(
-            f'CREATE TABLE "{shape.queue}" (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,'
-            " history_id bigint, id bigint NOT NULL)"
-        )
-        cursor.execute(
-            f'CREATE TRIGGER "{shape.queue}" AFTER INSERT ON "{shape.history}" REFERENCING NEW TABLE AS new_rows'
-            f" FOR EACH STATEMENT EXECUTE FUNCTION public.rowhouse_queue('{shape.queue}')"
-        )
+        note_what_is_written(shape, cursor)
         if shape.needs_column:
             kind = type_of(shape.after).sql_type(shape.after)
             for table in (shape.history, shape.table):  # the trigger of history needs them in this order
@@ -83,12 +76,25 @@ def begin(shape: Shape) -> None:
             )
 
 
+def note_what_is_written(shape: Shape, cursor: Any) -> None:
+    """Note from now on which versions are added, and of which records."""
+    cursor.execute(
+        f'CREATE TABLE "{shape.queue}" (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,'
+        " history_id bigint, id bigint NOT NULL)"
+    )
+    cursor.execute(
+        f'CREATE TRIGGER "{shape.queue}" AFTER INSERT ON "{shape.history}" REFERENCING NEW TABLE AS new_rows'
+        f" FOR EACH STATEMENT EXECUTE FUNCTION public.rowhouse_queue('{shape.queue}')"
+    )
+
+
 def has_begun(shape: Shape) -> bool:
     """Return whether the tables are prepared."""
-    return _exists(shape.queue)
+    return exists(shape.queue)
 
 
-def _exists(relation: str) -> bool:
+def exists(relation: str) -> bool:
+    """Return whether the tenant has a table or index of this name."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f'"{relation}"'])
         return bool(cursor.fetchone()[0])
@@ -316,7 +322,7 @@ def build_index(shape: Shape, constraint: str, *, records: int) -> bool:
     name, columns = shape.index(constraint), shape.names(shape.uniques_to_build[constraint])
     listed = ", ".join(f'"{each}"' for each in columns)
     if records <= AT_ONCE_ROWS:
-        if not _exists(name):
+        if not exists(name):
             with transaction.atomic(), ddl.short_wait(WAIT_SECONDS), connection.cursor() as cursor:
                 cursor.execute(f'CREATE UNIQUE INDEX "{name}" ON "{shape.table}" ({listed})')
         return True

@@ -7,10 +7,13 @@ from typing import Any
 from core.words import count
 from datasets.change_models import Change, ChangeState
 from datasets.columntypes import TYPES
+from datasets.ddl import MOST_PLACES
 
 
 def what(change: Change) -> str:
     """Return what a change is about: "Amount: Text to Whole number"."""
+    if change.is_rebuild:
+        return "table made anew"
     if change.column is None:
         words = "key"
     else:
@@ -24,6 +27,10 @@ def what(change: Change) -> str:
 
 def definition_words(change: Change) -> tuple[str, str]:
     """Return what the column or the key was, and is to be."""
+    if change.is_rebuild:
+        used = (side["places"] for side in (change.before, change.after))
+        before, after = (f"{places:,} of {MOST_PLACES:,} places for columns used" for places in used)
+        return before, after
     if change.column is None:
         labels = dict(change.dataset.columns.values_list("pk", "label"))
         keys = [[labels.get(pk, "?") for pk in side["key"]] for side in (change.before, change.after)]
@@ -44,6 +51,13 @@ def _column_words(stated: dict[str, Any]) -> str:
 
 def outcome(change: Change) -> str:
     """Return one sentence: how a change stands, and what to do next."""
+    if change.is_rebuild and change.state == ChangeState.CHANGE_IN_PROGRESS:
+        return (
+            "PostgreSQL keeps a place for every column a table ever had. The table and its history are being copied"
+            " without the places of columns that are gone. Everybody works on as before."
+        )
+    if change.is_rebuild and change.state == ChangeState.CHANGE_SUCCEEDED:
+        return "The table has room for columns again. Records and history are what they were."
     failing = count(change.failing, "record")
     match change.state:
         case ChangeState.CHECK_IN_PROGRESS:

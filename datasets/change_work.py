@@ -38,6 +38,10 @@ DRAINED_ROWS = 2_000  # what was written last is converted while all wait: a few
 KEPT_DAYS = 30
 PAUSES = (0.1, 0.2, 0.3)  # between the first attempts to have the tables, in seconds
 REST_SECONDS = 1.0  # after them, and while an import goes first
+NO_ROOM = (
+    "The table has no room for another column, because dropped ones keep their place in it. Have it made anew with"
+    " `rowhouse rebuild_dataset`, then ask again."
+)
 IN_THE_WAY = "Other work holds the dataset; the change waits for a moment without it."
 
 
@@ -308,25 +312,27 @@ def convert(change: Change, work: Slice) -> Step:
     phase: Callable[[Change, Shape, Slice, dict[str, Any]], Step] = PHASES[cursor["phase"]]
     spec = change.dataset.spec()
     if change.swapped_at is None and not is_still(spec, change.before):
-        return _give_up(change, "definition-changed", DEFINITION_CHANGED)
+        return give_up(change, "definition-changed", DEFINITION_CHANGED)
     shape = shape_of(change, spec)
     if cursor["phase"] in ("records", "versions", "catch_up") and not tables.has_begun(shape):
         return Step(done=False, cursor={"phase": "begin"})  # started again after its rests were taken away
     try:
         return phase(change, shape, work, cursor)
     except ddl.DatasetBusy:
-        return _again(change, cursor)
-    except _Stop as stop:
-        return _give_up(change, stop.code, stop.message)
+        return again(change, cursor)
+    except Stop as stop:
+        return give_up(change, stop.code, stop.message)
 
 
-class _Stop(Exception):
+class Stop(Exception):
+    """What ends a change before its swap, for good."""
+
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
 
 
-def _again(change: Change, cursor: dict[str, Any], why: str = IN_THE_WAY) -> Step:
+def again(change: Change, cursor: dict[str, Any], why: str = IN_THE_WAY) -> Step:
     """Try the same again after a pause, which grows: who waits for the whole table is in everybody's way."""
     tries = int(cursor.get("tries", 0))
     if why != cursor.get("why"):
@@ -340,6 +346,8 @@ def _again(change: Change, cursor: dict[str, Any], why: str = IN_THE_WAY) -> Ste
 
 
 def _begin(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) -> Step:
+    if shape.needs_column and not ddl.places(shape.old).free:
+        raise Stop("no-room", NO_ROOM)
     tables.begin(shape)
     change.failing_records.all()._raw_delete("default")  # those of the check: they may be others by now
     change.failing = change.rewritten = change.edited = change.unreadable_versions = 0
@@ -391,7 +399,7 @@ def _take(
             )
             change.failing += 1
             change.save(update_fields=["failing"])
-            raise _Stop("not-convertible", _refusal(shape, name, value[-1], one))
+            raise Stop("not-convertible", _refusal(shape, name, value[-1], one))
         if one.is_failing or one.is_edited:
             failing.append((pk, value[-1], one))
             change.failing += one.is_failing
@@ -415,7 +423,7 @@ def _write(shape: Shape, converted: dict[int, Converted], *, all_of_them: bool) 
             tables.write_records(shape, converted, all_of_them=all_of_them)
     except IntegrityError as error:
         if isinstance(error.__cause__, UniqueViolation):
-            raise _Stop("repeated-values", _repeated(shape)) from error
+            raise Stop("repeated-values", _repeated(shape)) from error
         raise
 
 
@@ -496,7 +504,7 @@ def _refuse_empty(change: Change, shape: Shape, records: list[int] | None = None
             if found:
                 change.failing += found
                 change.save(update_fields=["failing"])
-                raise _Stop(
+                raise Stop(
                     "not-convertible", f"{rule} {count(found, 'record')} has none. Nothing was changed."
                 )
 
@@ -508,11 +516,11 @@ def _index(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) ->
             try:
                 is_built = tables.build_index(shape, name, records=change.records)
             except UniqueViolation as error:
-                raise _Stop("repeated-values", _repeated(shape)) from error
+                raise Stop("repeated-values", _repeated(shape)) from error
             except IntegrityError as error:
-                raise _Stop("repeated-values", _repeated(shape)) from error
+                raise Stop("repeated-values", _repeated(shape)) from error
             if not is_built:
-                return _again(change, cursor, "Another process builds an index of this change.")
+                return again(change, cursor, "Another process builds an index of this change.")
     return Step(done=False, cursor={"phase": "swap"})
 
 
@@ -532,7 +540,7 @@ def _swap(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) -> 
             tables.swap(shape, database)
             _define(change, dataset, shape)
     except RowhouseError as waits:  # an import that was confirmed goes first
-        return _again(change, cursor, waits.message)
+        return again(change, cursor, waits.message)
     return Step(done=False, cursor={"phase": "validate"})
 
 
@@ -564,7 +572,8 @@ def _define(change: Change, dataset: Dataset, shape: Shape) -> None:
     signals.changed.send(sender=Dataset, dataset=dataset)
 
 
-def _validate(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) -> Step:
+def validate(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) -> Step:
+    """Let PostgreSQL look at every record for rules that hold so far for new ones alone."""
     with (
         work.long_statement(),
         transaction.atomic(),
@@ -578,7 +587,8 @@ def _validate(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any])
 WAITS_FOR_WRITERS = 2.0  # it keeps nobody from reading or writing
 
 
-def _require(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) -> Step:
+def require(change: Change, shape: Shape, work: Slice, cursor: dict[str, Any]) -> Step:
+    """Say NOT NULL where it was found so, and end the change well."""
     with connection.cursor() as database:
         tables.require(shape, database)
         if shape.column:
@@ -605,15 +615,16 @@ PHASES = {
     "catch_up": _catch_up,
     "index": _index,
     "swap": _swap,
-    "validate": _validate,
-    "require": _require,
+    "validate": validate,
+    "require": require,
 }
 
 
 # ---- the end of one that was not to be
 
 
-def _give_up(change: Change, code: str, message: str) -> Step:
+def give_up(change: Change, code: str, message: str) -> Step:
+    """End a change before its swap, and tidy up in the next slice."""
     end(change, new=ChangeState.CHANGE_FAILED, code=code, message=message)
     return Step(done=False, cursor={"phase": "tidy"})
 

@@ -307,6 +307,8 @@ def _is_stopping(change: Change) -> bool:
 
 def why_not_revertible(change: Change, now: datetime) -> str | None:
     """Return why a change cannot be reverted, as a sentence, or None."""
+    if change.is_rebuild:
+        return "The tables were made anew with everything in them: there is nothing to revert."
     if change.state != ChangeState.CHANGE_SUCCEEDED:
         return f"It cannot be reverted: {change.get_state_display()}."
     since = Change.objects.filter(dataset=change.dataset_id, swapped_at__gt=change.swapped_at)

@@ -27,16 +27,20 @@ class ChecksBroken(RowhouseError):
 
 
 @transaction.atomic
-def set_checks(*, dataset: Dataset, checks: Sequence[NewCheck], by: User | None = None) -> None:
+def set_checks(
+    *, dataset: Dataset, checks: Sequence[NewCheck], seen: int | None = None, by: User | None = None
+) -> None:
     """Put these checks in the place of a dataset's own. One that keeps its name stays the same check.
 
+    :param seen: the version of the definition the person looked at; None takes any.
+    :raises DefinitionOutdated: somebody changed the definition since.
     :raises InvalidDefinition: a check cannot be read, or two have one name.
     :raises ChecksBroken: a record does not meet one of them.
     :raises ChangeRunning: a change of a type, of rules or of the key is under way.
     :raises DatasetBusy: other work holds the dataset.
     :raises RowhouseError: an app above refuses, because it works on the dataset.
     """
-    dataset = held(dataset)
+    dataset = held(dataset, seen)
     before = dataset.spec()
     if found := rules.check_problems(checks, before.columns):
         raise InvalidDefinition(" ".join(found))

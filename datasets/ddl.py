@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -186,15 +187,24 @@ def is_filled(spec: DatasetSpec) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def free_places(spec: DatasetSpec) -> int:
-    """Return how many columns PostgreSQL lets us add: dropped ones keep their place in both tables."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How many columns PostgreSQL lets us add to both tables, and how many places dropped ones keep in the fuller."""
+
+    free: int
+    dropped: int
+
+
+def places(spec: DatasetSpec) -> Places:
+    """Return how a dataset's tables stand with their places for columns."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT max(attnum) FROM pg_catalog.pg_attribute"
-            " WHERE attrelid IN (to_regclass(%s), to_regclass(%s))",
+            "SELECT max(attnum) AS used, count(*) FILTER (WHERE attisdropped) FROM pg_catalog.pg_attribute"
+            " WHERE attrelid IN (to_regclass(%s), to_regclass(%s)) GROUP BY attrelid ORDER BY used DESC LIMIT 1",
             [spec.table, spec.history_table],
         )
-        return MOST_PLACES - int(cursor.fetchone()[0])
+        used, dropped = cursor.fetchone()
+        return Places(MOST_PLACES - int(used), int(dropped))
 
 
 def _lock_both(cursor: Any, spec: DatasetSpec) -> None:

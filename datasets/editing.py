@@ -21,12 +21,12 @@ from accounts.models import User
 from audit.services import record
 from core import clock
 from core.errors import RowhouseError
-from datasets import checks, ddl, references, rules, signals
+from datasets import checks, ddl, rebuilding, references, rules, signals
 from datasets.change_models import Change, ChangeState
 from datasets.definition import InvalidDefinition
 from datasets.models import Column, Dataset
 from datasets.rules import NewColumn
-from datasets.services import UnknownDataset, checked_definition, save_columns, save_labels
+from datasets.services import UnknownDataset, checked_definition, require_seen, save_columns, save_labels
 from datasets.spec import ColumnSpec
 from jobs.services import JobNotFound
 
@@ -37,12 +37,6 @@ PURGE_WAITS = timedelta(days=7)
 PURGE_AT_ONCE = timedelta(minutes=1)
 POSTPONED_BY = timedelta(minutes=10)
 ADDED = "added"  # the reason in the history of a column that was not there from the beginning
-
-
-class DefinitionOutdated(RowhouseError):
-    """The definition is not the one the person looked at."""
-
-    code = "definition-outdated"
 
 
 class ColumnKept(RowhouseError):
@@ -108,19 +102,33 @@ def add_columns(
     checked = checked_definition(title=dataset.title, columns=whole, key=key)
     new = checked.columns[len(spec.columns) :]
     _refuse_required(new, is_filled=ddl.is_filled(spec))
-    if ddl.free_places(spec) < len(new):
-        raise InvalidDefinition(
-            "The table has no room for so many columns any more: purged ones keep their place in it."
-            " Export the records and import them into a new dataset."
-        )
+    if ddl.places(spec).free < len(new):
+        rebuilding.keep_room(dataset, by)
+        _refuse_without_room(dataset, len(new))
     last = dataset.columns.aggregate(last=Max("position"))["last"] or 0
     made = save_columns(dataset, new, by=by, first=last + 1, reason=ADDED)
     ddl.add_columns(dataset.spec(), [column.spec() for column in made])
     # Until the tables were ours somebody may have added the first record.
     _refuse_required(new, is_filled=ddl.is_filled(spec))
+    rebuilding.keep_room(dataset, by)
     _next_version(dataset, by)
     record("datasets.columns.added", actor=by, target=dataset, labels=[column.label for column in made])
     return made
+
+
+def _refuse_without_room(dataset: Dataset, wanted: int) -> None:
+    places = ddl.places(dataset.spec())
+    if places.free >= wanted:
+        return
+    if places.dropped:
+        raise InvalidDefinition(
+            "The table has no room for so many columns, because purged ones keep their place in it. Have it made anew"
+            f" with `rowhouse rebuild_dataset {dataset.slug}`, then add them."
+        )
+    raise InvalidDefinition(
+        "The table has no room for so many columns: retired ones keep their place in it. Purge some of them, then add"
+        " these."
+    )
 
 
 def _refuse_required(columns: Sequence[NewColumn], *, is_filled: bool) -> None:
@@ -320,6 +328,7 @@ def _purge(column: Column, by: User | None) -> None:
     record("datasets.column.purged", actor=by, target=dataset, column=column.pk, label=column.label)
     column._history_user = by  # type: ignore[attr-defined] # simple-history reads it
     column.delete()
+    rebuilding.keep_room(dataset, by)
     _next_version(dataset, by)
 
 
@@ -341,16 +350,13 @@ def held(dataset: Dataset, seen: int | None = None) -> Dataset:
     if found is None:
         raise UnknownDataset(f"“{dataset.title}” was deleted a moment ago.")
     signals.changing.send(sender=Dataset, dataset=found)
-    if Change.objects.filter(dataset=found, state=ChangeState.CHANGE_IN_PROGRESS).exists():
+    if going_on := Change.objects.filter(dataset=found, state=ChangeState.CHANGE_IN_PROGRESS).first():
+        what = "The table" if going_on.is_rebuild else "A column or the key"
+        word = "made anew, so that there is room for columns" if going_on.is_rebuild else "changed"
         raise ChangeRunning(
-            f"A column or the key of “{found.title}” is being changed. Wait until that has ended, then do this."
+            f"{what} of “{found.title}” is being {word}. Wait until that has ended, then do this."
         )
-    if seen is not None and found.definition_version != seen:
-        raise DefinitionOutdated(
-            f"Somebody changed the definition of “{found.title}” since you opened it: it has version"
-            f" {found.definition_version}, and you saw version {seen}. Nothing of yours was saved. Open it again,"
-            " look, then change it."
-        )
+    require_seen(found, seen)
     return found
 
 

@@ -190,6 +190,10 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.add_error(None, ValidationError(one.rule, code=CODE))
 
 
+OUTDATED = "outdated"
+MOST_DIGITS = 18  # of a version
+
+
 class DatasetForm(forms.ModelForm):  # type: ignore[type-arg]
     """A dataset's title and its checks; the columns stand below it, in forms of their own."""
 
@@ -229,6 +233,24 @@ class DatasetForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.instance.pk and (found := check_problems(checks, self.instance.spec().columns)):
             raise ValidationError(found)
         return text
+
+    @property
+    def seen(self) -> int:
+        """The version of the definition the page showed; without one no version fits."""
+        given = str(self.data.get("seen", ""))
+        return int(given) if given.isascii() and given.isdigit() and len(given) < MOST_DIGITS else 0
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        now = Dataset.objects.filter(pk=self.instance.pk).first() if self.instance.pk else None
+        if now is not None and now.definition_version != self.seen:
+            raise ValidationError(
+                f"Somebody changed this definition since you opened it: it has version {now.definition_version},"
+                f" its title is “{now.title}”. Nothing was saved. What you typed still stands below: look at"
+                " “History”, then save it if it is still right.",
+                code=OUTDATED,
+            )
+        return cleaned
 
     def checks(self) -> list[NewCheck]:
         """Return the checks; the form must be valid."""

@@ -8,10 +8,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
+from datasets import rules
 from datasets.change_models import Change as Change  # Django looks for models here
 from datasets.change_models import FailingRecord as FailingRecord
 from datasets.listing_models import DefaultView, RecordIndex, SavedView
@@ -38,6 +40,18 @@ class Dataset(models.Model):
     key = models.JSONField(default=list, blank=True)
     checks = models.JSONField(default=list, blank=True)  # each as a CheckSpec
     definition_version = models.PositiveIntegerField(default=1)
+    history_days = models.PositiveIntegerField(
+        "days that history is kept",
+        null=True,
+        blank=True,
+        validators=[
+            MinValueValidator(rules.LEAST_HISTORY_DAYS),
+            MaxValueValidator(rules.MOST_HISTORY_DAYS),
+        ],
+        help_text="Older versions of records are removed once a day, but for the last one of each record. Empty: all"
+        " are kept for ever. Imports and changes of that age cannot be undone any more.",
+    )
+    history_pruned_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
 

@@ -18,6 +18,7 @@ from datasets.columntypes.text import MAX_CHARACTERS
 from datasets.spec import ColumnOptions, ColumnSpec
 
 MAX_COLUMNS = 500
+LEAST_HISTORY_DAYS, MOST_HISTORY_DAYS = 7, 36_500
 MAX_LABEL = 255
 MAX_TITLE = 200
 MAX_CHOICES = 500

@@ -44,6 +44,12 @@ class SlugTaken(RowhouseError):
     code = "slug-taken"
 
 
+class DefinitionOutdated(RowhouseError):
+    """The definition is not the one the person looked at."""
+
+    code = "definition-outdated"
+
+
 class UnknownDataset(RowhouseError):
     """No dataset of the tenant has this slug."""
 
@@ -214,13 +220,21 @@ def _options_to_store(column: NewColumn, dataset: Dataset, key_pk: int | None) -
 
 @transaction.atomic
 def rename_dataset(
-    *, dataset: Dataset, title: str, labels: Mapping[int, str] | None = None, by: User | None = None
+    *,
+    dataset: Dataset,
+    title: str,
+    labels: Mapping[int, str] | None = None,
+    seen: int | None = None,
+    by: User | None = None,
 ) -> None:
     """Change a dataset's title and its columns' labels (by column primary key). The tables stay as they are.
 
+    :param seen: the version of the definition the person looked at; None takes any.
+    :raises DefinitionOutdated: somebody changed the definition since.
     :raises InvalidDefinition: a label is empty, too long, not printable or stands twice.
     """
     dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
+    require_seen(dataset, seen)
     columns = list(dataset.columns.in_use())
     wanted = {column.pk: rules.clean_label((labels or {}).get(column.pk, column.label)) for column in columns}
     renamed = [NewColumn(wanted[c.pk], c.type, c.is_required, c.is_unique, c.spec().options) for c in columns]
@@ -236,6 +250,19 @@ def rename_dataset(
     dataset._history_user = by  # type: ignore[attr-defined]
     dataset.save()
     record("datasets.dataset.renamed", actor=by, target=dataset, before=before, labels=len(changed))
+
+
+def require_seen(dataset: Dataset, seen: int | None) -> None:
+    """Go on only if a dataset's definition has the version a person looked at; None takes any.
+
+    :raises DefinitionOutdated: it has another.
+    """
+    if seen is not None and dataset.definition_version != seen:
+        raise DefinitionOutdated(
+            f"Somebody changed the definition of “{dataset.title}” since you opened it: it has version"
+            f" {dataset.definition_version}, and you saw version {seen}. Nothing of yours was saved. Open it again,"
+            " look, then change it."
+        )
 
 
 def save_labels(columns: Sequence[Column], *, by: User | None) -> None:

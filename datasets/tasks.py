@@ -5,7 +5,7 @@ from __future__ import annotations
 import jobs.services
 from core.clock import now as clock
 from core.tenancy import current_tenant
-from datasets import change_tables, change_work, changesets, ddl, indexing
+from datasets import change_tables, change_work, changesets, ddl, indexing, pruning, rebuilding
 from datasets.change_models import OPEN, Change, ChangeState
 from datasets.changeset import ChangeSet
 from datasets.editing import purge_column
@@ -28,7 +28,14 @@ def check_change(work: Slice) -> Step:
 def change_definition(work: Slice) -> Step:
     """Do one slice of a confirmed change; the payload is {"change": pk}."""
     change = _change(work.payload)
-    return Step(done=True) if change is None else change_work.convert(change, work)
+    if change is None:
+        return Step(done=True)
+    if change.is_rebuild:
+        return rebuilding.rebuild(change, work)
+    step = change_work.convert(change, work)
+    if step.done and change.state == ChangeState.CHANGE_SUCCEEDED:  # each takes a place for a column
+        rebuilding.keep_room(change.dataset, change.confirmed_by, at_once=False)
+    return step
 
 
 def change_ended(work: Ended) -> None:
@@ -64,12 +71,16 @@ def not_again(work: Again) -> Json:
 def tidy_change(work: Slice) -> Step:
     """Take away what a change that ended has left; the payload is {"change": pk}."""
     change = _change(work.payload)
-    return Step(done=True) if change is None else change_work.leave_nothing(change, work)
+    if change is None:
+        return Step(done=True)
+    leave_nothing = rebuilding.leave_nothing if change.is_rebuild else change_work.leave_nothing
+    return leave_nothing(change, work)
 
 
 def forget_former_values(work: Slice) -> Step:
     """Drop the values from before changes whose time to be reverted is over."""
     due = Change.objects.filter(kept_until__lt=clock(), column__isnull=False)
+    due = due.exclude(dataset__changes__in=Change.objects.filter(state=ChangeState.CHANGE_IN_PROGRESS))
     due = due.exclude(pk__in=Change.objects.filter(state__in=OPEN, reverts__isnull=False).values("reverts"))
     for change in due.order_by("pk")[:100]:
         try:
@@ -86,6 +97,11 @@ def forget_former_values(work: Slice) -> Step:
         if work.time_left() <= 0:
             return Step(done=False)
     return Step(done=True)
+
+
+def prune_history(work: Slice) -> Step:
+    """Remove versions of records that are past their dataset's retention."""
+    return pruning.prune(work)
 
 
 def build_indexes(work: Slice) -> Step:

@@ -15,6 +15,8 @@ SEES_EXPORTS = "some:export | perm:exporter.view_exportrun"
 class ExporterConfig(AppConfig):
     name = "exporter"
     verbose_name = "Exports"
+    space_used = "exporter.space.used"
+    stored_keys = "exporter.space.stored_keys"
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {
         "exporter_exportfile_changelist": SEES_EXPORTS,
@@ -24,6 +26,7 @@ class ExporterConfig(AppConfig):
         "exporter_exportfile_delete": "nobody",
         "exporter_exportfile_view": "here:view & here:export",
         "exporter_exportfile_download": "here:export / nobody",
+        "exporter_exportfile_space": "perm:datasets.change_dataset",
         "exporter_exportrun_changelist": SEES_EXPORTS,
         "exporter_exportrun_add": "nobody",
         "exporter_exportrun_change": SEES_EXPORTS + " / nobody",

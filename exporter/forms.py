@@ -9,6 +9,7 @@ from django import forms
 from accounts.models import User
 from datasets.access import whole_datasets_for
 from datasets.models import Dataset
+from exporter.retention import Policy
 
 
 class ExportNowForm(forms.Form):
@@ -31,3 +32,20 @@ class ExportNowForm(forms.Form):
         assert isinstance(field, forms.ModelMultipleChoiceField)
         field.queryset = own
         field.initial = own
+
+
+class RetentionForm(forms.Form):
+    """Limits to try on the files there are; 0 switches one off, and nothing is removed by trying."""
+
+    keep_days = forms.IntegerField(label="Days", min_value=0, max_value=100_000, initial=30)
+    keep_count = forms.IntegerField(label="Files of each dataset", min_value=0, max_value=10**9, initial=1000)
+    keep_mb = forms.IntegerField(label="MB of each dataset", min_value=0, max_value=10**9, initial=0)
+    keep_daily = forms.IntegerField(label="One a day, for days", min_value=0, max_value=100_000, initial=0)
+    keep_monthly = forms.IntegerField(
+        label="One a month, for months", min_value=0, max_value=10_000, initial=0
+    )
+
+    def policy(self) -> Policy:
+        """Return what was typed; the form is valid."""
+        said = dict(self.cleaned_data)
+        return Policy(keep_bytes=said.pop("keep_mb") * 1024 * 1024, **said)

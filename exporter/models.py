@@ -20,6 +20,7 @@ from exporter.settings_models import ExportNotice as ExportNotice
 from exporter.settings_models import ExportSettings as ExportSettings
 from exporter.settings_models import Format as Format
 from exporter.settings_models import Mode as Mode
+from exporter.settings_models import SpaceSample as SpaceSample
 
 
 class Trigger(models.TextChoices):

@@ -148,7 +148,8 @@ def _planned(run: ExportRun, datasets: list[Dataset], taken: set[str]) -> list[d
     return plan
 
 
-def _places(plan: Iterable[dict[str, Any]]) -> Iterator[str]:
+def places(plan: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the paths that a plan may write to, before the number of a try is put into them."""
     for file in plan:
         yield from (file[name] for name in ("path", "changes") if name in file)
 
@@ -174,7 +175,7 @@ def _taken_paths(run: ExportRun) -> set[str]:
     others = ExportRun.objects.exclude(pk=run.pk).filter(
         Q(slot=second) | Q(created_at__gte=second, created_at__lt=second + timedelta(seconds=1))
     )
-    return {path for plan in others.values_list("plan", flat=True) for path in _places(plan)}
+    return {path for plan in others.values_list("plan", flat=True) for path in places(plan)}
 
 
 def write_files(
@@ -276,7 +277,7 @@ def _file(
 def _remove(run: ExportRun, *, tries: Iterable[int]) -> None:
     """Remove the objects of tries that have no rows and never will."""
     for number in tries:
-        for path in (*(path_of_try(one, number) for one in _places(run.plan)), path_of(run, number)):
+        for path in (*(path_of_try(one, number) for one in places(run.plan)), path_of(run, number)):
             try:
                 storage.delete(storage.key_of(path))
             except Exception as error:  # noqa: BLE001 -- whatever the storage raises: the first failure is the one to tell

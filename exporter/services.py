@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
@@ -19,11 +17,8 @@ from core.errors import RowhouseError
 from core.storage import StorageChanged
 from datasets import access
 from datasets.models import Dataset
-from exporter.chains import needed_by
 from exporter.latest import point
-from exporter.manifests import remove_unneeded
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, Fault, State, Trigger
-from exporter.retention import Candidate, Policy, expired
 from exporter.running import end_run
 from jobs import services as jobs
 
@@ -190,70 +185,6 @@ def _fault(file: ExportFile) -> Fault:
     except StorageChanged:
         return Fault.MISSING
     return Fault.NONE if (size, digest.hexdigest()) == (file.bytes, file.sha256) else Fault.ALTERED
-
-
-def policy() -> Policy:
-    """Return the retention this installation is set to."""
-    return Policy(settings.ROWHOUSE_EXPORT_KEEP_DAYS, settings.ROWHOUSE_EXPORT_KEEP_COUNT)
-
-
-@transaction.atomic
-def prune_exports(
-    *, now: datetime, dry_run: bool = False, keep: Policy | None = None, limit: int | None = None
-) -> list[ExportFile]:
-    """Remove the files past their time, oldest first and at most `limit`; their rows stay. Returns them.
-
-    One that a file which stays goes on from stays with it.
-    Only keys that stand in the tenant's own rows are touched. A repeat after a death goes on where it stopped.
-    """
-    stored = list(
-        ExportFile.objects.stored().values_list(
-            "pk", "dataset_id", "dataset_slug", "created_at", "fault", "base"
-        )
-    )
-    candidates = [
-        Candidate(pk, dataset_pk or slug, created_at, not fault)
-        for pk, dataset_pk, slug, created_at, fault, _ in stored
-    ]
-    past = [one.pk for one in expired(candidates, keep or policy(), now=now)]
-    needed = needed_by({pk for pk, *_ in stored} - set(past), {pk: base for pk, *_, base in stored})
-    past = [pk for pk in past if pk not in needed][:limit]
-    gone = list(ExportFile.objects.filter(pk__in=past).order_by("created_at", "pk"))
-    if dry_run:
-        return gone
-    # One that an export under way goes on from is held by it, and has time until then.
-    held = ExportFile.objects.stored().select_for_update(skip_locked=True).filter(pk__in=past)
-    gone = list(held.order_by("created_at", "pk"))
-    for file in gone:
-        storage.delete(file.key)  # first, so that no object is left without a row that knows it
-        file.deleted_at = now
-    ExportFile.objects.bulk_update(gone, ["deleted_at"], batch_size=1000)
-    point(file.dataset_slug for file in gone)
-    remove_unneeded([file.run_id for file in gone])
-    if gone:
-        record("exporter.files.pruned", files=len(gone), bytes=sum(file.bytes for file in gone))
-    return gone
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Space in the tenant's storage. `dataset` is a slug for exports and empty for other kinds."""
-
-    kind: str
-    dataset: str
-    files: int
-    bytes: int
-
-
-def storage_usage() -> list[Usage]:
-    """Return the space each kind of file takes, exports per dataset, as the storage itself lists it."""
-    found: dict[tuple[str, str], tuple[int, int]] = {}
-    for key, size in storage.list_keys():
-        _, kind, *rest = key.split("/")
-        place = (kind, rest[0] if kind == "exports" and len(rest) > 1 else "")
-        files, total = found.get(place, (0, 0))
-        found[place] = (files + 1, total + size)
-    return [Usage(*place, *counts) for place, counts in sorted(found.items())]
 
 
 def last_ended_run() -> ExportRun | None:

@@ -213,3 +213,24 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.notice_id} of run {self.run_id}"
+
+
+class SpaceSample(models.Model):
+    """What one kind took on one day, for the chart of how space grows."""
+
+    day = models.DateField()
+    kind = models.CharField(max_length=30)
+    dataset_slug = models.CharField(max_length=100, blank=True)
+    files = models.BigIntegerField()
+    bytes = models.BigIntegerField()
+
+    class Meta:
+        ordering: ClassVar = ["day", "kind", "dataset_slug"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["day", "kind", "dataset_slug"], name="one_sample_of_space_per_day_kind_and_dataset"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.kind} {self.dataset_slug}"

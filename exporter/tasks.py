@@ -5,8 +5,9 @@ from __future__ import annotations
 from core.clock import now
 from exporter.latest import point
 from exporter.models import State
+from exporter.pruning import prune_exports
 from exporter.running import begin_run, end_run, open_run, start_again, write_files
-from exporter.services import prune_exports
+from exporter.space import sample_space
 from jobs.kinds import Again, Ended, Json, Slice, Step
 
 PRUNED_AT_ONCE = 200
@@ -32,6 +33,7 @@ def run(work: Slice) -> Step:
         return Step(done=False, cursor={"next": "prune"})
     with work.long_statement():
         pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
+        sample_space(today=now().date())
     return Step(done=len(pruned) < PRUNED_AT_ONCE, cursor={"next": "prune"})
 
 

@@ -14,6 +14,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 class ImporterConfig(AppConfig):
     name = "importer"
     verbose_name = "Imports"
+    space_used = "importer.space.used"
+    stored_keys = "importer.space.stored_keys"
     # What may be seen and done with one import follows from the rights on its dataset (importer.rights).
     role_rights = {
         "owner": ("importer.view_importjob",),
@@ -50,6 +52,7 @@ class ImporterConfig(AppConfig):
             retried="importer.tasks.preview_retried",
             title="Preview of an import",
             is_long=True,
+            ends_suspended=True,
         ),
         "importer.merge": JobKind(
             run="importer.tasks.merge",
@@ -57,12 +60,14 @@ class ImporterConfig(AppConfig):
             retried="importer.tasks.merge_retried",
             title="Import",
             is_long=True,
+            ends_suspended=True,
         ),
         "importer.propose": JobKind(
             run="importer.tasks.propose",
             ended="importer.tasks.propose_ended",
             title="Reading a file for a new dataset",
             is_long=True,
+            ends_suspended=True,
         ),
         "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports"),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -78,7 +78,9 @@ class Sniffed:
     doubts: tuple[str, ...]
 
 
-def sniff_path(path: Path, *, overrides: Mapping[str, object] | None = None) -> Sniffed:
+def sniff_path(
+    path: Path, *, overrides: Mapping[str, object] | None = None, known: Collection[str] = ()
+) -> Sniffed:
     """Sniff a file: its beginning, and where nothing there tells, the first place further down that does.
 
     See `sniff`. The file is read once at most, in blocks.
@@ -88,7 +90,7 @@ def sniff_path(path: Path, *, overrides: Mapping[str, object] | None = None) -> 
         if len(head) == HEAD_BYTES:  # a quote may close within a record's largest size
             head += file.read(MAX_RECORD_BYTES)
         is_whole = len(head) < HEAD_BYTES + MAX_RECORD_BYTES
-        found = sniff(head, overrides=overrides, is_whole=is_whole)
+        found = sniff(head, overrides=overrides, is_whole=is_whole, known=known)
         choices = Choices.of(overrides)
         has_lines = any(mark in head[-MAX_RECORD_BYTES:] for mark in (b"\n", b"\r"))
         if not is_whole and has_lines:  # what follows an endless line is not worth a look
@@ -161,12 +163,16 @@ def _with_footer_doubt(path: Path, found: Sniffed, choices: Choices) -> Sniffed:
 
 
 def sniff(
-    head: bytes, *, overrides: Mapping[str, object] | None = None, is_whole: bool | None = None
+    head: bytes,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    is_whole: bool | None = None,
+    known: Collection[str] = (),
 ) -> Sniffed:
     """Return the dialect of a file that begins with `head`: all of it (less than HEAD_BYTES unless said), or more.
 
     `overrides` may hold what `Choices` names; what a person chose is not doubted. None and "" mean not
-    chosen (a quote or escape of "none" means that the file has none).
+    chosen (a quote or escape of "none" means that the file has none). `known` are the labels of what it goes into.
 
     :raises EmptyFile: there is nothing but blank lines.
     :raises EncodingDoubtful: the encoding must be chosen, or a label holds bytes that are no text.
@@ -187,7 +193,11 @@ def sniff(
     if not any(not record.is_blank for record in records):
         raise EmptyFile("The file is empty. Upload a file that has a header row and the rows below it.")
     header = find_header(
-        records, after=separator_row, chosen=choices.header_row_of(len(records)), rows=choices.header_rows
+        records,
+        after=separator_row,
+        chosen=choices.header_row_of(len(records)),
+        rows=choices.header_rows,
+        known=known,
     )
     labels = _labels(records, header)
     dialect = Dialect(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from importer.readers.grammar import Record
@@ -34,12 +34,18 @@ class Header:
 
 
 def find_header(
-    records: Sequence[Record], *, after: int = 0, chosen: int | None = None, rows: int | None = None
+    records: Sequence[Record],
+    *,
+    after: int = 0,
+    chosen: int | None = None,
+    rows: int | None = None,
+    known: Collection[str] = (),
 ) -> Header:
     """Return where the header is: the first record that is about as wide as most, unless it looks like data.
 
     `after` records are known to be none. A person's choice is taken as it is: `chosen` the row, `rows` how many
-    rows make the labels.
+    rows make the labels. `known` are the labels of what the file goes into: a row of nothing else is the header,
+    though its labels may look like data.
     """
     if chosen is not None:
         return Header(chosen, rows=rows or 1)
@@ -50,6 +56,9 @@ def find_header(
         return Header(min((above or first) + rows - 1, len(records)), rows=rows)
     width = common_width(records)
     row = _first_wide(records, after, width)
+    if _are_known(records[row - 1].cells, known):
+        is_below = any(not record.is_blank for record in records[after : row - 1])
+        return Header(row, (_above(row),) if is_below else ())
     if grouped := _group_rows(records, after, row) or _completed_below(records, row):
         return grouped
     if any(not record.is_blank for record in records[after : row - 1]):
@@ -68,6 +77,16 @@ def find_header(
     if labels > width or (labels < width and any(cell for cells in body for cell in cells[labels:])):
         return Header(row, (f"The header row has {labels} labels, but rows below it have {width} cells.",))
     return Header(row)
+
+
+def _are_known(cells: Sequence[str | None], known: Collection[str]) -> bool:
+    labels = {_plain(label) for label in known}
+    filled = [_plain(cell) for cell in cells if cell and cell.strip()]
+    return bool(filled) and labels.issuperset(filled)
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.split()).casefold()
 
 
 def common_width(records: Sequence[Record]) -> int:

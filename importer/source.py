@@ -35,7 +35,8 @@ def read_head(job: ImportJob, work: Slice) -> None:
     """Begin anew: forget what an earlier preview found, and read dialect, labels and samples (not saved)."""
     staging.sweep()
     _reset(job)
-    sniffed = sniff_path(csv_path(job, work), overrides=_overrides(job))
+    known = [column.label for column in job.dataset.spec().columns] if job.dataset_id else []
+    sniffed = sniff_path(csv_path(job, work), overrides=_overrides(job), known=known)
     job.dialect = sniffed.dialect.to_dict()
     job.head |= {
         "reading": READING,

@@ -181,19 +181,21 @@ def fail_provisioning(*, tenant: Tenant, error: str) -> None:
 def suspend_tenant(*, tenant: Tenant, by: object = None) -> None:
     """Stop serving a tenant, working for it and exporting it; its data stays.
 
+    Imports that go on end with nothing applied; other work waits.
+
     :raises WrongState: it is not active.
     """
     if not tenant.move(old=State.ACTIVE, new=State.SUSPENDED):
         raise WrongState(
             f"{tenant.slug!r} is {tenant.get_state_display()}; only an active tenant is suspended."
         )
-    jobs.pause_tenant(tenant.schema_name)
+    jobs.suspend_tenant(tenant.schema_name)
     record("tenants.tenant.suspended", actor=by, target=tenant)
 
 
 @transaction.atomic
 def resume_tenant(*, tenant: Tenant, by: object = None) -> None:
-    """Serve a suspended tenant again; its jobs go on where they stood.
+    """Serve a suspended tenant again; its jobs that were paused go on where they stood.
 
     :raises WrongState: it is not suspended.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+from functools import cache
 
 import pytest
 
@@ -19,6 +20,7 @@ def marked(root: ast.AST) -> list[str]:
     ]
 
 
+@cache
 def standing() -> dict[str, list[str]]:
     """Return each id a test stands for, with the files it is in."""
     found: dict[str, list[str]] = {}

@@ -43,6 +43,6 @@ def play(*names: str) -> dict[str, Any]:
 def test_whatever_dies_nothing_is_lost_or_done_twice_and_workers_without_the_fence_are_caught():
     figures = play("storm", "broken")
     assert (figures["lost"], figures["doubled"], figures["stuck"]) == (0, 0, 0)
-    assert figures["kills"] > 20 and figures["cluster_kills"] > 0 and figures["pg_restarts"] > 0
+    assert figures["kills"] > 5 and figures["cluster_kills"] > 0 and figures["pg_restarts"] > 0
     assert figures["storm"]["imports"] > 0 and figures["storm"]["exports"] > 0
     assert figures["broken"]["broken_doubled"] > 0

@@ -269,7 +269,7 @@ def _shown(
 
 
 def _ask_again(change: Change) -> str:
-    if change.reverts_id or change.state not in (
+    if change.reverts_id or change.is_rebuild or change.state not in (
         ChangeState.CHECK_SUCCEEDED, ChangeState.CHECK_FAILED, ChangeState.CHANGE_FAILED, ChangeState.CANCELLED,
     ):  # fmt: skip
         return ""

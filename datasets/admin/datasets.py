@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, reverse
@@ -14,7 +15,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from accounts.models import User
 from accounts.sites import tenant_site
-from datasets import access, checking, references, services, stats
+from datasets import access, checking, pruning, references, services, stats
 from datasets.admin.beginning import from_file_url
 from datasets.admin.definition import definition_urls
 from datasets.admin.history import GuardedHistoryAdmin
@@ -23,7 +24,7 @@ from datasets.admin.matrix import matrix_view, tenant_matrix_view
 from datasets.admin.records import row_urls
 from datasets.admin.rights import columns_view, rights_view
 from datasets.check_lines import text_of
-from datasets.forms import DatasetForm, NewColumnForm, NewColumnFormSet
+from datasets.forms import OUTDATED, DatasetForm, NewColumnForm, NewColumnFormSet
 from datasets.models import Column, Dataset
 from datasets.wording import rule_words
 
@@ -114,6 +115,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     can_revert = False  # a former definition would not fit the table
     list_before_template = "datasets/datasets_head.html"
     change_form_outer_before_template = "datasets/dataset_head.html"
+    change_form_before_template = "datasets/definition_seen.html"
     delete_confirmation_template = "datasets/delete_confirmation.html"
     history_list_display = ("history_change_reason",)
 
@@ -247,7 +249,7 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         return (
             ["title", "check_lines"]
             if obj is None
-            else ["title", "slug", "check_lines", "definition_version", "created_at"]
+            else ["title", "slug", "check_lines", "history_days", "definition_version", "created_at"]
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -273,7 +275,11 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
                 context["changes_url"] = (
                     f"{reverse('admin:datasets_change_changelist')}?dataset__id__exact={dataset.pk}"
                 )
-        return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+        response: HttpResponse = super().changeform_view(request, object_id, form_url, context)
+        shown = (getattr(response, "context_data", None) or {}).get("adminform")
+        if shown is not None and shown.form.is_bound and shown.form.has_error(NON_FIELD_ERRORS, OUTDATED):
+            response.status_code = 409
+        return response
 
     def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:
         """Leave it to save_related, which knows the columns too."""
@@ -282,9 +288,16 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
         dataset: Dataset = form.instance
         if change:
             labels = {row.instance.pk: row.instance.label for formset in formsets for row in formset.forms}
+            seen: int | None = form.seen
             if "check_lines" in request.POST and "check_lines" in form.changed_data:
-                checking.set_checks(dataset=dataset, checks=form.checks(), by=_person(request))
-            services.rename_dataset(dataset=dataset, title=dataset.title, labels=labels, by=_person(request))
+                checking.set_checks(dataset=dataset, checks=form.checks(), seen=seen, by=_person(request))
+                seen = None  # from here on it is held, and the version is this person's own
+            services.rename_dataset(
+                dataset=dataset, title=dataset.title, labels=labels, seen=seen, by=_person(request)
+            )
+            if "history_days" in request.POST and "history_days" in form.changed_data:
+                days = form.cleaned_data["history_days"]
+                pruning.set_history_days(dataset=dataset, days=days, by=_person(request))
         else:
             [columns] = formsets
             made = services.create_dataset(

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.errors import RowhouseError
-from datasets import access, editing
+from datasets import access, editing, rebuilding
 from datasets.admin.links import definition_links
 from datasets.admin.places import changeable, page, person, viewable
 from datasets.definition_history import history_of
@@ -111,6 +111,12 @@ def _added(request: HttpRequest, dataset: Dataset, form: AddColumnForm) -> HttpR
         dataset=dataset, columns=[form.column()], seen=_seen(request), by=person(request)
     )
     messages.success(request, f"“{made.label}” is there. Records have no value in it yet.")
+    if rebuilding.running(dataset):
+        messages.info(
+            request,
+            "So many columns came and went that the table is being made anew now, in the background. Everybody works"
+            " on; only the definition cannot be changed until that is done. See Changes of definitions.",
+        )
     return _back(dataset)
 
 

@@ -13,9 +13,7 @@ from datasets.ctcache import MAX_SCHEMAS, SchemaKeyedCache
 from datasets.models import Dataset
 
 
-@pytest.mark.slow
 @pytest.mark.case("T20")
-@pytest.mark.django_db(transaction=True)
 def test_two_threads_in_two_tenants_get_their_own_content_type(committed_tenants: list[TenantRef]) -> None:
     first, second = committed_tenants
     _renumber(second)  # so that the ids differ for certain

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from audit.models import Event
 from core.errors import RowhouseError
 from core.tenancy import TenantRef
 from datasets import services, signals
+from datasets.checking import set_checks
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from datasets.tests.conftest import ORDERS, add_record, make_dataset, person
@@ -16,9 +19,12 @@ from datasets.tests.pages import Visitor, page, rows_url
 URL = "/admin/datasets/dataset/"
 
 
-def columns_form(*rows: dict[str, str], title: str = "Parts", existing: int = 0) -> dict[str, str]:
-    """Return the posted form of a definition with these columns."""
+def columns_form(
+    *rows: dict[str, str], title: str = "Parts", existing: int = 0, seen: int = 1
+) -> dict[str, str]:
+    """Return the posted form of a definition with these columns; `seen` is the version it was opened with."""
     form = {
+        "seen": str(seen),
         "title": title,
         "columns-TOTAL_FORMS": str(len(rows)),
         "columns-INITIAL_FORMS": str(existing),
@@ -93,6 +99,33 @@ def test_labels_change_on_the_definitions_page_and_nothing_else(orders: Dataset,
     kept = [(one.type, one.is_unique) for one in again.spec().columns]
     assert kept == [(one.type, one.is_unique) for one in ORDERS]
     assert again.spec().columns[1].label == "Client"
+
+
+@pytest.mark.case("C19")
+def test_of_two_who_rename_a_dataset_the_second_is_told(orders: Dataset, at_acme: Visitor) -> None:
+    url = f"{URL}{orders.pk}/change/"
+    assert 'name="seen" value="1"' in page(at_acme, url)
+    columns = list(orders.columns.all())
+    rows = [{"id": str(one.pk), "dataset": str(orders.pk), "label": one.label} for one in columns]
+    rows[1]["label"] = "Buyer"
+    services.rename_dataset(dataset=orders, title="Sales", labels={columns[1].pk: "Client"})
+    form = columns_form(*rows, title="Bestellungen", existing=len(rows)) | {"check_lines": 'A: "Pieces" > 0'}
+    for seen in ("1", "", "x", "9" * 30):
+        answer = at_acme.post(url, form | {"seen": seen})
+        html = answer.content.decode()
+        assert answer.status_code == 409 and "it has version 2, its title is “Sales”" in html
+        # What was typed stands there still, to be saved by who has seen that.
+        assert 'value="Bestellungen"' in html and 'value="Buyer"' in html and 'name="seen" value="2"' in html
+        again = Dataset.objects.get(pk=orders.pk)
+        assert (again.title, again.columns.all()[1].label, again.checks) == ("Sales", "Client", [])
+    # What comes between the look and the save is refused by the service.
+    with pytest.raises(services.DefinitionOutdated, match="“Sales” since you opened it"):
+        services.rename_dataset(dataset=orders, title="Bestellungen", seen=1)
+    with pytest.raises(services.DefinitionOutdated):
+        set_checks(dataset=orders, checks=[], seen=1)
+    assert at_acme.post(url, form | {"seen": "2"}).status_code == 302
+    again = Dataset.objects.get(pk=orders.pk)
+    assert (again.title, again.columns.all()[1].label, len(again.checks)) == ("Bestellungen", "Buyer", 1)
 
 
 def test_the_list_shows_records_columns_and_the_last_change(orders: Dataset, at_acme: Visitor) -> None:

@@ -22,7 +22,6 @@ from datasets.tests.test_cells import bulk, column, contents
 from importer.models import State as ImportState
 from importer.tests.tools import merge, upload
 
-pytestmark = pytest.mark.slow
 EDITORS = 8
 
 

@@ -51,7 +51,6 @@ def wait_for(condition: Callable[[], bool], answer: Future[str]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.slow
 def test_a_reference_and_the_deletion_of_its_record_never_both_happen(
     committed_tenants: list[TenantRef],
 ) -> None:
@@ -80,7 +79,6 @@ def test_a_reference_and_the_deletion_of_its_record_never_both_happen(
     assert one_after_the_other(tenant, delete.format("C3"), repoint.format("C3")) == lost.format("C3")
 
 
-@pytest.mark.slow
 def test_references_are_not_written_where_others_commits_are_not_seen(
     committed_tenants: list[TenantRef],
 ) -> None:

@@ -61,7 +61,14 @@ def test_who_manages_one_dataset_defines_and_grants_there_and_nowhere_else(
     assert 'name="_save"' in page(at, definition)
     labels = {f"columns-{at}-label": one.label for at, one in enumerate(orders.columns.in_use())}
     numbers = {f"columns-{at}-id": one.pk for at, one in enumerate(orders.columns.in_use())}
-    form = {"title": "Sales", "columns-TOTAL_FORMS": 9, "columns-INITIAL_FORMS": 9, **labels, **numbers}
+    form = {
+        "seen": 1,
+        "title": "Sales",
+        "columns-TOTAL_FORMS": 9,
+        "columns-INITIAL_FORMS": 9,
+        **labels,
+        **numbers,
+    }
     assert at.post(definition, form).status_code == 302
     assert Dataset.objects.get(pk=orders.pk).title == "Sales"
     assert at.get(f"/admin/datasets/dataset/{orders.pk}/delete/").status_code == 403

@@ -9,7 +9,6 @@ import weakref
 from dataclasses import replace
 from io import StringIO
 from threading import Thread
-from typing import Any
 
 from django.apps import apps
 from django.core.management import call_command
@@ -22,7 +21,6 @@ from datasets.models import Dataset
 from datasets.rows import MODELS, ModelCache, build_model, get_row_model
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.tests.conftest import add_record, name_of
-from datasets.tests.pages import Visitor, page, rows_url
 
 
 def spec_of(pk: int) -> DatasetSpec:
@@ -39,22 +37,6 @@ def test_the_cache_is_bounded_and_evicted_classes_die() -> None:
     gc.collect()
     assert len(cache) == 3
     assert sum(ref() is not None for ref in watched) == 6
-
-
-def test_classes_of_datasets_whose_pages_were_visited_die_too(
-    orders: Dataset, at_acme: Visitor, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr(MODELS, "size", 1)
-    record = add_record(orders, Order_no="A")
-    watched = []
-    for number in range(6):
-        Dataset.objects.filter(pk=orders.pk).update(title=f"Orders {number}")
-        watched.append(weakref.ref(get_row_model(Dataset.objects.get(pk=orders.pk))))
-        for parts in ((), (record.pk, "change"), (record.pk, "history"), ("add",)):
-            page(at_acme, rows_url(orders, *parts))
-    del record
-    gc.collect()
-    assert sum(ref() is not None for ref in watched) == 1
 
 
 def test_threads_get_the_class_they_asked_for() -> None:

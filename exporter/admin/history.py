@@ -22,7 +22,7 @@ from core.lookups import ListedLookups
 from core.readonly import ReadOnly
 from datasets import access
 from exporter import services
-from exporter.admin import pages, view_page
+from exporter.admin import pages, space_page, view_page
 from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
 from exporter.folding import READABLE
 from exporter.models import ExportFile, ExportRun, State
@@ -87,6 +87,9 @@ class ExportFileAdmin(ReadOnlyAdmin):
         view = self.admin_site.admin_view(pages.download)
         return [
             path("<int:file_id>/download/", view, name="exporter_exportfile_download"),
+            path(
+                "space/", self.admin_site.admin_view(space_page.space_page), name="exporter_exportfile_space"
+            ),
             path(
                 "view/<int:dataset_id>/",
                 self.admin_site.admin_view(view_page.view_export),

@@ -123,7 +123,8 @@ def moto_server() -> Iterator[S3Server]:
     faults = Faults()
     app = faults(DomainDispatcherApplication(create_backend_app))
     httpd = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    # How often it looks whether to stop: half a second each, by default, is the longest part of many tests.
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     server = S3Server(
         f"http://127.0.0.1:{httpd.server_port}", f"bucket-{uuid.uuid4().hex[:12]}", faults=faults

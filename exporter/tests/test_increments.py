@@ -21,8 +21,9 @@ from exporter.folding import fold
 from exporter.form import FileForm, FormColumn
 from exporter.manifest import change_label
 from exporter.models import Content, ExportFile, ExportRun, ExportSettings, Fault, State
+from exporter.pruning import prune_exports
 from exporter.retention import Policy
-from exporter.services import prune_exports, verify_exports
+from exporter.services import verify_exports
 from exporter.tests.helpers import column, content, dataset_with, export, insert, parsed, stored_keys
 
 
@@ -197,7 +198,7 @@ def test_a_file_that_another_goes_on_from_stays_as_long_as_that(t1: TenantRef) -
     dataset = dataset_with([["1", "a"]])
     files = [last() for _ in range(6)]  # two chains of three
 
-    assert prune_exports(now=files[-1].created_at, keep=Policy(0, 2)) == files[:3]
+    assert prune_exports(now=files[-1].created_at, keep=Policy(0, 2)) == files[2::-1]  # none before one on it
 
     assert stored_keys() == [file.key for file in files[3:]]
     assert folded(files[-1], dataset) == [["1", "a"]]

@@ -15,8 +15,9 @@ from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
 from exporter import latest
 from exporter.models import Content, ExportFile, ExportRun, ExportSettings, Fault
+from exporter.pruning import prune_exports
 from exporter.retention import Policy
-from exporter.services import prune_exports, verify_exports
+from exporter.services import verify_exports
 from exporter.tests.helpers import column, dataset_with, export, insert, stored_file
 from exporter.tests.test_commands import run
 

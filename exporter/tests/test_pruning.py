@@ -10,10 +10,13 @@ import pytest
 
 from audit.models import Event
 from core import storage
+from core.space import Use
 from core.tenancy import TenantRef, in_tenant
 from exporter.models import ExportFile, Fault
+from exporter.pruning import prune_exports
 from exporter.retention import Policy
-from exporter.services import Usage, prune_exports, storage_usage, verify_exports
+from exporter.services import verify_exports
+from exporter.space import storage_usage
 from exporter.tests.helpers import dataset_with, stored_file, stored_keys
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -155,7 +158,7 @@ def test_usage_counts_each_kind_and_dataset_of_the_tenant_alone(acme: TenantRef,
             stored_file(dataset_with(slug=slug), data=b"id,note\n")
 
         assert storage_usage() == [
-            Usage("exports", "orders", 1, 8),
-            Usage("exports", "parts", 1, 8),
-            Usage("uploads", "", 1, 3),
+            Use("exports", "orders", 1, 8),
+            Use("exports", "parts", 1, 8),
+            Use("uploads", "", 1, 3),
         ]

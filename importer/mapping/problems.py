@@ -44,6 +44,9 @@ def problems(matches: Sequence[Match], spec: DatasetSpec, labels: Sequence[str] 
         match = matches[fault.at]
         place = match.label or titles.get(match.column or "", "")
         issues.append(Issue(fault.code, 0, 0, place, fault.value, fault.rule))
+    if not mapped and not issues:
+        rule = "No label of the file goes to a column of the dataset, so nothing could be read. Map one."
+        issues.append(Issue("missing-label", 0, 0, "", "", rule))
     return issues
 
 

@@ -20,6 +20,7 @@ MAX_RATIO = 100  # inflated to packed: a sheet is about 10, a bomb 1,000
 SMALL_BYTES = 8 * 1024 * 1024  # below this a high ratio does no harm
 MAX_GAP_BYTES = 4 * 1024 * 1024  # between two tags: no cell holds as much
 READ_BYTES = 256 * 1024
+MAX_DEPTH = 100  # of elements in each other; a workbook's stand a dozen deep
 OVERLAP = 32  # of two pieces, so that a word on the border is seen
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 DIRECTORY_ENTRY = b"PK\x01\x02"
@@ -48,6 +49,10 @@ def damaged(what: str) -> WorkbookRefused:
         f"The workbook is damaged or not made by a spreadsheet program: {what}. "
         "Open it, save it again as .xlsx and upload that file."
     )
+
+
+def too_deep() -> WorkbookRefused:
+    return damaged(f"elements stand more than {MAX_DEPTH} deep in each other")
 
 
 def check_file(path: Path) -> None:

@@ -30,13 +30,15 @@ _FORMULA = (
 )
 _ROW = rb'<row r="([1-9][0-9]{0,6})"((?: (?!r=)[A-Za-z:.0-9]+="[^"<&\x00-\x1f]*+")*+) ?+>'
 _CELL = (
-    rb'((?: [st]="[A-Za-z0-9]{1,10}"){0,2}+)'
+    # Each once: a sheet with an attribute twice is damaged, and expat says so.
+    rb'((?: s="[A-Za-z0-9]{1,10}")?+(?: t="[A-Za-z0-9]{1,10}")?+| t="[A-Za-z0-9]{1,10}" s="[A-Za-z0-9]{1,10}")'
     rb"(?: ?+/>|>(?:(?:" + _FORMULA + rb")?+<v>(" + _TEXT + rb"++)</v>|<v ?+/>"
     rb'|<is><t(?: xml:space="preserve")?+>(' + _TEXT + rb"*+)</t></is>)</c>)"
 )
 _ATTRIBUTES = re.compile(
     rb'(?: s="([0-9]{1,8})")?(?: t="([a-zA-Z]+)")?|(?: t="([a-zA-Z]+)")(?: s="([0-9]{1,8})")'
 )
+_TWICE = re.compile(rb' ([A-Za-z:.0-9]+)="[^"]*+"(?: [A-Za-z:.0-9]+="[^"]*+")*? \1="')
 _HIDDEN = re.compile(rb' hidden="(?:1|true)"')
 # At most 15 digits, none of them superfluous: number_text would return the same.
 _PLAIN_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]*[1-9])?")
@@ -90,6 +92,7 @@ class QuickRows:
         self._converters = Converters(book, texts)
         self._columns = 0
         self._match = re.compile(rb"(?!)").match
+        self._sound = {b""}  # attributes of rows that hold none twice
         self.row = 0  # the last row that was taken or seen
 
     def take(self, data: bytes, at: int, stop: int) -> int:
@@ -119,7 +122,7 @@ class QuickRows:
     def _row(self, found: re.Match[bytes]) -> bool:
         groups = found.groups()
         row = int(groups[0])
-        if not self.row < row <= MAX_ROWS or self._areas.touch(row):
+        if not self.row < row <= MAX_ROWS or self._areas.touch(row) or self._is_damaged(found):
             return False
         line = [b""] * self._columns
         converters = self._converters
@@ -142,6 +145,22 @@ class QuickRows:
         attributes = groups[1]
         self._records.write(row, line, is_hidden=b"hidden" in attributes and bool(_HIDDEN.search(attributes)))
         return True
+
+    def _is_damaged(self, found: re.Match[bytes]) -> bool:
+        """Return whether an attribute of the row or of a formula in it stands there twice."""
+        attributes: bytes = found[2]
+        if attributes not in self._sound:
+            if _TWICE.search(attributes):
+                return True
+            if len(self._sound) < KEPT_VALUES:
+                self._sound.add(attributes)
+        begin, end = found.span()
+        at = found.string.find(b"<f ", begin, end)
+        while at >= 0:
+            if _TWICE.match(found.string, at + 2, end):
+                return True
+            at = found.string.find(b"<f ", at + 3, end)
+        return False
 
 
 def _number(value: bytes) -> bytes | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.parsers import expat
 
-from importer.readers.archive import damaged
+from importer.readers.archive import MAX_DEPTH, damaged, too_deep
 from importer.readers.areas import MAX_ROWS, Areas, column_of
 from importer.readers.celltext import MAX_CELL_BYTES, cell_of, iso_text, number_text, quoted, serial_text
 from importer.readers.feeding import Feeder
@@ -67,11 +67,19 @@ class SheetReader:
         }
         ends = {row: self._end_row, cell: self._end_cell, prefix + "rPh": self._end_spoken}
 
+        depth = 1  # of the elements read one by one; the rows read quickly are whole
+
         def start(name: str, attributes: Attributes) -> None:
+            nonlocal depth
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise too_deep()
             if handle := starts.get(name):
                 handle(attributes)
 
         def end(name: str) -> None:
+            nonlocal depth
+            depth -= 1
             self._taking = None
             if handle := ends.get(name):
                 handle()

@@ -18,7 +18,7 @@ from typing import IO
 from xml.parsers import expat
 
 from importer.issues import WorkbookRefused
-from importer.readers.archive import damaged
+from importer.readers.archive import MAX_DEPTH, damaged, too_deep
 from importer.readers.celltext import MAX_CELL_BYTES, cell_of, needs_work, plain_text
 from importer.readers.feeding import Feeder
 
@@ -85,7 +85,7 @@ class TextsReader:
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
         self._pieces: list[str] = []
-        self._size = 0
+        self._size = self._depth = 0
         self._is_taking = self._is_spoken = False  # within <t>; within <rPh>, how a text is read aloud
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
@@ -113,6 +113,9 @@ class TextsReader:
         return at
 
     def _start(self, tag: str, _: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise too_deep()
         name = tag.rpartition(":")[2]
         if name == "si":
             self._pieces, self._size = [], 0
@@ -121,6 +124,7 @@ class TextsReader:
         self._is_taking = name == "t" and not self._is_spoken
 
     def _end(self, tag: str) -> None:
+        self._depth -= 1
         name = tag.rpartition(":")[2]
         self._is_taking = False
         if name == "rPh":

@@ -13,7 +13,15 @@ from urllib.parse import unquote
 from xml.parsers import expat
 
 from importer.issues import WorkbookRefused
-from importer.readers.archive import READ_BYTES, XML_ENDINGS, damaged, open_part, part_key
+from importer.readers.archive import (
+    MAX_DEPTH,
+    READ_BYTES,
+    XML_ENDINGS,
+    damaged,
+    open_part,
+    part_key,
+    too_deep,
+)
 from importer.readers.celltext import BUILT_IN, format_kind
 
 WORKSHEET = "/worksheet"
@@ -61,16 +69,29 @@ def parse(
 ) -> None:
     """Parse one part as a stream; names come without their prefix.
 
-    :raises WorkbookRefused: it is missing, no XML, or declares a document type.
+    :raises WorkbookRefused: it is missing, no XML, nested too deeply, or declares a document type.
     """
 
     def refuse(*_: object) -> None:
         raise damaged(f"part {name!r} declares a document type")
 
+    depth = 0
+
+    def begin(tag: str, attributes: Attributes) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise too_deep()
+        start(tag.rpartition(":")[2], attributes)
+
+    def finish(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        if end is not None:
+            end(tag.rpartition(":")[2])
+
     parser = expat.ParserCreate()
-    parser.StartElementHandler = lambda tag, attributes: start(tag.rpartition(":")[2], attributes)
-    if end is not None:
-        parser.EndElementHandler = lambda tag: end(tag.rpartition(":")[2])
+    parser.StartElementHandler, parser.EndElementHandler = begin, finish
     parser.StartDoctypeDeclHandler = refuse
     with open_part(archive, name) as part:
         try:

@@ -18,7 +18,6 @@ from importer.tests.tools import import_text, make_orders, merge, person, record
 AT_ONCE = 12
 
 
-@pytest.mark.slow
 @pytest.mark.case("C01", "C04")
 def test_of_many_confirms_at_once_exactly_one_merges(committed_tenants: list[TenantRef]) -> None:
     tenant = committed_tenants[0]
@@ -48,7 +47,6 @@ def test_of_many_confirms_at_once_exactly_one_merges(committed_tenants: list[Ten
         assert (len(records(dataset)), versions(dataset)) == (3, 3)
 
 
-@pytest.mark.slow
 def test_an_edit_committed_by_somebody_else_after_the_preview_is_noticed(
     committed_tenants: list[TenantRef],
 ) -> None:

@@ -142,7 +142,6 @@ def test_confirms_of_many_previews_while_workers_run_merge_one_at_a_time(tenant:
         assert (len(records(dataset)), versions(dataset)) == (3, 3)
 
 
-@pytest.mark.slow
 def test_a_confirm_and_a_change_of_type_at_once_do_both_one_after_the_other(tenant: TenantRef) -> None:
     for race in range(RACES):
         with in_tenant(tenant):
@@ -187,7 +186,6 @@ def test_a_confirm_and_the_deletion_of_the_dataset_at_once_leave_one_of_them(ten
             assert leftover_tables() == []
 
 
-@pytest.mark.slow
 @pytest.mark.case("A17")
 def test_a_confirm_and_the_loss_of_the_right_at_once_never_merge_half(tenant: TenantRef) -> None:
     with in_tenant(tenant):
@@ -208,8 +206,8 @@ def test_a_confirm_and_the_loss_of_the_right_at_once_never_merge_half(tenant: Te
             assert is_unlocked(dataset)
 
 
-@pytest.mark.slow
-def test_a_suspended_tenant_confirms_nothing_and_its_confirmed_import_waits(tenant: TenantRef) -> None:
+@pytest.mark.case("C09")
+def test_a_suspended_tenant_confirms_nothing_and_its_confirmed_import_ends(tenant: TenantRef) -> None:
     with in_tenant(tenant):
         dataset = make_orders()
         waiting, confirmed = upload(dataset), upload(dataset)
@@ -221,11 +219,14 @@ def test_a_suspended_tenant_confirms_nothing_and_its_confirmed_import_waits(tena
     answer = client.post(f"/importer/importjob/{waiting.pk}/confirm/", {"seen": waiting.previews})
     assert answer.status_code == 503
     with in_tenant(tenant):
-        assert work(confirmed).state == State.IMPORT_IN_PROGRESS
+        confirmed = work(confirmed)
+        assert (confirmed.state, confirmed.error_code) == (State.IMPORT_FAILED, "suspended")
         assert ImportJob.objects.get(pk=waiting.pk).state == State.PREVIEW_SUCCEEDED
         assert records(dataset) == []
     resume_tenant(tenant=row)
     with in_tenant(tenant):
+        assert work(confirmed).state == State.IMPORT_FAILED
+        jobs.services.retry(int(confirmed.merge_job_id))
         assert work(confirmed).state == State.IMPORT_SUCCEEDED
         assert is_unlocked(dataset)
 

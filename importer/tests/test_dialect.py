@@ -90,6 +90,12 @@ def test_years_may_be_labels():
     assert sniff(b"country,2020,2021\nNO,1,2\nSE,3,4\n").dialect.header_row == 1
 
 
+def test_labels_of_the_dataset_are_the_header_though_they_look_like_data():
+    head = b"2024,2025\n1,2\n3,4\n"
+    assert sniff(head, known=["2024", "2025", "note"]).labels == ("2024", "2025")
+    assert sniff(b"1,2\n3,4\n", known=["2024", "2025"]).labels == ("column 1", "column 2")
+
+
 @pytest.mark.case("F39")
 def test_an_empty_label_is_named_by_its_position():
     assert sniff(b"id,name,\n1,a,x\n2,b,y\n").labels == ("id", "name", "column 3")

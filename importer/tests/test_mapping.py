@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,17 @@ def test_a_label_that_fits_two_columns_is_left_to_a_person():
     assert [(issue.code, issue.column) for issue in issues] == [("duplicate-label", "telephone")]
 
 
+def test_a_file_of_which_no_label_is_mapped_is_not_read():
+    specs = columns("Name")
+    issues = problems(suggest(["colour"], [], specs), DatasetSpec(1, "d", "D", specs, ()))
+    assert [(issue.code, issue.rule) for issue in issues] == [
+        (
+            "missing-label",
+            "No label of the file goes to a column of the dataset, so nothing could be read. Map one.",
+        )
+    ]
+
+
 def test_the_second_of_two_equal_labels_is_not_mapped():
     specs = columns("Name")
     matches = suggest(["name", "Name"], [], specs)
@@ -175,8 +187,9 @@ def unsure(label, *candidates):
 
 
 def test_an_uncertain_label_of_an_optional_column_is_no_problem():
-    specs = columns("name")
-    assert problems([unsure("names", "c1")], DatasetSpec(1, "d", "D", specs, ())) == []
+    specs = columns("id", "name")
+    matches = [replace(unsure("names", "c2"), position=1), *suggest(["id"], [], specs)]
+    assert problems(matches, DatasetSpec(1, "d", "D", specs, ())) == []
 
 
 def test_an_uncertain_label_of_a_required_column_is_named_in_the_sentence_about_it():

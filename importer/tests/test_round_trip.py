@@ -120,7 +120,6 @@ def check_round_trip(dataset: Dataset, records: Sequence[Row]) -> None:
     assert exported(dataset) == file
 
 
-@pytest.mark.slow
 @pytest.mark.case("V30")
 def test_an_export_read_again_changes_nothing(tenant: TenantRef) -> None:
     with in_tenant(tenant):
@@ -169,7 +168,6 @@ def _record(made: random.Random) -> Row:
     return (*(None if made.random() < 0.15 else value for value in values), text() or "-")
 
 
-@pytest.mark.slow
 def test_a_file_without_the_last_line_end_or_with_other_ones_is_the_same(tenant: TenantRef) -> None:
     with in_tenant(tenant):
         dataset = make("integer", "ends", (column("note"),))
@@ -212,7 +210,6 @@ def _as_workbook(records: Sequence[Row], labels: Sequence[str]) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.slow
 @pytest.mark.case("V30")
 def test_a_workbook_of_the_records_changes_nothing(tenant: TenantRef) -> None:
     seed = random.randrange(1 << 32)

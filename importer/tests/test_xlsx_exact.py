@@ -51,6 +51,8 @@ ROW_ATTRIBUTES = ("", ' spans="1:3"', ' hidden="1"', ' hidden="0"', ' ht="12.8" 
 # What makes a sheet damaged: one of them in some sheets, so that most are read to their end.
 BAD_WORDS = ("&bad;", "]]>", "\ufffe")
 BAD_ATTRIBUTES = (' s="1" s="1"', ' t="s"')
+BAD_ROW_ATTRIBUTES = (' spans="1:3" ht="1" spans="1:3"',)
+BAD_FORMULAS = ('<f t="shared" si="0" t="shared"/>',)
 BETWEEN = ("", "", "", "\n", "  ", "<!-- </row> -->", "<row/>", "<?pi </row> ?>")
 
 
@@ -84,7 +86,7 @@ def cells(draw: st.DrawFn, row: int, column: int) -> str:
             return f'<c{place} t="s"><v>{one(draw, *"012345", bad=("6", "-1", "x"))}</v></c>'
         case _:
             value = draw(st.sampled_from(("<v>{}</v>", "<v>{}</v>", "<v/>", "<v />")))
-            formula = draw(st.sampled_from((*[""] * 6, *FORMULAS)))
+            formula = one(draw, *[""] * 6, *FORMULAS, bad=BAD_FORMULAS)
             return f"<c{place}{attributes}>{formula}{value.format(draw(st.sampled_from(NUMBERS)))}</c>"
 
 
@@ -94,7 +96,7 @@ def sheets(draw: st.DrawFn) -> str:
     for _ in range(draw(st.integers(1, 12))):
         row += draw(st.sampled_from((1, 1, 1, 1, 2, 5)))
         filled = "".join(draw(cells(row, column)) for column in range(draw(st.integers(0, 5))))
-        attributes = draw(st.sampled_from([*[""] * 8, *ROW_ATTRIBUTES]))
+        attributes = one(draw, *[""] * 8, *ROW_ATTRIBUTES, bad=BAD_ROW_ATTRIBUTES)
         between = draw(st.sampled_from(BETWEEN))
         pieces.append(f'<row r="{row}"{attributes}>{filled}</row>{between}')
         row += between == "<row/>"
@@ -131,6 +133,22 @@ def read(data: str, *, is_quick: bool, piece: int) -> tuple[object, ...]:
 @given(data=sheets(), piece=st.sampled_from((1, 7, 64, 300, 100_000)))
 def test_the_quick_reader_says_what_expat_says(data: str, piece: int) -> None:
     assert read(data, is_quick=True, piece=piece) == read(data, is_quick=False, piece=piece)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '<row r="1"><c r="A1" s="1" s="1"/></row>',
+        '<row r="1" spans="1:1" ht="1" spans="1:1"><c r="A1"><v>1</v></c></row>',
+        '<row r="1"><c r="A1"><f t="shared" si="0" t="shared"/><v>1</v></c></row>',
+    ],
+)
+def test_an_attribute_twice_is_damage_to_both_readers(row: str) -> None:
+    head = '<row r="1"><c r="A1" t="inlineStr"><is><t>id</t></is></c></row>'
+    data = sheet(head + row.replace('r="1"', 'r="2"').replace("A1", "A2"))
+    quick, slow = (read(data, is_quick=is_quick, piece=10_000) for is_quick in (True, False))
+    assert quick == slow
+    assert len(slow) == 1, "refused, with a sentence"
 
 
 def test_the_quick_reader_is_quick_about_what_programs_write() -> None:

@@ -49,9 +49,13 @@ class EmbeddedUnavailable(RowhouseError):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedServer:
-    """One server whose data lies in `folder`; `start` and `stop` may be called any number of times."""
+    """One server whose data lies in `folder`; `start` and `stop` may be called any number of times.
+
+    `options` ("fsync=off") go before those in its configuration, for as long as it runs.
+    """
 
     folder: Path
+    options: tuple[str, ...] = ()
 
     @property
     def home(self) -> Path:
@@ -92,6 +96,13 @@ class EmbeddedServer:
             pass
         return self._ctl("status", check=False).returncode == 0
 
+    def program(self, name: str) -> Path:
+        """Return where a program that comes with the server is: `pg_dump` and the like.
+
+        :raises EmbeddedUnavailable: the wheel is absent.
+        """
+        return _binary(name)
+
     def pid(self) -> int | None:
         """Return the server's process id as its lock file says, or None."""
         try:
@@ -106,7 +117,8 @@ class EmbeddedServer:
         """
         if not self.is_running():
             self._create()
-            self._ctl("start", "-w", "-t", "60", "-l", str(self.log))
+            options = " ".join(f"-c {option}" for option in self.options)
+            self._ctl("start", "-w", "-t", "60", "-l", str(self.log), "-o", options)
         self._sql(
             f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN"
             f" CREATE ROLE {ROLE} LOGIN CREATEDB NOSUPERUSER; END IF; END $$"

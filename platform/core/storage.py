@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -315,6 +316,11 @@ def exists(key: str) -> bool:
 def size(key: str) -> int:
     """Return an object's size in bytes."""
     return default_storage.size(_own(key))
+
+
+def modified_at(key: str) -> datetime:
+    """Return when an object of the current tenant was written, by the storage's clock."""
+    return default_storage.get_modified_time(_own(key))
 
 
 def mark(key: str) -> str:

@@ -47,6 +47,8 @@ UPDATE jobs_job SET state = 'QUEUED', attempts = attempts - 1, lease = NULL, lea
 LIMITS = f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
 
 
+SUSPENDED = "The tenant was suspended meanwhile. What was not finished then was not applied. Start it again."
+
 # Of a job whose kind only another release declares: its workers get it within a deploy's time.
 NOT_YET = "not-yet"
 STRANGER_REST = timedelta(seconds=60)
@@ -67,6 +69,8 @@ class Verdict:
 
 def due(job: Job) -> Verdict | None:
     """Return how a job that was just claimed must end instead of running, or None."""
+    if job.is_suspended:
+        return Verdict("failed", "suspended", SUSPENDED)
     if job.cancel_requested:
         return Verdict("cancelled", "cancelled", "It was cancelled on request.")
     if job.busy_seconds > max_busy_seconds():

@@ -34,7 +34,8 @@ class JobKind:
 
     `run` does a slice, `ended` hears of an end that was no success, `retried` of a job that is about to be
     started again, and may refuse it. `is_long`: it can keep a process busy for long, and a pool of
-    workers keeps one process free of such jobs.
+    workers keeps one process free of such jobs. `ends_suspended`: it does not wait while its tenant is suspended but
+    ends FAILED, because nobody would expect it to go on by itself months later.
     """
 
     run: str
@@ -42,6 +43,7 @@ class JobKind:
     retried: str | None = None
     title: str = ""
     is_long: bool = False
+    ends_suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,12 @@ def handler_of(name: str) -> Callable[[Slice], Step]:
 def long_kinds() -> tuple[str, ...]:
     """Return the kinds that a pool of workers keeps one process free of."""
     return tuple(sorted(name for name, kind in registry().items() if kind.is_long))
+
+
+@cache
+def kinds_ending_suspended() -> tuple[str, ...]:
+    """Return the kinds whose jobs end when their tenant is suspended."""
+    return tuple(sorted(name for name, kind in registry().items() if kind.ends_suspended))
 
 
 def retried_of(name: str) -> Callable[[Again], Json] | None:

@@ -60,6 +60,7 @@ class Job(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=64, blank=True, db_default="")
     cancel_requested = models.BooleanField(default=False)
+    is_suspended = models.BooleanField(default=False, db_default=False)  # its end was asked for by that
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
 

@@ -14,7 +14,7 @@ from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_public, tenant_or_none
 from jobs import claim, dispatcher, ending, engine, foreground, looking, outbox, runner
 from jobs.foreground import DatabaseAway, TenantPaused
-from jobs.kinds import Again, Json, retried_of
+from jobs.kinds import Again, Json, kinds_ending_suspended, retried_of
 from jobs.limits import DEFAULT_PRIORITY
 from jobs.looking import JobNotFound, JobStatus, is_active, status
 from jobs.models import PUBLIC, Job, State, TenantShare
@@ -39,6 +39,7 @@ __all__ = [
     "run_until_done",
     "status",
     "submit",
+    "suspend_tenant",
 ]
 
 
@@ -135,6 +136,7 @@ def _queue_again(job: Job, *, cursor: Json) -> None:
                 attempts=0,
                 busy_seconds=0,
                 cancel_requested=False,
+                is_suspended=False,
                 not_before=Now(),
                 finished_at=None,
                 error_code="",
@@ -190,6 +192,21 @@ def pause_tenant(schema: str) -> None:
     """Let no further slice of this tenant begin; what stands stays where it is."""
     with in_public():
         TenantShare.objects.filter(pk=schema).update(state=TenantShare.State.PAUSED)
+
+
+def suspend_tenant(schema: str) -> None:
+    """Pause a tenant's work, and end what must not go on by itself later (`JobKind.ends_suspended`).
+
+    That ends before its next slice, also while the tenant is paused: FAILED, with the code `suspended`.
+    """
+    pause_tenant(schema)
+    with in_public(), transaction.atomic():
+        active = Job.objects.active().filter(schema=schema, kind__in=kinds_ending_suspended())
+        active = active.filter(cancel_requested=False)  # a person was first
+        asked = active.update(cancel_requested=True, is_suspended=True)
+        Job.objects.filter(schema=schema, state=State.QUEUED, is_suspended=True).update(not_before=Now())
+        if asked:
+            engine.ring()
 
 
 def resume_tenant(schema: str) -> None:

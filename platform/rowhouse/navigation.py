@@ -62,6 +62,7 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ]
     if user.has_perm("datasets.change_dataset"):
         people.append(_item("Rights", "key", "admin:datasets_dataset_rights_everywhere"))
+        people.append(_item("Space", "database", "admin:exporter_exportfile_space"))
     if user.has_perm("audit.view_event"):
         people.append(_item("Events", "history", "admin:audit_event_changelist"))
     if people:

@@ -392,6 +392,9 @@ ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
     1000,
     purpose="Export files of a dataset beyond this many are removed, the oldest first; 0: no limit.",
 )
+ROWHOUSE_QUOTA_MB = env.integer(
+    "ROWHOUSE_QUOTA_MB", 0, purpose="Space a tenant is meant to take at most, in MB; 0: no limit.", minimum=0
+)
 
 # ---- words, times, logs ----------------------------------------------------------------------------------
 

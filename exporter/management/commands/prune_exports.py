@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from accounts.command import TenantCommand
 from core.clock import now
 from core.command import Result
-from exporter.services import policy, prune_exports
+from exporter.pruning import policy, prune_exports
 
 
 class Command(TenantCommand):

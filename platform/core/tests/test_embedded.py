@@ -16,7 +16,6 @@ def closed_folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_the_server_starts_below_a_closed_folder_and_leaves_it_closed(closed_folder):
     import psycopg2  # noqa: PLC0415 -- slow import
 

@@ -117,3 +117,31 @@ def test_a_path_that_could_not_be_set_is_an_error_and_not_the_one_before(acme, g
         connection.connection.cursor_factory = before
     with in_tenant(globex):
         assert search_path() == globex.schema
+
+
+def test_a_connection_that_has_served_many_schemas_is_replaced_between_requests(db, monkeypatch):
+    monkeypatch.setattr("core.backend.base.SCHEMAS_PER_CONNECTION", 3)
+
+    def serve(own, *schemas):
+        """Ask in each schema, then do what Django does at the end of a request; say which process answered."""
+        for schema in schemas:
+            own.set_schema(schema)
+            with own.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                process = cursor.fetchone()[0]
+        own.close_if_unusable_or_obsolete()
+        return process
+
+    own = connection.copy()
+    try:
+        first = serve(own, "t_aaaaaaaa", "t_bbbbbbbb", "t_aaaaaaaa", "t_bbbbbbbb", "t_cccccccc")
+        assert serve(own, "t_cccccccc") == first
+        own.in_atomic_block = True
+        assert serve(own, "t_dddddddd") == first  # the fourth schema; but a transaction keeps its connection
+        own.in_atomic_block = False
+        assert own.connection is not None
+        assert serve(own, "t_dddddddd") == first
+        assert own.connection is None
+        assert serve(own, "t_eeeeeeee") != first
+    finally:
+        own.close()

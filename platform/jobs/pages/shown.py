@@ -97,6 +97,8 @@ def shown(
 def _state(job: Job, now: datetime, *, is_paused: bool) -> tuple[str, str]:
     if job.has_ended:
         return State(job.state).label, TONES[State(job.state)]
+    if job.is_suspended:
+        return "Being ended", "warning"
     if job.cancel_requested:
         return "Being cancelled", "warning"
     if job.state == State.RUNNING:

@@ -18,8 +18,6 @@ from jobs.models import Job
 from jobs.tests.conftest import make_effects, read_effects
 from jobs.tests.test_worker import eventually, worker
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Engine:

@@ -21,7 +21,6 @@ from jobs.models import Job
 from jobs.tests.conftest import make_effects, read_effects
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.slow
 
 
 class Worker:
@@ -141,6 +140,7 @@ def test_a_worker_asked_to_leave_ends_its_slice_and_exits_with_zero(
     services.run_until_done(job)
 
 
+@pytest.mark.slow
 @pytest.mark.case("I13")
 def test_a_job_that_kills_its_worker_is_given_up_and_the_others_run(
     tenant: TenantRef, committed_tenants: list[TenantRef], tmp_path: Path
@@ -156,6 +156,7 @@ def test_a_job_that_kills_its_worker_is_given_up_and_the_others_run(
     assert state(good) == "DONE"
 
 
+@pytest.mark.slow
 @pytest.mark.case("I15")
 def test_a_worker_that_hangs_in_c_code_is_killed_from_outside(tenant: TenantRef, tmp_path: Path) -> None:
     job = submit(tenant, "test.hang", mark=str(tmp_path / "mark"))
@@ -166,6 +167,7 @@ def test_a_worker_that_hangs_in_c_code_is_killed_from_outside(tenant: TenantRef,
     assert read_effects(tenant, job) == ["effect"]
 
 
+@pytest.mark.slow
 @pytest.mark.case("I14")
 def test_a_statement_longer_than_its_lease_runs_once(tenant: TenantRef, tmp_path: Path) -> None:
     job = submit(tenant, "test.slow_statement", seconds=6)
@@ -185,6 +187,7 @@ def test_a_long_statement_stops_when_it_is_cancelled(tenant: TenantRef, tmp_path
     assert read_effects(tenant, job) == ["cancelled: cancelled"]
 
 
+@pytest.mark.slow
 def test_a_long_statement_of_a_worker_that_leaves_is_stopped_and_given_back(
     tenant: TenantRef, tmp_path: Path
 ) -> None:
@@ -212,6 +215,7 @@ def test_long_jobs_leave_a_process_of_the_pool_to_others(
     assert Job.objects.filter(pk=second, started_at__gte=in_order[1].finished_at).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["same", "beside"])
 def test_a_dead_familys_job_need_not_wait_for_its_lease(
     tenant: TenantRef, tmp_path: Path, folder: str
@@ -234,6 +238,7 @@ def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", range(5))
 def test_any_process_of_a_worker_may_be_killed_and_nothing_of_it_lives_on(
     database: None, tmp_path: Path, victim: int
@@ -246,6 +251,7 @@ def test_any_process_of_a_worker_may_be_killed_and_nothing_of_it_lives_on(
         eventually(lambda: not any(_lives(pid) for pid in family))
 
 
+@pytest.mark.slow
 def test_nothing_of_a_worker_outlives_main_and_sentinel_dying_at_once(database: None, tmp_path: Path) -> None:
     with worker(tmp_path) as running:
         eventually(lambda: len(running.family()) == 5)
@@ -257,6 +263,7 @@ def test_nothing_of_a_worker_outlives_main_and_sentinel_dying_at_once(database: 
         eventually(lambda: not any(_lives(pid) for pid in family))
 
 
+@pytest.mark.slow
 def test_nothing_of_a_worker_outlives_its_main_process(database: None, tmp_path: Path) -> None:
     with worker(tmp_path) as running:
         eventually(lambda: len(running.family()) == 5)

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("exporter", "0003_settings_and_forms"),
+        ("exporter", "0004_space"),
     ]
 
     operations = [
