@@ -15,6 +15,7 @@ from django.db import connection
 
 from datasets.columntypes import type_of
 from datasets.models import Dataset
+from datasets.pruning import removed_before
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import quoted
 from exporter.form import FileForm
@@ -55,7 +56,7 @@ def increment_of(
     base = ExportFile.objects.select_related("run").get(pk=base_pk)
     if not _fits(base, dataset, settings, form) or not _holds(chain := chain_of(base)):
         return None
-    if len(chain) > settings.full_after or not _reaches_back(source, spec, base):
+    if len(chain) > settings.full_after or not _reaches_back(source, dataset, base):
         return None
     order = ", ".join(quoted([name], "r.") for name in spec.key)
     return Increment(base, f"({_changes_sql(source, spec, form, base)}) AS r", order)
@@ -108,12 +109,13 @@ def _holds(chain: Sequence[ExportFile]) -> bool:
         return len(cursor.fetchall()) == len(chain)
 
 
-def _reaches_back(source: Snapshot, spec: DatasetSpec, base: ExportFile) -> bool:
-    """Return whether history still has all that was written since the base, and what was there before.
-
-    It is cleaned up from its beginning: while the newest entry the base knows of is there, so are all later ones.
-    """
+def _reaches_back(source: Snapshot, dataset: Dataset, base: ExportFile) -> bool:
+    """Return whether history still has all that was written since the base, and what was there before."""
+    spec, since = dataset.spec(), base.run.unseen_since
     table = spec.history_table
+    gone = removed_before(dataset, source.at, using=ALIAS)
+    if gone is not None and (since is None or since < gone):
+        return False
     with source.cursor() as cursor:
         cursor.execute(
             f"SELECT %s = 0 OR EXISTS (SELECT FROM {table} WHERE history_id = %s)", [base.history_id] * 2

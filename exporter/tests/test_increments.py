@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -12,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audit.actor import actor
+from core.clock import now
 from core.tenancy import TenantRef
 from datasets.editing import add_columns
 from datasets.models import Dataset
+from datasets.pruning import prune_now
 from datasets.rules import NewColumn
 from datasets.services import create_dataset, delete_dataset
 from exporter.folding import fold
@@ -146,6 +149,17 @@ def _half_cleaned(dataset: Dataset, file: ExportFile) -> None:
     run_sql(f"DELETE FROM {dataset.spec().history_table} WHERE history_id < %s", file.history_id)
 
 
+def _forgotten(dataset: Dataset, file: ExportFile) -> None:
+    """History forgets that a record was deleted, and nothing in it says so."""
+    table, key, _ = names(dataset)
+    run_sql(f"DELETE FROM {table} WHERE {key} = 1")
+    insert(dataset, [["3", "c"]])
+    run_sql(f"UPDATE {dataset.spec().history_table} SET history_date = history_date - interval '30 days'")
+    ExportRun.objects.update(unseen_since=now() - timedelta(days=31))
+    prune_now(dataset=dataset, before=now() - timedelta(days=10))
+    run_sql(f"DELETE FROM {table} WHERE {key} = 3")
+
+
 def _full_again(dataset: Dataset, file: ExportFile) -> None:
     _settings(full_after=0)
 
@@ -155,7 +169,7 @@ def _switched(dataset: Dataset, file: ExportFile) -> None:
 
 
 @pytest.mark.parametrize(
-    "happens", [_widened, _pruned, _faulty, _cleaned, _half_cleaned, _full_again, _switched]
+    "happens", [_widened, _pruned, _faulty, _cleaned, _half_cleaned, _forgotten, _full_again, _switched]
 )
 def test_a_full_file_comes_where_changes_could_not_be_told(t1: TenantRef, happens: Any) -> None:
     incremental()
