@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Min
 
 from audit.services import record
 from core.clock import now as clock
 from core.errors import RowhouseError
-from datasets import access, ddl
-from datasets.models import Dataset
+from datasets import access, ddl, pruning
+from datasets.models import Column, Dataset
+from datasets.spec import DatasetSpec
 from exporter.folding import Folded, fold, require_readable, write_as_of
 from exporter.models import ExportFile
 from exporter.services import require_whole
@@ -47,6 +50,27 @@ def may_restore(user: Any, dataset: Dataset) -> bool:
     return all(access.may(user, right, dataset) for right in RIGHTS) and not access.has_hidden(user, dataset)
 
 
+def known_since(dataset: Dataset) -> datetime:
+    """Return the first moment a dataset can be restored as of: older versions are gone, or it was not there."""
+    gone = pruning.removed_before(dataset, clock())
+    return dataset.created_at if gone is None else max(dataset.created_at, gone)
+
+
+def require_known(dataset: Dataset, at: datetime) -> None:
+    """Refuse a moment that history does not tell.
+
+    :raises NotRestorable: it lies ahead, or before what history knows.
+    """
+    since = known_since(dataset)
+    if since <= at <= clock():
+        return
+    if since == dataset.created_at:
+        raise NotRestorable(f"{dataset.title} exists since {_words(since)}. Choose a time from then to now.")
+    raise NotRestorable(
+        f"The history of {dataset.title} is kept since {_words(since)}. Choose a time from then to now, or a file."
+    )
+
+
 @transaction.atomic
 def request_restore(
     *, dataset: Dataset, by: Any, file: ExportFile | None = None, at: datetime | None = None
@@ -76,10 +100,7 @@ def request_restore(
         what = f"as {file.file_name} has it ({_words(file.created_at)})"
     else:
         assert at is not None
-        if not dataset.created_at <= at <= clock():
-            raise NotRestorable(
-                f"{dataset.title} exists since {_words(dataset.created_at)}. Choose a time from then to now."
-            )
+        require_known(dataset, at)
         payload = {"at": at.isoformat()}
         name, what = f"{dataset.slug} as of {at:%Y%m%dT%H%M%SZ}.csv", f"as it was at {_words(at)}"
 
@@ -118,11 +139,22 @@ def make_file(work: Slice) -> Step:
 
 def _written(payload: Json, dataset: Dataset, out: Any) -> Folded:
     if "at" in payload:
-        return write_as_of(dataset.spec(), datetime.fromisoformat(str(payload["at"])), out)
+        at = datetime.fromisoformat(str(payload["at"]))
+        require_known(dataset, at)  # it may have waited while history was cleaned up
+        return write_as_of(_columns_of_then(dataset, at), at, out)
     file = ExportFile.objects.filter(pk=payload["file"], dataset=dataset).first()
     if file is None:
         raise RestoreGone("The file was removed before it was read. Choose another, or a time.")
     return fold(file, dataset.spec(), out)
+
+
+def _columns_of_then(dataset: Dataset, at: datetime) -> DatasetSpec:
+    """Return the dataset without the columns that were added later: of those history knows nothing then."""
+    spec = dataset.spec()
+    began = Column.history.filter(dataset_id=dataset.pk).values("id").annotate(at=Min("history_date"))
+    later = set(began.filter(at__gt=at).order_by().values_list("id", flat=True))
+    kept = tuple(one for one in spec.columns if one.pk not in later or one.name in spec.key)
+    return replace(spec, columns=kept)
 
 
 def file_not_made(work: Ended) -> None:

@@ -23,7 +23,7 @@ from datasets import access
 from exporter.folding import READABLE
 from exporter.models import Content, ExportFile, Fault
 from exporter.services import visible_files
-from rowhouse.restoring import RIGHTS, request_restore
+from rowhouse.restoring import RIGHTS, known_since, request_restore
 
 MOST_FILES = 200
 FILE, TIME = "file", "time"
@@ -87,7 +87,7 @@ def restore(request: HttpRequest, dataset_id: int) -> HttpResponse:
         "files": _choices(shown, str(form["file"].value() or (shown[0].pk if shown else ""))),
         "source": form["source"].value() if shown else TIME,
         "at": form["at"].value() or "",
-        "begins": dataset.created_at.astimezone(UTC),
+        "begins": known_since(dataset).astimezone(UTC),
         "ends": _minute(now()),
         "has_key": bool(dataset.key),
         "records": reverse("admin:datasets_row_changelist", args=[dataset.pk]),

@@ -9,6 +9,8 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import jobs.services
 from accounts.models import User
@@ -16,17 +18,21 @@ from audit.actor import actor
 from audit.models import Event
 from core import clock, storage
 from core.tenancy import TenantRef, in_tenant
+from datasets import pruning
+from datasets.columntypes import TYPES
 from datasets.editing import add_columns, arrange_columns, retire_column
 from datasets.models import Dataset
 from datasets.rules import NewColumn
 from datasets.services import create_dataset
+from datasets.spec import Target
 from exporter.folding import NotFoldable
 from exporter.models import Content, ExportFile, ExportSettings, Fault
 from exporter.services import ColumnsHidden
-from exporter.tests.helpers import column, dataset_with, export, insert
+from exporter.tests.helpers import Row, column, dataset_with, export, insert
 from exporter.tests.test_commands import run
 from importer.models import ImportJob, ImportRules, Mode, SavedMapping, State
 from importer.services import NoKey, cancel_import, confirm_import
+from importer.tests.test_round_trip import COLUMNS, RECORD
 from importer.undo import undo_import
 from rowhouse.restoring import NotRestorable, request_restore
 
@@ -129,6 +135,57 @@ def test_from_a_chain_of_changes_the_dataset_of_each_file_comes_back(t1: TenantR
         assert records(dataset) == expected
 
 
+LABELS = st.sampled_from(["a", "b", ""])
+MOVES = st.lists(
+    st.tuples(st.sampled_from(["write", "delete", "rekey"]), st.integers(0, 5), st.integers(0, 5), RECORD, LABELS),
+    max_size=6,
+)  # fmt: skip
+
+
+def do(dataset: Dataset, move: tuple[str, int, int, Row, str]) -> None:
+    """Write, delete or rename the record of a key; what is not there is made."""
+    kind, one, other, record, label = move
+    spec = dataset.spec()
+    key = spec.key[0]
+    if kind == "rekey":
+        run_sql(
+            f"UPDATE {spec.table} SET {key} = %s WHERE {key} = %s"
+            f" AND NOT EXISTS (SELECT FROM {spec.table} WHERE {key} = %s)", other, one, other,
+        )  # fmt: skip
+        return
+    run_sql(f"DELETE FROM {spec.table} WHERE {key} = %s", one)
+    if kind == "write":
+        insert(dataset, [[str(one), *record, label or None]])
+
+
+@pytest.mark.case("F45")
+def test_records_of_every_type_come_back_from_file_chain_and_time_whatever_happened(t1: TenantRef) -> None:
+    ExportSettings.objects.create(content=Content.INCREMENTAL)
+    dataset_with([["a", None], ["b", None]], column("name"), column("note"), slug="groups")
+    group = column("group", "reference", target=Target("groups", "name"))
+    dataset = dataset_with([], column("id", "integer"), *COLUMNS, group, slug="every")
+    assert set(TYPES) == {one.type for one in dataset.spec().columns}
+
+    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(MOVES, min_size=2, max_size=3), MOVES)
+    def check(between: list[list[Any]], afterwards: list[Any]) -> None:
+        seen = []
+        for moves in between:
+            for move in moves:
+                do(dataset, move)
+            seen.append((export(datasets=[dataset]).files.get(), database_time(), records(dataset)))
+        for move in afterwards:
+            do(dataset, move)
+        for file, at, expected in seen:
+            restored(dataset, file=file)
+            assert records(dataset) == expected
+            restored(dataset, at=at)
+            assert records(dataset) == expected
+
+    check()
+    assert ExportFile.objects.filter(content=Content.INCREMENTAL).exists()
+
+
 def test_as_of_any_time_the_dataset_of_then_comes_back(t1: TenantRef) -> None:
     dataset = lively()
     seen = [(database_time(), records(dataset))]
@@ -169,6 +226,38 @@ def test_columns_that_were_renamed_moved_retired_or_added_since(t1: TenantRef) -
     worked(job)
 
     assert records(dataset) == [("a", "1", "kept"), ("b", "2", None)]
+
+
+def test_as_of_a_time_before_a_column_was_added_its_values_stay(t1: TenantRef) -> None:
+    dataset = dataset_with([["1", "a"], ["2", "b"]])
+    at = database_time()
+    [new] = add_columns(dataset=dataset, columns=[NewColumn("new")])
+    dataset.refresh_from_db()
+    run_sql(f"UPDATE {dataset.spec().table} SET c{new.pk} = 'kept', {dataset.spec().columns[1].name} = 'x'")
+
+    restored(dataset, at=at)
+
+    assert records(dataset) == [("1", "a", "kept"), ("2", "b", "kept")]
+
+
+@pytest.mark.case("C17")
+def test_a_time_that_history_has_forgotten_is_refused(t1: TenantRef) -> None:
+    dataset = dataset_with([["1", "a"], ["2", "b"]])
+    spec = dataset.spec()
+    run_sql(f"DELETE FROM {spec.table} WHERE {spec.key[0]} = 1")
+    insert(dataset, [["3", "c"]])
+    run_sql(f"UPDATE {spec.history_table} SET history_date = history_date - interval '30 days'")
+    Dataset.objects.filter(pk=dataset.pk).update(created_at=clock.now() - timedelta(days=40))
+    dataset.refresh_from_db()
+    cutoff = clock.now() - timedelta(days=10)
+    assert pruning.prune_now(dataset=dataset, before=cutoff) == 2
+
+    with pytest.raises(NotRestorable, match=f"is kept since {cutoff:%Y-%m-%d %H:%M:%S} UTC"):
+        request_restore(dataset=dataset, by=owner(), at=cutoff - timedelta(seconds=1))
+
+    insert(dataset, [["4", "d"]])
+    restored(dataset, at=cutoff + timedelta(seconds=1))
+    assert records(dataset) == [("2", "b"), ("3", "c")]
 
 
 def test_nothing_is_written_before_the_person_confirms_and_agrees_to_deletions(t1: TenantRef) -> None:
