@@ -27,6 +27,7 @@ from datasets.rows import MODELS, RowBase
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import quoted
 from datasets.undo_conflicts import stored_columns
+from datasets.versions import newest_first
 
 MOST_CELLS = 5_000
 CANONICAL = Reading()
@@ -302,7 +303,7 @@ def changed_by_form(
         if value == shown or (value in (None, "") and shown in (None, "")):
             continue
         if now not in (shown, value):
-            newest = model.history.filter(id=record_id).order_by("-history_id").first()
+            newest = newest_first(model, record_id).first()
             who = newest.history_user if newest is not None else None
             raise RecordChanged(
                 f"{who or 'Somebody'} changed “{labels[name]}” meanwhile: the form showed"
@@ -425,7 +426,7 @@ def _version(model: type[RowBase], record_id: int, version_id: int) -> Any:
 
 
 def _require_newest(model: type[RowBase], record_id: int, seen: int) -> None:
-    newest = model.history.filter(id=record_id).order_by("-history_id").first()
+    newest = newest_first(model, record_id).first()
     if newest is None or newest.history_id != seen:
         who = newest.history_user if newest is not None else None
         raise RecordChanged(

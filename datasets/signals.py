@@ -14,3 +14,7 @@ changing = Signal()
 
 # Sent in the transaction of the change, after it, with `dataset`.
 changed = Signal()
+
+# Asks whether somebody here wrote the file with this `sha256`. Who did answers with how it is to be read: a dict of
+# what the importer calls choices (encoding, delimiter, …). Whoever did not answers None.
+written_here = Signal()

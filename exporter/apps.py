@@ -49,3 +49,6 @@ class ExporterConfig(AppConfig):
         "owner": ("exporter.view_exportrun", "exporter.view_exportfile"),
         "editor": ("exporter.view_exportrun", "exporter.view_exportfile"),
     }
+
+    def ready(self) -> None:
+        from exporter import receivers  # noqa: F401, PLC0415 -- connects the receivers once models are loaded

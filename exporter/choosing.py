@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from datasets.models import Dataset
 from exporter.form import FileForm, form_columns
-from exporter.models import ExportSettings
+from exporter.models import ExportRun, ExportSettings
 
 
 def settings_of(datasets: Iterable[Dataset]) -> dict[int, ExportSettings]:
@@ -17,9 +19,26 @@ def settings_of(datasets: Iterable[Dataset]) -> dict[int, ExportSettings]:
     return {pk: own.get(pk, rest) for pk in wanted}
 
 
-def form_of(settings: ExportSettings, dataset: Dataset) -> FileForm:
-    """Return the form the next file of a dataset gets."""
-    return FileForm(
+def forms_of(run: ExportRun, datasets: Iterable[Dataset]) -> dict[int, FileForm]:
+    """Return the form of each dataset's file of a run, by its primary key: what the run asks for, else the settings.
+
+    A file that is planned keeps the format it was named by.
+    """
+    datasets = list(datasets)
+    planned = {file["dataset"]: file["format"] for file in run.plan if "format" in file}
+    settings = settings_of(datasets)
+    forms = {}
+    for dataset in datasets:
+        kept = {"format": planned[dataset.pk]} if dataset.pk in planned else {}
+        forms[dataset.pk] = form_of(settings[dataset.pk], dataset, {**run.overrides, **kept})
+    return forms
+
+
+def form_of(
+    settings: ExportSettings, dataset: Dataset, overrides: Mapping[str, Any] | None = None
+) -> FileForm:
+    """Return the form the next file of a dataset gets; `overrides` go before the settings."""
+    form = FileForm(
         columns=form_columns(dataset.spec(), settings.columns if settings.dataset_id else ()),
         format=settings.format,
         mode=settings.mode,
@@ -27,3 +46,4 @@ def form_of(settings: ExportSettings, dataset: Dataset) -> FileForm:
         null_word=settings.null_word,
         encoding=settings.encoding,
     )
+    return replace(form, **overrides) if overrides else form

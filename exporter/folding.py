@@ -1,40 +1,30 @@
 """A dataset out of stored files: a full one with the files of changes after it, folded into one plain CSV.
 
-The files are loaded by COPY as they were written (delimiter, word for no value, encoding, the sign of
-spreadsheets), in blocks, and folded in SQL: memory holds a block, whatever their size. Texts stay texts; whoever reads
-the CSV judges them.
+The files are loaded by COPY (`exporter.readback`) and folded in SQL: memory holds a block, whatever their size. Texts
+stay texts; whoever reads the CSV judges them.
 """
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import hashlib
+import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, Any
 
 from django.db import connection, transaction
 
-from core import storage
 from core.errors import RowhouseError
-from core.storage import StorageChanged
 from datasets.columntypes import type_of
-from datasets.columntypes.grammar import sql_literal
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import quoted
 from exporter.form import FileForm, form_columns
 from exporter.increments import chain_of
+from exporter.manifest import change_label
 from exporter.models import Content, ExportFile, Mode
-from exporter.sql import FIXED_SETTINGS, header_of
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-READABLE = ("csv", "csv.gz")
-BLOCK_BYTES = 1024 * 1024
+from exporter.readback import COUNTED, Field, ToCsv, load
+from exporter.sql import FIXED_SETTINGS
 
 
 class NotFoldable(RowhouseError):
@@ -55,26 +45,28 @@ class Folded:
 def require_readable(file: ExportFile) -> list[ExportFile]:
     """Return the files a dataset is folded of, a full one first.
 
-    :raises NotFoldable: one of them is gone, faulty, or in a format that is not read back.
+    :raises NotFoldable: one of them is gone or faulty, or its columns cannot be told apart.
     """
     chain = chain_of(file)
     for one in chain:
         if one.deleted_at is not None or one.fault:
             what = "was removed after its time" if one.deleted_at else f"is {one.get_fault_display()}"
             raise NotFoldable(f"{one.file_name} {what}. Restore another file, or as of a time.")
-        if one.format not in READABLE:
+        labels = [column[1] for column in one.form.get("columns", ())]
+        if one.format == "jsonl" and len(set(labels)) < len(labels):
             raise NotFoldable(
-                f"Files in the format {one.format} are not read back. Restore a CSV file, or as of the file's time."
+                f"{one.file_name} has two columns of one label, which JSON cannot tell apart. Restore as of its time."
             )
     return chain
 
 
 @transaction.atomic
-def fold(file: ExportFile, spec: DatasetSpec, out: IO[bytes]) -> Folded:
+def fold(file: ExportFile, spec: DatasetSpec, out: IO[bytes], *, workbook: ToCsv | None = None) -> Folded:
     """Write the dataset as a file has it, as plain CSV under the labels of today's definition.
 
     Columns are known by their numbers: one that was renamed since is filled, one that is gone is left out.
 
+    :param workbook: writes the sheet of a workbook as CSV; reading workbooks is not ours.
     :raises NotFoldable: a file of its chain cannot be read.
     :raises StorageChanged: a stored file is gone, or is not the one its row speaks of.
     """
@@ -85,10 +77,10 @@ def fold(file: ExportFile, spec: DatasetSpec, out: IO[bytes]) -> Folded:
     lost = tuple(one.label for one in forms[-1].columns if one.column not in known)
     with connection.cursor() as cursor:
         for number, (one, form) in enumerate(zip(chain, forms, strict=True)):
-            _load(cursor, one, form, number)
+            _load(cursor, one, form, number, spec, workbook)
         source = _folded_sql(chain, forms)
-        out.write(header_of(columns))
-        cells = ", ".join(_cell(one, forms[-1].mode) for one in columns)
+        out.write(_header(columns))
+        cells = ", ".join(_cell(one, forms[-1]) for one in columns)
         cursor.copy_expert(f"COPY (SELECT {cells} FROM ({source}) f) TO STDOUT (FORMAT csv)", out)
         rows = int(cursor.rowcount)
         cursor.execute(f"DROP TABLE {', '.join(_scratch(number) for number in range(len(chain)))}")
@@ -97,14 +89,14 @@ def fold(file: ExportFile, spec: DatasetSpec, out: IO[bytes]) -> Folded:
 
 @transaction.atomic
 def count_rows(file: ExportFile, spec: DatasetSpec | None) -> int | None:
-    """Return how many rows a stored file holds, by reading it; None: its format is not read back.
+    """Return how many rows a stored file holds, by reading it; None: it is a workbook, which is not read here.
 
     :raises StorageChanged: it is gone, or is not the one its row speaks of.
     """
-    if file.format not in READABLE or not (file.form or spec):
+    if file.format not in COUNTED or not (file.form or spec):
         return None
     with connection.cursor() as cursor:
-        rows = _load(cursor, file, _form(file, spec), 0)
+        rows = _load(cursor, file, _form(file, spec), 0, spec, None)
         cursor.execute(f"DROP TABLE {_scratch(0)}")
     return rows
 
@@ -124,7 +116,7 @@ def write_as_of(spec: DatasetSpec, at: datetime, out: IO[bytes]) -> Folded:
             " ORDER BY id, history_id DESC",
             [at],
         ).decode()
-        out.write(header_of(spec.columns))
+        out.write(_header(spec.columns))
         cursor.copy_expert(
             f"COPY (SELECT {cells} FROM ({latest}) h WHERE h.history_type <> '-') TO STDOUT (FORMAT csv)", out
         )
@@ -143,33 +135,33 @@ def _form(file: ExportFile, spec: DatasetSpec | None) -> FileForm:
     return FileForm(columns=form_columns(spec, ()))
 
 
+def _header(columns: Sequence[ColumnSpec]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([column.label for column in columns])
+    return line.getvalue().encode()
+
+
 def _scratch(number: int) -> str:
     return f"folding_{number}"
 
 
-def _load(cursor: Any, file: ExportFile, form: FileForm, number: int) -> int:
+def _load(
+    cursor: Any,
+    file: ExportFile,
+    form: FileForm,
+    number: int,
+    spec: DatasetSpec | None,
+    workbook: ToCsv | None,
+) -> int:
     """Load a file into a table of texts that lives as long as the transaction; returns how many rows."""
-    names = [f"c{column.column}" for column in form.columns]
+    kinds = {column.pk: column.value_type for column in spec.columns} if spec else {}
+    fields = [Field(f"c{one.column}", one.label, kinds.get(one.column, "")) for one in form.columns]
     if file.content == Content.INCREMENTAL:
-        names.insert(0, "change_")
+        fields.insert(0, Field("change_", change_label(form), "text"))
     table = _scratch(number)
-    texts = ", ".join(f"{quoted([name])} text" for name in names)
+    texts = ", ".join(f"{quoted([field.name])} text" for field in fields)
     cursor.execute(f"CREATE TEMP TABLE {table} ({texts}) ON COMMIT DROP")
-    options = f"FORMAT csv, HEADER true, DELIMITER {sql_literal(form.delimiter)}, NULL {sql_literal(form.null_word)}"
-    with storage.open_read(file.key) as stored:
-        source = _Checked(stored)
-        plain: BinaryIO = io.BufferedReader(source, BLOCK_BYTES)
-        if file.format == "csv.gz":
-            plain = gzip.GzipFile(fileobj=plain)  # type: ignore[assignment] # it reads as one
-        cursor.copy_expert(
-            f"COPY {table} FROM STDIN ({options}, ENCODING 'UTF8')", _Recoded(plain, form.encoding)
-        )
-        rows = int(cursor.rowcount)
-        while plain.read(BLOCK_BYTES):
-            pass
-    if (source.bytes, source.sha256) != (file.bytes, file.sha256):
-        raise StorageChanged(f"The stored file {file.file_name!r} is not the one that was exported.")
-    return rows
+    return load(cursor, file, form, table, fields, workbook)
 
 
 def _folded_sql(chain: Sequence[ExportFile], forms: Sequence[FileForm]) -> str:
@@ -191,52 +183,9 @@ def _folded_sql(chain: Sequence[ExportFile], forms: Sequence[FileForm]) -> str:
     )
 
 
-def _cell(column: ColumnSpec, mode: str) -> str:
+def _cell(column: ColumnSpec, form: FileForm) -> str:
     name = quoted([column.name], "f.")
-    if mode == Mode.EXACT:
+    if form.mode == Mode.EXACT or form.format not in ("csv", "csv.gz"):
         return name
     # The sign of spreadsheets; no text of a number, day or truth begins with it.
     return f"CASE WHEN left({name}, 1) = '''' THEN substr({name}, 2) ELSE {name} END"
-
-
-class _Checked(io.RawIOBase):
-    """Reads a stored object, and knows its size and sha256 at the end."""
-
-    def __init__(self, stored: BinaryIO) -> None:
-        super().__init__()
-        self._stored = stored
-        self._digest = hashlib.sha256()
-        self.bytes = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self._stored.read(len(view))
-        view[: len(data)] = data
-        self._digest.update(data)
-        self.bytes += len(data)
-        return len(data)
-
-
-class _Recoded:
-    """Reads a file in another encoding as UTF-8."""
-
-    def __init__(self, source: BinaryIO, encoding: str) -> None:
-        self._source = source
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._is_plain = codecs.lookup(encoding).name == "utf-8"
-
-    def read(self, size: int = BLOCK_BYTES) -> bytes:
-        """Return some of the file, nothing at its end."""
-        data = self._source.read(size)
-        if self._is_plain:
-            return data
-        while data and not (text := self._decoder.decode(data)):
-            data = self._source.read(size)
-        return text.encode() if data else self._decoder.decode(b"", final=True).encode()

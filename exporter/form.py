@@ -5,11 +5,44 @@ Pure: no Django, no storage, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from core.errors import RowhouseError
+from datasets.escaping import needs_sign
 from datasets.spec import ColumnSpec, DatasetSpec
+
+FORMATS = ("csv", "csv.gz", "xlsx", "jsonl", "parquet")
+EXACT, SPREADSHEET = MODES = ("EXACT", "SPREADSHEET")
+DELIMITERS = (",", ";", "\t", "|")
+# Of CSV alone. What a file in one of them cannot say is refused, never replaced.
+ENCODINGS = {
+    "utf-8": "Unicode (UTF-8)",
+    "utf-8-sig": "Unicode (UTF-8 with a byte order mark)",
+    "utf-16": "Unicode (UTF-16 with a byte order mark)",
+    "cp1252": "Western European (Windows-1252)",
+    "iso8859-1": "Western European (ISO 8859-1)",
+    "iso8859-15": "Western European with € (ISO 8859-15)",
+    "cp1250": "Central European (Windows-1250)",
+    "iso8859-2": "Central European (ISO 8859-2)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "cp1257": "Baltic (Windows-1257)",
+    "cp932": "Japanese (Shift JIS)",
+    "gb18030": "Chinese, simplified (GB 18030)",
+    "big5": "Chinese, traditional (Big5)",
+    "cp949": "Korean (Windows-949)",
+}
+
+
+class BadForm(RowhouseError):
+    """No file can be written in this form."""
+
+    code = "bad-form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +67,10 @@ class FileForm:
     delimiter: str = ","
     null_word: str = ""
     encoding: str = "utf-8"
+
+    @property
+    def is_for_spreadsheets(self) -> bool:
+        return self.mode == SPREADSHEET
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"columns": [[one.column, one.label] for one in self.columns]}
@@ -61,3 +98,32 @@ def form_columns(spec: DatasetSpec, wanted: Sequence[dict[str, Any]]) -> tuple[F
         if one["column"] in by_pk
     ]
     return tuple(chosen) or tuple(FormColumn(column.pk, column.label) for column in spec.columns)
+
+
+def check_form(values: Mapping[str, Any]) -> None:
+    """Refuse what no file can be written as. `values` are fields of `FileForm` but for its columns; others are none.
+
+    :raises BadForm: there is no such format, mode, delimiter or encoding, or the word for no value would be
+        taken for something else.
+    """
+    for name, known in (
+        ("format", FORMATS), ("mode", MODES), ("delimiter", DELIMITERS), ("encoding", tuple(ENCODINGS)),
+    ):  # fmt: skip
+        if name in values and values[name] not in known:
+            shown = ", ".join("tab" if one == "\t" else one for one in known)
+            raise BadForm(f"{values[name]!r} is no {name} of export files. Choose one of: {shown}.")
+    word = str(values.get("null_word", ""))
+    if (
+        word != word.strip()
+        or not word.isprintable()
+        or any(mark in word for mark in (*DELIMITERS, '"', "\\"))
+    ):
+        raise BadForm(
+            "The word for no value can hold no delimiter, quote or backslash, and no blanks around it."
+        )
+    if needs_sign(word):
+        raise BadForm("The word for no value cannot begin with =, +, -, @ or an apostrophe.")
+    try:
+        word.encode(str(values.get("encoding", "utf-8")))
+    except UnicodeEncodeError:
+        raise BadForm("The word for no value does not exist in the chosen encoding.") from None

@@ -9,7 +9,7 @@ by, and gets full files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import connection
 
@@ -19,8 +19,10 @@ from datasets.pruning import removed_before
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import quoted
 from exporter.form import FileForm
+from exporter.manifest import change_label
 from exporter.models import Content, ExportFile, ExportSettings, Fault
 from exporter.snapshot import ALIAS, Snapshot
+from exporter.writers.base import Column, Table, table_of
 
 # The first column of a file of changes. No column of a dataset has this number, so none has its name.
 CHANGE = ColumnSpec(pk=0, label="_change", type="text")
@@ -62,11 +64,11 @@ def increment_of(
     return Increment(base, f"({_changes_sql(source, spec, form, base)}) AS r", order)
 
 
-def statement_of(increment: Increment, spec: DatasetSpec, form: FileForm) -> str:
-    """Return the SELECT of the cells of a file of changes, in the key's order."""
-    columns = (CHANGE, *form.specs(spec))
-    cells = ", ".join(type_of(one).text_sql(quoted([one.name], "r.")) for one in columns)
-    return f"SELECT {cells} FROM {increment.source} ORDER BY {increment.order}"
+def table_of_changes(increment: Increment, spec: DatasetSpec, form: FileForm) -> Table:
+    """Return the rows of a file of changes, in the key's order."""
+    every = table_of(spec, form)
+    columns = (Column(change_label(form), CHANGE), *every.columns)
+    return replace(every, columns=columns, source=increment.source, order=increment.order)
 
 
 def chain_of(file: ExportFile) -> list[ExportFile]:

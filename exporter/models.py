@@ -59,6 +59,8 @@ class ExportRun(models.Model):
     # [{"dataset": pk, "path": …}], committed before the first byte is written: whoever cleans up
     # after a death knows which objects could be there.
     plan = models.JSONField(default=list)
+    # What of the form its files get differs from the settings: {"format": …, "mode": …} and other fields of FileForm.
+    overrides = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
     # [{"dataset": pk, "slug": …, "title": …, "reason": "unchanged", "file": pk of the file that still holds}]
     skipped = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     # The manifest that lists the files (a Frictionless Data Package), where there is one.
@@ -146,7 +148,7 @@ class ExportFile(models.Model):
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="increments"
     )
     mode = models.CharField(max_length=11, choices=Mode, default=Mode.EXACT)
-    # What else reading it takes: {"delimiter": …, "null_word": …, "encoding": …, "columns": [[pk, label], …]}.
+    # All that reading it takes, as FileForm.from_json() reads it; empty for files of earlier releases.
     form = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
     # Primary keys of the columns that tell its records apart: the key when it was written.
     key_columns = models.JSONField(default=list, db_default=Value([], models.JSONField()))
@@ -167,7 +169,8 @@ class ExportFile(models.Model):
         verbose_name = "export file"
         ordering: ClassVar = ["-created_at", "-pk"]
         indexes: ClassVar = [
-            models.Index(fields=["dataset_slug", "-created_at"], name="export_file_by_dataset")
+            models.Index(fields=["dataset_slug", "-created_at"], name="export_file_by_dataset"),
+            models.Index(fields=["sha256"], name="export_file_by_sha256"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(

@@ -112,6 +112,8 @@ def export_path(
     'exports/orders/2026/08/26/orders_20260826T140000Z.csv'
     >>> export_path("orders", datetime(2026, 8, 26, 14, tzinfo=UTC), number=2)
     'exports/orders/2026/08/26/orders_20260826T140000Z_2.csv'
+    >>> export_path("orders", datetime(2026, 8, 26, 14, tzinfo=UTC), extension="csv.gz")
+    'exports/orders/2026/08/26/orders_20260826T140000Z.csv.gz'
 
     :raises BadPattern: the pattern cannot be used.
     :raises ValueError: the slug could leave its folder, or `at` has no time zone.

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db.models import Q
@@ -15,11 +16,10 @@ from core import storage
 from core.errors import RowhouseError
 from datasets import access
 from datasets.models import Dataset
-from exporter.choosing import settings_of
-from exporter.form import FileForm, form_columns
-from exporter.increments import Increment, increment_of, newest_entry, statement_of
+from exporter.choosing import forms_of, settings_of
+from exporter.form import FileForm
+from exporter.increments import Increment, increment_of, newest_entry, table_of_changes
 from exporter.locks import lock_names, lock_run
-from exporter.manifest import change_label
 from exporter.manifests import path_of, write_manifest
 from exporter.models import (
     OPEN_STATES,
@@ -33,7 +33,6 @@ from exporter.models import (
 )
 from exporter.naming import free_path, path_of_try
 from exporter.snapshot import Snapshot, snapshot
-from exporter.sql import row_of
 from exporter.writing import Stopped, Written, write_dataset
 from jobs import services as jobs
 from jobs.kinds import Again, Json, NotYet
@@ -135,16 +134,17 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
 
 def _planned(run: ExportRun, datasets: list[Dataset], taken: set[str]) -> list[dict[str, Any]]:
     """Return where each file goes; one that may turn out to hold changes alone can have two places."""
-    settings, plan = settings_of(datasets), []
+    settings, forms, plan = settings_of(datasets), forms_of(run, datasets), []
     for one in datasets:
-        pattern = settings[one.pk].pattern
-        paths = {"path": free_path(one.slug, run.named_at, taken, pattern=pattern, run=run.pk)}
+        pattern, extension = settings[one.pk].pattern, forms[one.pk].format
+        name = partial(
+            free_path, one.slug, run.named_at, taken, pattern=pattern, extension=extension, run=run.pk
+        )
+        paths = {"path": name()}
         if settings[one.pk].content == Content.INCREMENTAL and "{content}" in pattern:
-            paths["changes"] = free_path(
-                one.slug, run.named_at, taken, pattern=pattern, run=run.pk, content=Content.INCREMENTAL
-            )
+            paths["changes"] = name(content=Content.INCREMENTAL)
         taken |= set(paths.values())
-        plan.append({"dataset": one.pk, **paths})
+        plan.append({"dataset": one.pk, **paths, "format": extension})
     return plan
 
 
@@ -201,8 +201,9 @@ def write_files(
     try:
         with snapshot(wanted) as source:
             settings = settings_of(source.datasets.values())
+            forms = forms_of(run, source.datasets.values())
             files = [
-                _exported(run, dataset, source, settings[pk], plan[pk], number, is_cancelled)
+                _exported(run, dataset, source, settings[pk], forms[pk], plan[pk], number, is_cancelled)
                 for pk, dataset in source.datasets.items()
             ]
             manifest = write_manifest(run, files, source, number=number)
@@ -226,23 +227,22 @@ def _exported(
     dataset: Dataset,
     source: Snapshot,
     settings: ExportSettings,
+    form: FileForm,
     planned: dict[str, Any],
     number: int,
     is_cancelled: Callable[[], bool],
 ) -> ExportFile:
     """Write one dataset's file; returns its row, which is not stored yet."""
     spec = dataset.spec()
-    form = FileForm(columns=form_columns(spec, ()))
     increment = increment_of(source, dataset, settings, form)
-    path, changes = planned["path"], None
+    path, table = planned["path"], None
     if increment is not None:
         path = planned.get("changes", path)
-        labels = (change_label(form), *(column.label for column in form.columns))
-        changes = (row_of(labels), statement_of(increment, spec, form))
+        table = table_of_changes(increment, spec, form)
     written = write_dataset(
-        source, spec, path_of_try(path, number), is_cancelled=is_cancelled, changes=changes
+        source, spec, path_of_try(path, number), form=form, is_cancelled=is_cancelled, table=table
     )
-    return _file(run, dataset, written, source, form, increment)
+    return _file(run, dataset, written, source, increment)
 
 
 def _file(
@@ -250,7 +250,6 @@ def _file(
     dataset: Dataset,
     written: Written,
     source: Snapshot,
-    form: FileForm,
     increment: Increment | None,
 ) -> ExportFile:
     return ExportFile(
@@ -262,11 +261,11 @@ def _file(
         rows=written.rows,
         bytes=written.stored.bytes,
         sha256=written.stored.sha256,
-        format=form.format,
+        format=written.form.format,
+        mode=written.form.mode,
+        form=written.form.to_json(),
         content=Content.FULL if increment is None else Content.INCREMENTAL,
         base=None if increment is None else increment.base,
-        mode=form.mode,
-        form=form.to_json(),
         key_columns=[column.pk for column in dataset.spec().key_columns],
         history_id=newest_entry(source, dataset),
         definition_version=dataset.definition_version,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO
 
@@ -17,12 +17,14 @@ from core.errors import RowhouseError
 from core.storage import StorageChanged
 from datasets import access
 from datasets.models import Dataset
+from exporter.form import check_form
 from exporter.latest import point
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, Fault, State, Trigger
 from exporter.running import end_run
 from jobs import services as jobs
 
 READ_BYTES = 1024 * 1024
+OVERRIDABLE = ("format", "mode", "delimiter", "null_word", "encoding")
 
 
 class NothingToExport(RowhouseError):
@@ -58,14 +60,25 @@ class FilePruned(RowhouseError):
 
 
 @transaction.atomic
-def request_export(*, by: User | None, datasets: Sequence[Dataset] | None = None) -> ExportRun:
+def request_export(
+    *,
+    by: User | None,
+    datasets: Sequence[Dataset] | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> ExportRun:
     """Ask for an export now; without datasets, of every one `by` may export. None is the platform itself.
+
+    `overrides` are what of this run's files differs from the settings: `format`, `mode`, `delimiter`, `null_word`
+    and `encoding` as `FileForm` has them.
 
     :raises PermissionDenied: `by` may not export one of the datasets.
     :raises ColumnsHidden: a column of one of them is hidden from `by`.
     :raises NothingToExport: there is none.
     :raises ExportBusy: this person's last one has not ended.
+    :raises BadForm: no file can be written so.
     """
+    chosen = {name: value for name, value in (overrides or {}).items() if name in OVERRIDABLE}
+    check_form(chosen)
     if datasets is None:
         datasets = list(Dataset.objects.all() if by is None else access.whole_datasets_for(by, "export"))
     elif by is not None:
@@ -77,7 +90,10 @@ def request_export(*, by: User | None, datasets: Sequence[Dataset] | None = None
             "There is no dataset you may export. Create one, or ask an owner for the right."
         )
     run = ExportRun.objects.create(
-        trigger=Trigger.MANUAL, requested_by=by, chosen=sorted({dataset.pk for dataset in datasets})
+        trigger=Trigger.MANUAL,
+        requested_by=by,
+        chosen=sorted({dataset.pk for dataset in datasets}),
+        overrides=chosen,
     )
     try:
         # One at a time for each person: a second click is no second export.
@@ -86,7 +102,7 @@ def request_export(*, by: User | None, datasets: Sequence[Dataset] | None = None
     except jobs.TargetBusy:
         raise ExportBusy("Your last export has not ended yet. Wait for it, or cancel it.") from None
     run.save(update_fields=["job_id"])
-    record("exporter.run.requested", actor=by, target=run, datasets=[one.slug for one in datasets])
+    record("exporter.run.requested", actor=by, target=run, datasets=[one.slug for one in datasets], **chosen)
     return run
 
 

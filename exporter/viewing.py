@@ -6,14 +6,11 @@ half a file. It lies on disk meanwhile; memory holds a few rows.
 
 from __future__ import annotations
 
-import datetime as dt
-import os
-import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connection, transaction
@@ -25,27 +22,18 @@ from audit.services import record
 from core.clock import now as clock
 from core.errors import RowhouseError
 from datasets import access
-from datasets.columntypes import type_of
 from datasets.filtering import filtered, ordering
-from datasets.liststate import ListState, holds_words
+from datasets.liststate import ListState
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from datasets.spec import ColumnSpec
-from exporter.sql import FIXED_SETTINGS, header_of
-
-if TYPE_CHECKING:
-    from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+from exporter.form import EXACT, SPREADSHEET, FileForm, FormColumn
+from exporter.sql import FIXED_SETTINGS
+from exporter.writers import WRITERS, FileWriter, Table, content_type
+from exporter.writers.base import Column
 
 LIMIT_SECONDS = 300
-MOST_WORKBOOK_RECORDS = 100_000
-MOST_CELL_CHARACTERS = 32_767  # a workbook's own limit
-EXACT_DIGITS = 15
-FIRST_YEAR = 1901
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-FORMATS = {
-    "csv": "text/csv; charset=utf-8; header=present",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
+FORMATS = ("csv", "xlsx")
 
 
 class NotExportable(RowhouseError):
@@ -84,10 +72,11 @@ def export_view(
     """Write what a list shows into a file, and record that `by` took it.
 
     `is_for_spreadsheets` makes a CSV one that spreadsheet programs open well: a byte order mark, and an apostrophe
-    before texts that begin like a formula, which then no longer are what is stored.
+    before texts that begin like a formula, which an import takes away again.
 
     :raises PermissionDenied: `by` may not export the dataset.
-    :raises NotExportable: there is no such form, or the list does not fit into a workbook.
+    :raises NotExportable: there is no such form.
+    :raises NotWritable: the list does not fit into a workbook.
     :raises ExportTooSlow: it took longer than LIMIT_SECONDS.
     """
     access.require(by, "export", dataset)
@@ -97,15 +86,21 @@ def export_view(
     columns = exported_columns(state, seen)
     records = filtered(get_row_model(dataset).objects.all(), state, seen, now=clock())
     records = records.order_by(*ordering(state.sort))
+    name = records.model._meta.db_table
+    table = _List(
+        dataset.title, tuple(Column(one.label, one, name) for one in columns), "", "", records=records
+    )
+    written = FileForm(
+        tuple(FormColumn(one.pk, one.label) for one in columns),
+        form,
+        SPREADSHEET if is_for_spreadsheets else EXACT,
+    )
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- the answer closes it
     try:
         with connection.cursor() as cursor:
             for setting in (*FIXED_SETTINGS, f"SET LOCAL statement_timeout = '{LIMIT_SECONDS}s'"):
                 cursor.execute(setting)
-        if form == "csv":
-            rows = _write_csv(file, records, columns, is_for_spreadsheets=is_for_spreadsheets)
-        else:
-            rows = _write_workbook(file, records, columns, dataset.title)
+        rows = _write(file, table, written)
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = DEFAULT")
     except OperationalError as error:
@@ -121,137 +116,48 @@ def export_view(
         "exporter.view.exported", actor=by, target=dataset, form=form, rows=rows, columns=len(columns),
         filters=len(state.conditions), is_for_spreadsheets=is_for_spreadsheets,
     )  # fmt: skip
-    return ViewFile(file, f"{dataset.slug}_{clock():%Y%m%dT%H%M%SZ}.{form}", FORMATS[form], rows)
+    return ViewFile(file, f"{dataset.slug}_{clock():%Y%m%dT%H%M%SZ}.{form}", content_type(form), rows)
 
 
-def _select(
-    records: Any, columns: Sequence[ColumnSpec], wrap: Callable[[ColumnSpec, str], str]
-) -> str | None:
-    """Return the SELECT of canonical texts with its values put in by the driver; None: nothing can fit."""
-    table = records.model._meta.db_table
-    cells = {}
-    for column in columns:
-        text = wrap(column, type_of(column).text_sql(f'"{table}"."{column.name}"'))
+@dataclass(frozen=True, slots=True)
+class _List(Table):
+    """The rows of a list: its own query reads them."""
+
+    records: Any = None
+
+    def select(self, cells: list[str]) -> str:
+        """Return the SELECT of these expressions with the list's values put in by the driver.
+
+        :raises EmptyResultSet: nothing can fit.
+        """
         # Of generated names and our own expressions: nothing a person typed.
-        cells[f"text_{column.name}"] = RawSQL(text.replace("%", "%%"), ())  # noqa: S611
+        made = {f"text_{at}": RawSQL(cell.replace("%", "%%"), ()) for at, cell in enumerate(cells)}  # noqa: S611
+        sql, parameters = self.records.annotate(**made).values_list(*made).query.sql_with_params()
+        with connection.cursor() as cursor:
+            text: bytes = cursor.mogrify(sql, parameters)
+        return text.decode()
+
+
+def _write(file: IO[bytes], table: _List, form: FileForm) -> int:
+    """Write the list; returns how many records it has."""
+    writer = WRITERS[form.format](table, form, file.write)
     try:
-        sql, parameters = records.annotate(**cells).values_list(*cells).query.sql_with_params()
-    except EmptyResultSet:
-        return None
-    with connection.cursor() as cursor:
-        made: bytes = cursor.mogrify(sql, parameters)
-    return made.decode()
-
-
-def _write_csv(
-    file: IO[bytes], records: Any, columns: Sequence[ColumnSpec], *, is_for_spreadsheets: bool
-) -> int:
-    if is_for_spreadsheets:
-        file.write(BYTE_ORDER_MARK)
-    file.write(header_of(columns))
-    select = _select(records, columns, _harmless if is_for_spreadsheets else _as_it_is)
-    if select is None:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY ({select}) TO STDOUT (FORMAT csv)", file)
-        return int(cursor.rowcount)
-
-
-def _as_it_is(column: ColumnSpec, text: str) -> str:
-    return text
-
-
-def _harmless(column: ColumnSpec, text: str) -> str:
-    """Return the text with an apostrophe before what a spreadsheet program would take for a formula."""
-    if not (holds_words(column) or column.type == "choice"):
-        return text
-    return f"CASE WHEN left({text}, 1) IN ('=', '+', '-', '@', E'\\t', E'\\r') THEN '''' || {text} ELSE {text} END"
-
-
-def _write_workbook(file: IO[bytes], records: Any, columns: Sequence[ColumnSpec], title: str) -> int:
-    from openpyxl import Workbook  # slow import  # noqa: PLC0415
-
-    book = Workbook(write_only=True)
-    sheet: WriteOnlyWorksheet = book.create_sheet(title[:31].translate(_NOT_IN_A_NAME) or "Sheet")
-    sheet.append([_cell(sheet, column.label) for column in columns])
-    forms = [_FORMS.get(column.type) for column in columns]
-    rows = 0
-    try:
-        for rows, row in enumerate(_texts(records, columns), start=1):
-            if rows > MOST_WORKBOOK_RECORDS:
-                raise NotExportable(
-                    f"A workbook holds at most {MOST_WORKBOOK_RECORDS:,} records here. Narrow the list, or take CSV."
-                )
-            sheet.append([_value(sheet, text, form) for text, form in zip(row, forms, strict=True)])
+        writer.begin()
+        rows = 0
+        with connection.cursor() as cursor, suppress(EmptyResultSet):
+            cursor.copy_expert(writer.statement(), _Feed(writer))
+            rows = int(cursor.rowcount)
+        writer.finish()
     except BaseException:
-        with Path(os.devnull).open("wb") as nowhere:
-            book.save(nowhere)  # or what was written so far would stay among the temporary files
+        writer.abort()
         raise
-    book.save(file)
     return rows
 
 
-def _texts(records: Any, columns: Sequence[ColumnSpec]) -> Iterator[tuple[str | None, ...]]:
-    select = _select(records, columns, _as_it_is)
-    if select is None:
-        return
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(select)
-        while found := cursor.fetchmany(1_000):
-            yield from found
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    writer: FileWriter
 
-
-def _value(sheet: WriteOnlyWorksheet, text: str | None, form: Callable[[str], Any] | None) -> Any:
-    if text is None:
-        return None
-    value = form(text) if form else text
-    return _cell(sheet, value) if isinstance(value, str) else value
-
-
-def _cell(sheet: WriteOnlyWorksheet, text: str) -> Any:
-    """Return a cell that says the text, though it may begin like a formula or an error.
-
-    :raises NotExportable: no cell of a workbook can hold it.
-    """
-    from openpyxl.cell import WriteOnlyCell  # slow import  # noqa: PLC0415
-    from openpyxl.utils.exceptions import IllegalCharacterError  # slow import  # noqa: PLC0415
-
-    if len(text) > MOST_CELL_CHARACTERS:
-        raise NotExportable(
-            f"“{text[:40]}…” is longer than a cell of a workbook can be: {MOST_CELL_CHARACTERS:,} characters."
-            " Take CSV."
-        )
-    try:
-        cell = WriteOnlyCell(sheet, text)
-    except IllegalCharacterError:
-        raise NotExportable("A text holds a control character, which no workbook can. Take CSV.") from None
-    cell.data_type = "s"
-    return cell
-
-
-_NOT_IN_A_NAME = dict.fromkeys(map(ord, "[]:*?/\\'"), " ")
-
-
-def _number(text: str) -> int | float | str:
-    if len(re.sub("[^0-9]", "", text).lstrip("0")) > EXACT_DIGITS:
-        return text  # a workbook would round it
-    return float(text) if "." in text else int(text)
-
-
-def _day(text: str) -> dt.date | str:
-    day = dt.date.fromisoformat(text)
-    return text if day.year < FIRST_YEAR else day
-
-
-def _moment(text: str) -> dt.datetime | str:
-    moment = dt.datetime.fromisoformat(text.removesuffix("Z"))
-    return text if moment.year < FIRST_YEAR else moment
-
-
-_FORMS: dict[str, Callable[[str], Any]] = {
-    "integer": _number,
-    "decimal": _number,
-    "boolean": lambda text: text == "true",
-    "date": _day,
-    "timestamp": _moment,
-}
+    def write(self, data: bytes) -> int:
+        self.writer.write(data)
+        return len(data)

@@ -171,7 +171,7 @@ def _of_history(page: _Page) -> tuple[str, list[Any]]:
     # The sum keeps the planner from walking the primary key back through all of history, which it does as long
     # as nobody has analysed what an import just wrote.
     former = (
-        f" LEFT JOIN LATERAL (SELECT * FROM {table} b WHERE b.id = n.id AND b.history_id < n.history_id"
+        f" LEFT JOIN LATERAL (SELECT * FROM {table} b WHERE b.id = n.id AND b.history_id + 0 < n.history_id"
         " ORDER BY b.history_id + 0 DESC LIMIT 1) o ON true"
     )
     wanted = (

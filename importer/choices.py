@@ -15,6 +15,7 @@ from importer.readers.footer import MAX_FOOTER_LINES
 # The choices by their names; None and "" mean that it is not chosen.
 NAMES = (
     "encoding", "delimiter", "quote", "escape", "skips_space", "header_row", "header_rows", "skip_footer", "sheet",
+    "drops_apostrophes",
 )  # fmt: skip
 # A workbook's sheet is written by ourselves: nothing about it is to be found out.
 SHEET_CHOICES: dict[str, object] = {
@@ -38,6 +39,7 @@ class Choices:
     header_rows: int | None = None
     skip_footer: int | None = None
     sheet: str | None = None
+    drops_apostrophes: bool | None = None
 
     @classmethod
     def of(cls, overrides: Mapping[str, object] | None) -> Self:
@@ -60,9 +62,16 @@ class Choices:
             header_rows=_number(chosen, "header_rows", "The header's rows", 1, MAX_HEADER_ROWS),
             skip_footer=_number(chosen, "skip_footer", "The footer's lines", 0, MAX_FOOTER_LINES),
             sheet=str(chosen["sheet"]) if "sheet" in chosen else None,
+            drops_apostrophes=(
+                _yes_or_no(chosen["drops_apostrophes"]) if "drops_apostrophes" in chosen else None
+            ),
         )
         if made.quote == "" and made.escape:
             raise BadOverride("An escape needs a quote: a file without quotes has none. Choose one of them.")
+        if made.drops_apostrophes and made.quote == "'":
+            raise BadOverride(
+                "An apostrophe is the quote of this file and cannot be a sign before formulas too."
+            )
         if made.delimiter and made.delimiter == made.quote:
             raise BadOverride("The delimiter and the quote cannot be the same character. Choose another one.")
         return made

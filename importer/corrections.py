@@ -130,7 +130,7 @@ def _read(path: Path, kind: str) -> tuple[tuple[str, ...], Iterator[tuple[int, l
     if kind == "xlsx":
         out = path.with_suffix(".csv")
         to_csv(path, None, out)
-        path, wish = out, {**wish, **SHEET_CHOICES}
+        path, wish = out, {**wish, **SHEET_CHOICES, "drops_apostrophes": False}
     sniffed = sniff_path(path, overrides=wish)
     return sniffed.labels, _records(path, sniffed.dialect)
 

@@ -18,6 +18,8 @@ from importer.encodings import ENCODINGS, chosen_encoding, find_encoding, first_
 from importer.gate import HEAD_BYTES
 from importer.header import Header, find_header, join_labels, make_labels
 from importer.issues import BadOverride, EmptyFile, EncodingDoubtful, NotTabular, visible
+from importer.readers.apostrophes import Evidence, may_hold_signs, unsigned
+from importer.readers.csv import read_chunks
 from importer.readers.footer import last_lines, looks_like_note
 from importer.readers.grammar import Grammar, Record, grammar_of
 from importer.readers.splitting import MAX_RECORD_BYTES
@@ -37,7 +39,8 @@ class Dialect:
 
     `header_rows` records, the last of them `header_row`, make the labels. `escape` makes a quote within quotes
     a character. `skips_space`: blanks after a delimiter are no part of the cell. The last `skip_footer` lines
-    that hold anything are left out.
+    that hold anything are left out. `drops_apostrophes`: one before = + - @ at the beginning of a cell is a sign
+    that a text follows, and no part of it.
     """
 
     encoding: str = "utf-8"
@@ -49,6 +52,7 @@ class Dialect:
     header_rows: int = 1
     skips_space: bool = False
     skip_footer: int = 0
+    drops_apostrophes: bool = False
 
     @property
     def grammar(self) -> Grammar:
@@ -95,7 +99,7 @@ def sniff_path(
         has_lines = any(mark in head[-MAX_RECORD_BYTES:] for mark in (b"\n", b"\r"))
         if not is_whole and has_lines:  # what follows an endless line is not worth a look
             found = _sniff_further(path, head, found, choices)
-        return _with_footer_doubt(path, found, choices)
+        return _with_signs(path, _with_footer_doubt(path, found, choices), choices)
 
 
 def _sniff_further(path: Path, head: bytes, found: Sniffed, choices: Choices) -> Sniffed:
@@ -137,6 +141,77 @@ def _window(file: Any, at: int) -> bytes:
     data: bytes = file.read(HEAD_BYTES)
     cut = data.rfind(b"\n", 0, at - begin) + 1
     return data[cut or at - begin :]
+
+
+def _with_signs(path: Path, found: Sniffed, choices: Choices) -> Sniffed:
+    """Return what was found, read as if apostrophes before formulas were signs if they are.
+
+    That is guessed only of a file as spreadsheet programs write them, if each text that would need the sign has it.
+    """
+    drops, doubts = choices.drops_apostrophes, found.doubts
+    if drops is None and found.dialect.quote != "'" and _is_of_spreadsheet(path, found.dialect):
+        seen = _signs_in(path, found.dialect)
+        drops = seen.signed > 0 and not seen.unsigned
+        doubts = (*doubts, *_signs_doubt(seen))
+    if not drops:
+        return replace(found, doubts=doubts)
+    return replace(
+        found,
+        dialect=replace(found.dialect, drops_apostrophes=True),
+        labels=make_labels([unsigned(label) for label in found.labels]),
+        samples=tuple(tuple(cell and unsigned(cell) for cell in row) for row in found.samples),
+        doubts=doubts,
+    )
+
+
+def _signs_doubt(seen: Evidence) -> tuple[str, ...]:
+    if not seen.signed:
+        return ()
+    cells = "1 cell begins" if seen.signed == 1 else f"{seen.signed:,} cells begin"
+    said = (
+        f"{cells} with an apostrophe before =, +, -, @ or another apostrophe, as “{visible(seen.example)}”. "
+    )
+    if seen.unsigned:
+        return (
+            said + "It is read as part of the text, because other cells begin so without one. "
+            "Choose to leave it out if it is the sign that a text follows.",
+        )
+    return (
+        said + "It is read as the sign that a text follows, and left out. "
+        "Choose to keep it if it is part of the text.",
+    )
+
+
+def _is_of_spreadsheet(path: Path, dialect: Dialect) -> bool:
+    """Return whether a file is written as spreadsheet programs do it; other programs do none of this."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return (
+        dialect.encoding != "utf-8"
+        or dialect.delimiter in (";", "\t")
+        or head.startswith(BOMS["utf-8"])
+        or head[: head.find(b"\n") + 1].endswith(b"\r\n")
+    )
+
+
+def _signs_in(path: Path, dialect: Dialect) -> Evidence:
+    """Return what all cells of a file say about apostrophes; the most files have none and are searched fast."""
+    seen = Evidence()
+    if not dialect.encoding.startswith("utf-16") and not _may_hold_signs(path):
+        return seen
+    for chunk in read_chunks(path, replace(dialect, header_row=0)):
+        seen.look(chunk.data, dialect.delimiter, dialect.quote)
+    return seen
+
+
+def _may_hold_signs(path: Path) -> bool:
+    before = b""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            if b"'" in block and may_hold_signs(before + block):
+                return True
+            before = block[-1:]  # a sign at the end of one block, its text in the next
+    return False
 
 
 def _with_footer_doubt(path: Path, found: Sniffed, choices: Choices) -> Sniffed:

@@ -17,6 +17,7 @@ AS_DETECTED = ("", "as detected")
 QUOTES = (AS_DETECTED, ('"', 'double: "'), ("'", "single: '"), ("none", "none"))
 ESCAPES = (AS_DETECTED, ("none", 'doubled: ""'), ("\\", 'a backslash before it: \\"'))
 SPACES = (AS_DETECTED, ("no", "are part of the cell"), ("yes", "are left out"))
+SIGNS = (AS_DETECTED, ("yes", "is a sign, and left out"), ("no", "is part of the text"))
 OF_CSV, OF_WORKBOOK = ("encoding", "delimiter", "quote", "escape", "skips_space"), ("sheet",)
 
 
@@ -44,10 +45,13 @@ class DialectForm(forms.Form):
     header_rows = _number("Rows of the header", 1, MAX_HEADER_ROWS, "The last of them is the header row.")
     skip_footer = _number("Last lines to leave out", 0, MAX_FOOTER_LINES, "Notes or totals below the table.")
 
+    drops_apostrophes = _select("An apostrophe before = + - @", SIGNS)
+
     def __init__(self, data: Any = None, *, job: ImportJob) -> None:
         initial = {**job.overrides}
-        if isinstance(initial.get("skips_space"), bool):
-            initial["skips_space"] = "yes" if initial["skips_space"] else "no"
+        for name in ("skips_space", "drops_apostrophes"):
+            if isinstance(initial.get(name), bool):
+                initial[name] = "yes" if initial[name] else "no"
         super().__init__(data, initial=initial)
         self._offer("encoding", [AS_DETECTED, *ENCODINGS.items()])
         self._offer("delimiter", [AS_DETECTED, *DELIMITERS.items()])

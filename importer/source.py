@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core import storage
+from datasets.signals import written_here
 from importer import choices, matching, services, staging
 from importer.choices import SHEET_CHOICES
 from importer.dialect import sniff_path
@@ -17,7 +18,7 @@ from importer.readers.xlsx import sheets, to_csv
 from jobs.kinds import Slice
 
 SAMPLE_CHARACTERS = 120
-READING = 1  # is raised when a rule changes by which files are read or cells judged: what was found is then found anew
+READING = 2  # is raised when a rule changes by which files are read or cells judged: what was found is then found anew
 
 
 def csv_path(job: ImportJob, work: Slice) -> Path:
@@ -91,7 +92,15 @@ def _overrides(job: ImportJob) -> dict[str, Any]:
     given = {key: job.overrides[key] for key in choices.NAMES if key in job.overrides}
     if job.kind == "xlsx":
         given |= SHEET_CHOICES
-    return given
+    # A workbook is not guessed about: its own texts need no sign.
+    known = _known(job) or ({"drops_apostrophes": False} if job.kind == "xlsx" else {})
+    return {**known, **given}
+
+
+def _known(job: ImportJob) -> dict[str, Any]:
+    """Return how the file is written, as far as an app that wrote these very bytes says so."""
+    answers: Any = written_here.send(ImportJob, sha256=job.sha256)
+    return next((answer for _, answer in answers if answer), {})
 
 
 def _keep_issues(job: ImportJob, issues: list[Issue]) -> None:

@@ -31,8 +31,8 @@ class RecordPage:
         sent = _number(request.POST.get("seen_version"))
         if sent is not None or _number(object_id) is None:
             return sent
-        versions_of_it = self.model.history.filter(id=int(object_id)).order_by("-history_id")
-        newest: int | None = versions_of_it.values_list("history_id", flat=True).first()
+        numbers = versions.newest_first(self.model, int(object_id)).values_list("history_id", flat=True)
+        newest: int | None = numbers.first()
         return newest
 
     def columns_to_save(self: Any, request: HttpRequest, record: Any, changed: list[str]) -> list[str]:
@@ -53,7 +53,7 @@ class RecordPage:
         pk = int(object_id)
         before = _number(request.GET.get("before"))
         found = versions.versions_of(self.spec, pk, before=before, size=PAGE + 1)
-        shown, newest = found[:PAGE], self.model.history.filter(id=pk).order_by("-history_id").first()
+        shown, newest = found[:PAGE], versions.newest_first(self.model, pk).first()
         record = self.model.objects.filter(pk=pk).first()
         may_change = record is not None and "change" in self.rights
         editable = self.editable if may_change else frozenset()

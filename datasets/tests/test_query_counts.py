@@ -9,9 +9,10 @@ from django.db import connection
 
 from datasets.models import Dataset
 from datasets.paginator import EstimatedPaginator
+from datasets.rows import get_row_model
 from datasets.tests.conftest import add_record, name_of
 from datasets.tests.pages import Visitor, page, rows_url
-from datasets.tests.statements import unbounded_counts, watched
+from datasets.tests.statements import unbounded_counts, walks_of_history, watched
 
 RECORDS, VERSIONS, ON_A_PAGE = 3_000, 120, 50
 BEFORE = [
@@ -86,6 +87,7 @@ def test_pages_of_records_send_these_statements_and_no_others(many: dict[str, st
             page(at_acme, url)
         found[name], most_rows[name] = ", ".join(sent.purposes), sent.most_rows
         assert unbounded_counts(sent.statements) == []
+        assert walks_of_history(sent.statements) == []
     assert found == {name: ", ".join(purposes) for name, purposes in EXPECTED.items()}
     assert max(most_rows.values()) == ON_A_PAGE + 1, most_rows
 
@@ -96,6 +98,14 @@ def test_a_count_without_a_bound_is_seen(many: dict[str, str], at_acme: Visitor,
         page(at_acme, many["filtered list"])
     [seen] = unbounded_counts(sent.statements)
     assert seen.startswith("SELECT COUNT(*)") and "LIMIT" not in seen
+
+
+def test_a_walk_of_history_is_seen(orders: Dataset) -> None:
+    versions = get_row_model(orders).history.filter(id=1).order_by("-history_id")
+    with watched() as sent:
+        versions.first()
+        versions.values_list("history_id", flat=True).first()
+    assert len(walks_of_history(sent.statements)) == 2
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from datasets import access
 from exporter import services
 from exporter.admin import pages, space_page, view_page
 from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
-from exporter.folding import READABLE
 from exporter.models import ExportFile, ExportRun, State
 
 STATE_COLOURS = {
@@ -142,7 +141,7 @@ class ExportFileAdmin(ReadOnlyAdmin):
             return "removed"
         address = reverse("admin:exporter_exportfile_download", args=[file.pk])
         link = format_html('<a class="rh-link" href="{}" title="{}">Download</a>', address, file.file_name)
-        if not getattr(file, "may_restore", False) or file.fault or file.format not in READABLE:
+        if not getattr(file, "may_restore", False) or file.fault:
             return link
         restore = _restore_address(file)
         return (

@@ -18,9 +18,8 @@ from datasets import access
 from exporter import services
 from exporter.forms import ExportNowForm
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, State
+from exporter.writers import content_type
 from jobs import services as jobs
-
-FILE_TYPE = "text/csv; charset=utf-8; header=present"
 
 
 @require_safe
@@ -37,7 +36,7 @@ def download(request: HttpRequest, file_id: int) -> HttpResponseBase:
         services.open_download(file=file, by=user),
         as_attachment=True,
         filename=file.file_name,
-        content_type=FILE_TYPE,
+        content_type=content_type(file.format, file.form.get("encoding", "utf-8")),
     )
     response["Content-Length"] = str(file.bytes)
     response["X-Content-Type-Options"] = "nosniff"

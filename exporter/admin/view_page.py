@@ -18,7 +18,8 @@ from core.errors import RowhouseError
 from datasets import access
 from datasets.liststate import ListState, UnknownParameter, read_state
 from exporter.models import ExportFile
-from exporter.viewing import MOST_WORKBOOK_RECORDS, export_view, exported_columns
+from exporter.viewing import export_view, exported_columns
+from exporter.writers.workbook import MOST_RECORDS
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -64,6 +65,6 @@ def view_export(request: HttpRequest, dataset_id: int) -> HttpResponseBase:
         "columns": [column.label for column in exported_columns(state, columns)],
         "list_url": reverse("admin:datasets_row_changelist", args=(dataset.pk,))
         + f"?{request.GET.urlencode() or 'v=0'}",
-        "most": f"{MOST_WORKBOOK_RECORDS:,}",
+        "most": f"{MOST_RECORDS:,}",
     }
     return render(request, "exporter/view_export.html", context)

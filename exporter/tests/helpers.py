@@ -53,9 +53,9 @@ def insert(dataset: Dataset, rows: Sequence[Row]) -> None:
         )
 
 
-def export(by: User | None = None, datasets: Sequence[Dataset] | None = None) -> ExportRun:
-    """Export now, to the end, as the command does."""
-    run = request_export(by=by, datasets=datasets)
+def export(by: User | None = None, datasets: Sequence[Dataset] | None = None, **overrides: str) -> ExportRun:
+    """Export now, to the end, as the command does; the overrides are of the files' form."""
+    run = request_export(by=by, datasets=datasets, overrides=overrides)
     assert run.job_id is not None
     jobs.run_until_done(run.job_id)
     run.refresh_from_db()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -48,6 +49,19 @@ def test_export_datasets_exports_all_and_says_what(t1_orders: TenantRef, tmp_pat
     assert Path(orders["path"]).read_bytes() == b"id,note\n1,a\n2,\n"
 
 
+def test_export_datasets_writes_the_format_and_the_mode_it_is_asked_for(
+    t1_orders: TenantRef, tmp_path: Path
+) -> None:
+    code, said, _ = run(
+        "export_datasets", "--tenant", "t1", "--dataset", "orders", "--format", "csv.gz", "--spreadsheet",
+        "--to", str(tmp_path / "copies"),
+    )  # fmt: skip
+
+    told = said["exports"][0]
+    assert (code, told["format"], told["mode"]) == (0, "csv.gz", "SPREADSHEET")
+    assert gzip.decompress(Path(told["path"]).read_bytes()) == b"\xef\xbb\xbfid,note\n1,a\n2,\n"
+
+
 def test_export_datasets_exports_the_named_ones_alone(t1_orders: TenantRef) -> None:
     code, said, _ = run("export_datasets", "--tenant", "t1", "--dataset", "parts", "--as", "owner@t1.example")
 
@@ -57,7 +71,7 @@ def test_export_datasets_exports_the_named_ones_alone(t1_orders: TenantRef) -> N
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--format", "xlsx"], "error[usage]: The format 'xlsx' is not offered yet; use csv."),
+        (["--format", "exe"], "error[bad-form]: 'exe' is no format of export files. "),
         (["--dataset", "nothing"], "error[unknown-dataset]: "),
         (["--as", "nobody@example.com"], "error[unknown-user]: "),
     ],

@@ -97,17 +97,15 @@ def test_a_workbook_holds_values_of_their_kind_and_no_formula(orders: Dataset, o
     assert sheet["B2"].data_type == "s" and sheet.max_row == 4
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"), [("x" * 32_768, "longer than a cell"), ("a\x01b", "control character")]
-)
-def test_what_no_workbook_can_hold_is_refused_with_a_sentence(
-    orders: Dataset, owner: Visitor, text: str, reason: str
-) -> None:
-    add_record(orders, Order_no="C1", Note=text)
+def test_what_no_workbook_can_hold_is_refused_with_a_sentence(orders: Dataset, owner: Visitor) -> None:
+    add_record(orders, Order_no="C1", Note="x" * 32_768)
     answer = owner.post(url(orders), {"form": "xlsx"})
     assert answer.status_code == 302
-    assert reason in owner.get(answer["Location"]).content.decode()
-    assert text.encode() in taken(owner, orders)
+    assert (
+        "is 32,768 characters long; a cell of a workbook holds 32,767"
+        in owner.get(answer["Location"]).content.decode()
+    )
+    assert b"x" * 32_768 in taken(owner, orders)
 
 
 def test_a_list_that_fits_nothing_is_a_header(orders: Dataset, owner: Visitor) -> None:

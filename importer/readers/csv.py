@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from importer.issues import RecordTooLarge
+from importer.readers.apostrophes import without_signs
 from importer.readers.footer import footer_start
 from importer.readers.grammar import Grammar, count_lines
 from importer.readers.splitting import MAX_CELLS, MAX_RECORD_BYTES, Broken, Split, record_ends, split
@@ -141,7 +142,14 @@ def _all_chunks(path: Path, dialect: Dialect, start: Position | None, size: int)
         stop = footer_start(file, dialect.encoding, dialect.skip_footer) if dialect.skip_footer else None
         source = TextSource(file, dialect.encoding, start.offset if start else 0, stop)
         at = replace(start or Position(), offset=source.offset)
-        yield from _Reader(source, dialect.grammar, dialect.plain_grammar, at).chunks(size)
+        chunks = _Reader(source, dialect.grammar, dialect.plain_grammar, at).chunks(size)
+        yield from (_unsigned(chunk, dialect) for chunk in chunks) if dialect.drops_apostrophes else chunks
+
+
+def _unsigned(chunk: Chunk, dialect: Dialect) -> Chunk:
+    """Return the chunk with each cell as it was before it got the sign that it is no formula."""
+    data = without_signs(chunk.data, dialect.delimiter, dialect.quote)
+    return chunk if data is chunk.data else replace(chunk, data=data, is_as_written=False)
 
 
 def _header_of(path: Path, dialect: Dialect) -> bytes:

@@ -134,8 +134,8 @@ class QuickRows:
             if value is not None:
                 convert = converters[attributes]
                 cell = convert(value) if convert is not None else None
-            elif text:
-                cell = _text(text) if attributes.endswith(b't="inlineStr"') else None
+            elif text is not None:  # an empty one may be meant
+                cell = _text(text) if text and attributes.endswith(b't="inlineStr"') else None
             else:
                 cell = None if b't="e"' in attributes else b""
             if cell is None:

@@ -39,7 +39,7 @@ class SheetReader:
         self._formula: list[str] | None = None
         self._taking: list[str] | None = None
         self._size = 0
-        self._is_spoken = False
+        self._is_spoken = self._is_kept = False
 
     def read(self, archive: zipfile.ZipFile, part: str, *, is_quick: bool = True) -> None:
         """Read a sheet. The first element tells the prefix of all the others."""
@@ -60,7 +60,7 @@ class SheetReader:
             row: self._start_row,
             cell: self._start_cell,
             prefix + "v": self._start_value,
-            prefix + "t": self._start_value,
+            prefix + "t": self._start_text,
             prefix + "f": self._start_formula,
             prefix + "rPh": self._start_spoken,
             prefix + "col": self._start_column,
@@ -106,6 +106,10 @@ class SheetReader:
         if self._is_in_cell and not self._is_spoken:
             self._taking, self._has_value = self._value, True
 
+    def _start_text(self, attributes: Attributes) -> None:
+        self._start_value(attributes)
+        self._is_kept = attributes.get("xml:space") == "preserve"
+
     def _start_formula(self, _: Attributes) -> None:
         if self._is_in_cell:
             self._formula = self._taking = []
@@ -150,6 +154,7 @@ class SheetReader:
         style = attributes.get("s")
         self._kind = self._kind_of(style) if style else ""
         self._value, self._formula, self._size, self._has_value = [], None, 0, False
+        self._is_kept = False
 
     def _kind_of(self, style: str) -> str:
         at = int(style) if style.isdecimal() and len(style) < 9 else -1
@@ -165,6 +170,9 @@ class SheetReader:
         is_lacking = not raw and (self._type == "e" or not is_result)
         if not raw and not is_lacking:
             self._records.formulas += self._formula is not None
+            # Nobody says that blanks of nothing be kept but who means an empty text: our exports do.
+            if self._type == "inlineStr" and self._is_kept and not self._has_areas:
+                self._line[self._column] = b'""'
             return
         if self._has_areas and self._areas.hide(self._quick.row, self._column):
             return

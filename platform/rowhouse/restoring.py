@@ -24,6 +24,7 @@ from exporter.services import require_whole
 from importer import services as importing
 from importer.models import PREVIEWING, ImportJob, State
 from importer.prepared import announce_import, give_file
+from importer.readers.xlsx import to_csv
 from jobs import services as jobs
 from jobs.kinds import Again, Ended, Json, Slice, Step
 
@@ -145,7 +146,11 @@ def _written(payload: Json, dataset: Dataset, out: Any) -> Folded:
     file = ExportFile.objects.filter(pk=payload["file"], dataset=dataset).first()
     if file is None:
         raise RestoreGone("The file was removed before it was read. Choose another, or a time.")
-    return fold(file, dataset.spec(), out)
+    return fold(file, dataset.spec(), out, workbook=_sheet_to_csv)
+
+
+def _sheet_to_csv(workbook: Path, out: Path) -> None:
+    to_csv(workbook, None, out, header_row=1)
 
 
 def _columns_of_then(dataset: Dataset, at: datetime) -> DatasetSpec:

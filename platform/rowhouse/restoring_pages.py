@@ -20,7 +20,6 @@ from core.clock import now
 from core.errors import RowhouseError
 from core.words import count
 from datasets import access
-from exporter.folding import READABLE
 from exporter.models import Content, ExportFile, Fault
 from exporter.services import visible_files
 from rowhouse.restoring import RIGHTS, known_since, request_restore
@@ -62,7 +61,7 @@ def restore(request: HttpRequest, dataset_id: int) -> HttpResponse:
         )
     files = (
         visible_files(user)
-        .filter(dataset=dataset, deleted_at=None, format__in=READABLE, fault=Fault.NONE)
+        .filter(dataset=dataset, deleted_at=None, fault=Fault.NONE)
         .order_by("-created_at", "-pk")
     )
     asked = request.POST if request.method == "POST" else None

@@ -15,12 +15,11 @@ from core.command import FAILED, NotAllowed, Result
 from core.tenancy import current_tenant
 from core.words import count
 from datasets.services import dataset_by_slug
+from exporter.form import FORMATS, SPREADSHEET
 from exporter.models import ExportFile, State
 from exporter.services import request_export
 from jobs import services as jobs
 from jobs.foreground import progress_shown
-
-FORMATS = ("csv",)
 
 
 class Command(TenantCommand):
@@ -30,24 +29,30 @@ class Command(TenantCommand):
         parser.add_argument(
             "--dataset", action="append", metavar="SLUG", help="repeat for several; default: all"
         )
-        parser.add_argument("--format", default="csv", help=f"one of: {', '.join(FORMATS)}")
+        parser.add_argument(
+            "--format", default="", help=f"one of: {', '.join(FORMATS)}; default: each dataset's settings"
+        )
+        parser.add_argument(
+            "--spreadsheet",
+            action="store_true",
+            help="CSV for spreadsheet programs: no text is taken for a formula; an import reads it back",
+        )
         parser.add_argument("--to", metavar="DIR", type=Path, help="also write the files into this folder")
         parser.add_argument(
             "--as", dest="person", metavar="USER", help="act as this user; default: the platform"
         )
 
     def run_in_tenant(self, **options: Any) -> Result:
-        if options["format"] not in FORMATS:
-            raise NotAllowed(
-                f"The format {options['format']!r} is not offered yet; use {', '.join(FORMATS)}."
-            )
         folder: Path | None = options["to"]
         if folder is not None and folder.exists() and not folder.is_dir():
             raise NotAllowed(f"{folder} is not a folder; give --to a folder.")
         chosen = [dataset_by_slug(slug) for slug in options["dataset"]] if options["dataset"] else None
         by = self.person(options["person"]) if options["person"] else None
         begun = monotonic()
-        run = request_export(by=by, datasets=chosen)
+        overrides = {"format": options["format"]} if options["format"] else {}
+        if options["spreadsheet"]:
+            overrides["mode"] = SPREADSHEET
+        run = request_export(by=by, datasets=chosen, overrides=overrides)
         if run.job_id is not None:
             with progress_shown() as tell:
                 jobs.run_until_done(run.job_id, on_progress=tell)
@@ -76,6 +81,8 @@ def _told(file: ExportFile, path: Path | None) -> dict[str, Any]:
     told = {
         "tenant": current_tenant().slug,
         "dataset": file.dataset_slug,
+        "format": file.format,
+        "mode": file.mode,
         "key": file.key,
         "rows": file.rows,
         "bytes": file.bytes,

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("exporter", "0004_space"),
+        ("exporter", "0005_formats"),
     ]
 
     operations = [
