@@ -30,7 +30,7 @@ def orm(path: Path) -> int:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(FIELDS)
-        for one in PlainStock.objects.order_by("key").iterator(chunk_size=CHUNK):
+        for one in PlainStock._default_manager.order_by("key").iterator(chunk_size=CHUNK):
             writer.writerow([getattr(one, name) for name in FIELDS])
             rows += 1
     return rows
@@ -42,7 +42,7 @@ def import_export(path: Path) -> int:
 
     from benchmarks.imports_peer.models import PlainStock  # noqa: PLC0415 -- after the settings
 
-    made = resources.modelresource_factory(PlainStock)().export(PlainStock.objects.order_by("key"))
+    made = resources.modelresource_factory(PlainStock)().export(PlainStock._default_manager.order_by("key"))
     path.write_text(made.csv, encoding="utf-8", newline="")
     return len(made)
 
@@ -67,7 +67,7 @@ def xlsxwriter(path: Path) -> int:
     day, moment = (book.add_format({"num_format": one}) for one in ("yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss"))
     sheet, row = book.add_worksheet(), 0
     sheet.write_row(0, 0, FIELDS)
-    values = PlainStock.objects.order_by("key").values_list(*FIELDS)
+    values = PlainStock._default_manager.order_by("key").values_list(*FIELDS)
     for row, record in enumerate(values.iterator(chunk_size=CHUNK), start=1):
         for column, value in enumerate(record):
             if isinstance(value, dt.date):

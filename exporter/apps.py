@@ -43,7 +43,7 @@ class ExporterConfig(AppConfig):
             title="Export",
         ),
     }
-    hourly_jobs: ClassVar = ("exporter.run",)
+    slot_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": ("exporter.view_exportrun", "exporter.view_exportfile"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.db import connection
 
@@ -18,6 +19,7 @@ from datasets.models import Dataset
 from datasets.pruning import removed_before
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import quoted
+from datasets.unseen import CLOCK_MARGIN
 from exporter.form import FileForm
 from exporter.manifest import change_label
 from exporter.models import Content, ExportFile, ExportSettings, Fault
@@ -51,12 +53,13 @@ def increment_of(
     if settings.content != Content.INCREMENTAL or not _tells_records(spec, form):
         return None
     # As the snapshot sees it: a file of a later snapshot may be stored by now, and is none to go on from.
-    seen = ExportFile.objects.using(ALIAS).filter(dataset=dataset.pk).order_by("-created_at", "-pk")
-    base_pk = seen.values_list("pk", flat=True).first()
+    # One in another form, that somebody asked for in between, is no matter.
+    seen = ExportFile.objects.using(ALIAS).filter(dataset=dataset.pk, form=form.to_json())
+    base_pk = seen.order_by("-created_at", "-pk").values_list("pk", flat=True).first()
     if base_pk is None:
         return None
     base = ExportFile.objects.select_related("run").get(pk=base_pk)
-    if not _fits(base, dataset, settings, form) or not _holds(chain := chain_of(base)):
+    if not _fits(base, dataset, settings) or not _holds(chain := chain_of(base)):
         return None
     if len(chain) > settings.full_after or not _reaches_back(source, dataset, base):
         return None
@@ -91,10 +94,9 @@ def _tells_records(spec: DatasetSpec, form: FileForm) -> bool:
     return bool(spec.key) and all(column.pk in written for column in spec.key_columns)
 
 
-def _fits(base: ExportFile, dataset: Dataset, settings: ExportSettings, form: FileForm) -> bool:
+def _fits(base: ExportFile, dataset: Dataset, settings: ExportSettings) -> bool:
     return (
         base.definition_version == dataset.definition_version
-        and base.form == form.to_json()
         and base.destination_id == settings.destination_id
         and bool(base.run.snapshot)
     )
@@ -113,7 +115,7 @@ def _holds(chain: Sequence[ExportFile]) -> bool:
 
 def _reaches_back(source: Snapshot, dataset: Dataset, base: ExportFile) -> bool:
     """Return whether history still has all that was written since the base, and what was there before."""
-    spec, since = dataset.spec(), base.run.unseen_since
+    spec, since = dataset.spec(), _unseen_since(base)
     table = spec.history_table
     gone = removed_before(dataset, source.at, using=ALIAS)
     if gone is not None and (since is None or since < gone):
@@ -164,7 +166,7 @@ def _changes_sql(source: Snapshot, spec: DatasetSpec, form: FileForm, base: Expo
 
 def _touched_sql(source: Snapshot, spec: DatasetSpec, base: ExportFile) -> str:
     """Return a table expression of the records written since the base, each with the kind of the first entry."""
-    since = base.run.unseen_since
+    since = _unseen_since(base)
     with source.cursor() as cursor:
         # The date keeps the search to some pages of the index; where nobody knows it, all of history is read.
         dated = cursor.mogrify(" AND history_date >= %s", [since]).decode() if since else ""
@@ -174,14 +176,23 @@ def _touched_sql(source: Snapshot, spec: DatasetSpec, base: ExportFile) -> str:
     )
 
 
+def _unseen_since(base: ExportFile) -> datetime | None:
+    """Return a moment before all that the base's snapshot does not see; None: nobody knows."""
+    return None if base.run.oldest_at is None else base.run.oldest_at - CLOCK_MARGIN
+
+
 def _seen(source: Snapshot, base: ExportFile, alias: str) -> str:
     """Return the condition that the base's snapshot saw an entry of history."""
+    # The date too: a restored database counts its transactions anew.
+    condition = (
+        f"({alias}.history_date <= %s AND pg_visible_in_snapshot({alias}.history_xid, %s::pg_snapshot))"
+    )
     with source.cursor() as cursor:
-        literal: bytes = cursor.mogrify("%s", [base.run.snapshot])
-    return f"pg_visible_in_snapshot({alias}.history_xid, {literal.decode()}::pg_snapshot)"
+        made: bytes = cursor.mogrify(condition, [base.created_at, base.run.snapshot])
+    return made.decode()
 
 
 def _prefer_indexes(cursor: object, base: ExportFile) -> None:
     # Without statistics of the dates the planner would rather read all of history.
-    if base.run.unseen_since:
+    if _unseen_since(base):
         cursor.execute("SET LOCAL enable_seqscan = off")  # type: ignore[attr-defined]

@@ -19,8 +19,17 @@ def lock_run(run_pk: int) -> bool:
 
 def lock_names() -> None:
     """Wait for the right to choose file names; held until the transaction ends."""
+    _wait_for("names")
+
+
+def lock_slots() -> None:
+    """Wait for the right to say what becomes of a slot; held until the transaction ends. Before that to names."""
+    _wait_for("slots")
+
+
+def _wait_for(name: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), 0)", [_space("names")])
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), 0)", [_space(name)])
 
 
 def lock_pointer(slug: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from core import storage
 from core.tenancy import current_tenant
@@ -23,13 +24,18 @@ def path_of(run: ExportRun, number: int) -> str:
 
 
 def write_manifest(
-    run: ExportRun, files: Sequence[ExportFile], source: Snapshot, *, number: int
+    run: ExportRun,
+    files: Sequence[ExportFile],
+    source: Snapshot,
+    *,
+    number: int,
+    skipped: Sequence[dict[str, Any]] = (),
 ) -> storage.Stored | None:
     """Write the manifest of files whose rows are yet to be written; None: there are no files."""
     if not files:
         return None
     tenant = current_tenant().slug
-    facts = RunFacts(tenant, run.pk, run.trigger, run.slot, source.name, source.at, run.skipped)
+    facts = RunFacts(tenant, run.pk, run.trigger, run.slot, source.name, source.at, skipped)
     entries = [
         Resource(
             spec=source.datasets[file.dataset_id or 0].spec(),

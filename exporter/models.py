@@ -69,8 +69,8 @@ class ExportRun(models.Model):
     # How many tries there may have been before it was last started: no two of them write one object.
     tries = models.IntegerField(default=0, db_default=0)
     snapshot = models.CharField(max_length=200, blank=True)
-    # What the snapshot does not see was written by transactions that began then or later; null: nobody knows.
-    unseen_since = models.DateTimeField(null=True, blank=True)
+    # The beginning of the oldest transaction when the snapshot was taken; null where it is not known.
+    oldest_at = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
     job_id = models.BigIntegerField(null=True, blank=True)

@@ -32,7 +32,9 @@ from exporter.models import (
     Trigger,
 )
 from exporter.naming import free_path, path_of_try
+from exporter.scheduling import due_datasets, pass_slot
 from exporter.snapshot import Snapshot, snapshot
+from exporter.unchanged import held_files, skipped_entry
 from exporter.writing import Stopped, Written, write_dataset
 from jobs import services as jobs
 from jobs.kinds import Again, Json, NotYet
@@ -58,7 +60,7 @@ class RunHeld(NotYet):
 
 
 def open_run(payload: dict[str, Any], *, job_id: int) -> ExportRun:
-    """Return the run a job is for; a scheduled one is made at its first try, once per hour.
+    """Return the run a job is for; a scheduled one is made at its first try, once per slot.
 
     :raises RunGone: there is none.
     """
@@ -72,6 +74,13 @@ def open_run(payload: dict[str, Any], *, job_id: int) -> ExportRun:
         trigger=Trigger.SCHEDULED, slot=slot, defaults={"job_id": job_id}
     )
     return run
+
+
+def _is_for_something(payload: dict[str, Any]) -> bool:
+    if "run" in payload:
+        return True
+    slot = datetime.fromisoformat(str(payload["slot"]))
+    return ExportRun.objects.filter(trigger=Trigger.SCHEDULED, slot=slot).exists() or bool(due_datasets(slot))
 
 
 def start_again(work: Again) -> Json:
@@ -125,7 +134,7 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
     if not run.plan:
         lock_names()
         taken = _taken_paths(run)
-        datasets = _datasets_of(run)
+        datasets = _datasets_of(run) if run.slot is None else due_datasets(run.slot)
         run.plan = _planned(run, datasets, taken)
     was_ended = run.state in (State.FAILED, State.CANCELLED)
     _start(run, plan=run.plan, started_at=now, tries=run.tries + (MOST_TRIES if was_ended else 0))
@@ -185,7 +194,8 @@ def write_files(
 
     `number` counts the tries from 1 since the run was last started. Each has names of its own: a worker that was
     frozen and taken for dead may wake up when another has stored the files, and would put its own in their place.
-    Of the plan only what may still be exported is written: rights may have been taken since it was made.
+    Of the plan only what may still be exported is written: rights may have been taken since it was made. A
+    scheduled run leaves out what the files that are stored hold already, and says so.
     Must run in one transaction. If any file fails, none of this run stays in the storage.
 
     :raises RunHeld: another process may still be writing them.
@@ -202,11 +212,15 @@ def write_files(
         with snapshot(wanted) as source:
             settings = settings_of(source.datasets.values())
             forms = forms_of(run, source.datasets.values())
+            settings = settings_of(source.datasets.values())
+            held = {} if run.slot is None else held_files(source, settings, forms)
+            skipped = [skipped_entry(source.datasets[pk], file) for pk, file in held.items()]
             files = [
                 _exported(run, dataset, source, settings[pk], forms[pk], plan[pk], number, is_cancelled)
                 for pk, dataset in source.datasets.items()
+                if pk not in held
             ]
-            manifest = write_manifest(run, files, source, number=number)
+            manifest = write_manifest(run, files, source, number=number, skipped=skipped)
     except BaseException as error:
         _remove(run, tries=[number])
         if isinstance(error, Stopped):
@@ -214,11 +228,14 @@ def write_files(
         raise
     ExportFile.objects.bulk_create(files)
     run.move(
-        old=(State.RUNNING,), new=State.SUCCEEDED, snapshot=source.name, unseen_since=source.unseen_since,
-        finished_at=now(), manifest_key=manifest.key if manifest else "",
+        old=(State.RUNNING,), new=State.SUCCEEDED, snapshot=source.name, oldest_at=source.oldest_at,
+        skipped=skipped, finished_at=now(), manifest_key=manifest.key if manifest else "",
         manifest_sha256=manifest.sha256 if manifest else "",
     )  # fmt: skip
-    record("exporter.run.succeeded", target=run, files=len(files), rows=sum(file.rows for file in files))
+    if run.slot is not None:
+        pass_slot(run.slot, done=wanted)
+    rows, unchanged = sum(file.rows for file in files), {"unchanged": len(skipped)} if skipped else {}
+    record("exporter.run.succeeded", target=run, files=len(files), rows=rows, **unchanged)
     return len(files)
 
 
@@ -293,8 +310,13 @@ def end_run(
     now: datetime,
     tries: int = MOST_TRIES,
 ) -> bool:
-    """Note that a run did not succeed, and remove what its `tries` may have written. False: it had ended already."""
+    """Note that a run did not succeed, and remove what its `tries` may have written.
+
+    False: it had ended already, or nothing was due in its slot, and what failed was the pruning after it.
+    """
     with suppress(RunGone):
+        if not _is_for_something(payload):
+            return False
         run = open_run(payload, job_id=job_id)
         if not run.move(old=OPEN_STATES, new=state, error_code=code, error=message, finished_at=now):
             return False  # it had succeeded; only the pruning after it did not

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
 
@@ -203,11 +204,31 @@ def _fault(file: ExportFile) -> Fault:
     return Fault.NONE if (size, digest.hexdigest()) == (file.bytes, file.sha256) else Fault.ALTERED
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """How many scheduled runs failed and how many slots were missed, and the runs that say so, the newest first."""
+
+    failed: int
+    missed: int
+    runs: list[ExportRun]
+
+    def __bool__(self) -> bool:
+        return bool(self.failed or self.missed)
+
+
+def trouble_since(since: datetime) -> Trouble:
+    """Return what went wrong with scheduled exports, as far as it was noted since then."""
+    noted = ExportRun.objects.filter(trigger=Trigger.SCHEDULED, finished_at__gte=since)
+    runs = list(noted.filter(state__in=(State.FAILED, State.MISSED)).order_by("-slot"))
+    failed = sum(run.state == State.FAILED for run in runs)
+    return Trouble(failed, sum(run.missed for run in runs), runs)
+
+
 def last_ended_run() -> ExportRun | None:
     """Return the scheduled run that ended last, whatever its outcome."""
     return (
         ExportRun.objects.filter(trigger=Trigger.SCHEDULED)
-        .exclude(state__in=[*OPEN_STATES, State.CANCELLED])
+        .exclude(state__in=[*OPEN_STATES, State.CANCELLED, State.MISSED])
         .order_by("-slot")
         .first()
     )

@@ -13,6 +13,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
 from core.tenancy import bind_connection
 from datasets.models import Dataset
+from datasets.unseen import oldest_transaction
 from exporter.sql import FIXED_SETTINGS
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ LOCK_SECONDS = 10
 class Snapshot:
     """An open read-only transaction: `name` is PostgreSQL's own text for what it sees, `at` its clock.
 
-    `unseen_since`: what it does not see was written by transactions that began then or later; None: nobody knows.
+    `oldest_at` is the beginning of the oldest transaction of that moment, or None where it is not known.
     """
 
     name: str
     at: datetime
-    unseen_since: datetime | None
+    oldest_at: datetime | None
     datasets: dict[int, Dataset]  # those that exist, by primary key, as the snapshot sees them
 
     def cursor(self) -> CursorWrapper:
@@ -49,31 +50,14 @@ def snapshot(dataset_pks: Iterable[int]) -> Iterator[Snapshot]:
     bind_connection(connection)
     connections[ALIAS] = connection
     try:
-        unseen_since = _oldest_transaction()
         with transaction.atomic(using=ALIAS):
-            yield _opened(sorted(dataset_pks), unseen_since)
+            yield _opened(sorted(dataset_pks), oldest_transaction())
     finally:
         del connections[ALIAS]
         connection.close()
 
 
-def _oldest_transaction() -> datetime | None:
-    """Return when the oldest open transaction began; None where a session hides it from us.
-
-    Asked before the snapshot is taken: whatever is going on then began by now, or is yet to begin.
-    """
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(
-            # An hour for a clock that is set back, and for those that have begun and not said so yet.
-            "SELECT least(min(xact_start), clock_timestamp()) - interval '1 hour', bool_or(state IS NULL)"
-            # Background processes have no user; of a hidden session everything else is NULL.
-            " FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL"
-        )
-        since, is_hidden = cursor.fetchone()
-    return None if is_hidden else since
-
-
-def _opened(dataset_pks: list[int], unseen_since: datetime | None) -> Snapshot:
+def _opened(dataset_pks: list[int], oldest_at: datetime | None) -> Snapshot:
     existing = Dataset.objects.filter(pk__in=dataset_pks).values_list("pk", flat=True).order_by("pk")
     tables = ", ".join(f'"ds_{pk}"' for pk in existing)
     with connections[ALIAS].cursor() as cursor:
@@ -89,4 +73,4 @@ def _opened(dataset_pks: list[int], unseen_since: datetime | None) -> Snapshot:
         cursor.execute("SELECT pg_current_snapshot()::text, statement_timestamp()")
         name, at = cursor.fetchone()
     seen = Dataset.objects.using(ALIAS).filter(pk__in=dataset_pks)
-    return Snapshot(name, at, unseen_since, {dataset.pk: dataset for dataset in seen})
+    return Snapshot(name, at, oldest_at, {dataset.pk: dataset for dataset in seen})

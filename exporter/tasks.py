@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from core.clock import now
 from exporter.latest import point
 from exporter.models import State
 from exporter.pruning import prune_exports
 from exporter.running import begin_run, end_run, open_run, start_again, write_files
+from exporter.scheduling import begin_slot
 from exporter.space import sample_space
 from jobs.kinds import Again, Ended, Json, Slice, Step
 
@@ -14,23 +17,31 @@ PRUNED_AT_ONCE = 200
 
 
 def run(work: Slice) -> Step:
-    """Run one step of an export; the payload names its run or the hour it is for."""
-    export = open_run(work.payload, job_id=work.job_id)
+    """Run one step of an export; the payload names its run or the slot it is for."""
     following = work.cursor.get("next", "begin")
-    if following not in ("point", "prune") and export.state == State.SUCCEEDED:
-        return Step(done=True)  # another job did this hour's export
-    if following == "begin":
-        return Step(done=False, cursor={"next": "write"}, total=begin_run(export, now=now()))
-    if following == "write":
-        with work.long_statement():
-            written = write_files(export, number=work.attempt, is_cancelled=work.is_cancelled, now=now)
-        # Cancelled: the runner ends the job before it would write again.
-        following = "write" if written is None else "point"
-        return Step(done=False, cursor={"next": following}, processed=written or 0, total=written)
+    if following == "begin" and "slot" in work.payload:
+        slot = datetime.fromisoformat(str(work.payload["slot"]))
+        if not begin_slot(slot, job_id=work.job_id):
+            return Step(done=bool(slot.minute), cursor={"next": "prune"})  # retention comes once an hour
+    if following == "prune":
+        return _prune(work)
+    export = open_run(work.payload, job_id=work.job_id)
     if following == "point":  # after the rows are there for everybody
         with work.long_statement():
             point(export.files.values_list("dataset_slug", flat=True))
         return Step(done=False, cursor={"next": "prune"})
+    if export.state in (State.SUCCEEDED, State.MISSED):
+        return Step(done=True)  # another job did this slot's export, or the next slot's run went without it
+    if following == "begin":
+        return Step(done=False, cursor={"next": "write"}, total=begin_run(export, now=now()))
+    with work.long_statement():
+        written = write_files(export, number=work.attempt, is_cancelled=work.is_cancelled, now=now)
+    # Cancelled: the runner ends the job before it would write again.
+    following = "write" if written is None else "point"
+    return Step(done=False, cursor={"next": following}, processed=written or 0, total=written)
+
+
+def _prune(work: Slice) -> Step:
     with work.long_statement():
         pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
         sample_space(today=now().date())

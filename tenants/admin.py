@@ -90,13 +90,23 @@ class DomainInline(TabularInline):
 class TenantAdmin(WithoutLog, ListedLookups, ModelAdmin):
     """The platform's tenants. What changes one is a service; this page only calls it."""
 
-    list_display = ("name", "slug", "shown_state", "primary_domain", "owner_email", "created_at")
+    list_display = ("name", "slug", "shown_state", "exports", "primary_domain", "owner_email", "created_at")
     list_filter = ("state",)
     search_fields = ("name", "slug", "owner_email", "domains__domain")
     ordering = ("name",)
     inlines = (DomainInline,)
     actions_detail = ("suspend", "resume", "retry")
-    fields = ("name", "slug", "owner_email", "state", "state_at", "schema_name", "error", "created_at")
+    fields = (
+        "name",
+        "slug",
+        "owner_email",
+        "state",
+        "state_at",
+        "exports",
+        "schema_name",
+        "error",
+        "created_at",
+    )
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
@@ -106,6 +116,13 @@ class TenantAdmin(WithoutLog, ListedLookups, ModelAdmin):
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, tenant: Tenant) -> tuple[str, str]:
         return tenant.state, tenant.get_state_display()
+
+    @admin.display(description="exports")
+    def exports(self, tenant: Tenant) -> str:
+        if tenant.state == State.ACTIVE:
+            return "by their schedule"
+        is_paused = tenant.state == State.SUSPENDED
+        return f"paused since {tenant.state_at:%Y-%m-%d %H:%M} UTC" if is_paused else "none"
 
     @admin.display(description="domain")
     def primary_domain(self, tenant: Tenant) -> str:

@@ -14,7 +14,7 @@ from importlib import import_module
 
 from benchmarks.faults.ground import open_ground
 
-SCENARIOS = ("storm", "broken", "nth", "dispatching", "families", "leaving", "bells", "isolation")
+SCENARIOS = ("storm", "broken", "nth", "dispatching", "hours", "families", "leaving", "bells", "isolation")
 SUMS = ("kills", "cluster_kills", "pg_restarts", "lost", "doubled", "stuck")
 Figures = dict[str, int | float]
 

@@ -1,9 +1,10 @@
-"""Hourly work with dispatchers that die: each tenant's hour once, whoever was killed and whatever was down.
+"""Hourly work with dispatchers that die: each tenant's slot once, whoever was killed and whatever was down.
 
 The hours are simulated, the dispatchers are processes forked from this one. At each moment several of them look
 for what is due at once, each in another session time zone; a fifth of them is killed: holding rows before
-COMMIT, after COMMIT before anybody reads the answer, or at random. The last look of each hour is not killed, as
-some tick of some worker always comes through; without it an hour could be missed by right.
+COMMIT, after COMMIT before anybody reads the answer, or at random. The last look of each quarter is not killed, as
+some tick of some worker always comes through; without it a slot could be missed by right. A tenth of the tenants has
+slots of a quarter of an hour; their other hourly work still comes once an hour.
 
 The hours hold the night in which the clocks of Europe go back.
 """
@@ -19,24 +20,24 @@ import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from zlib import crc32
 
 import psycopg2
 from django.db import connection, connections
 
 from benchmarks.faults.ground import Ground
-from core.tenancy import TenantRef
+from core.tenancy import TenantRef, in_tenant
 from jobs import dispatcher, services
-from jobs.kinds import hourly_kinds
-from jobs.limits import hourly_jitter_seconds
+from jobs.kinds import hourly_kinds, slot_kinds
 
 # In the past: the due times of every real tenant lie after it and are not reached.
 START = datetime(2025, 10, 25, 18, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+QUARTER = HOUR / 4
 DEATHS = 0.2
 FATES = ("before", "after", "random")
 LOOKS_PER_HOUR = 4
 LAST_LOOK = timedelta(minutes=59, seconds=30)  # after the greatest offset into the hour
+LAST_OF_QUARTER = timedelta(minutes=14, seconds=30)
 LONGEST_LIFE = 0.04  # seconds until a random kill
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia")
 OUTAGE_HOURS = 7
@@ -51,6 +52,11 @@ class Size:
     dispatchers: int
     apart: int  # how many are locked, and how many are paused
     away: range  # the hours of that
+
+    @property
+    def by_quarter(self) -> range:
+        """The tenants whose slots are quarters."""
+        return range(self.tenants - self.tenants // 10, self.tenants)
 
 
 SHORT = Size(tenants=60, hours=12, dispatchers=3, apart=6, away=range(4, 8))
@@ -84,6 +90,9 @@ def run(ground: Ground, *, short: bool, seed: int) -> dict[str, int | float]:
     try:
         for ref in refs:
             services.admit_tenant(ref, now=START)
+        for number in size.by_quarter:
+            with in_tenant(refs[number]):
+                services.set_slot_minutes(15, now=START)
         _pass_hours(ground, refs, size, dice, tally)
         expected = _expected(refs, size)
         missing, double, strange = _compare(ground, expected)
@@ -122,8 +131,9 @@ def _pass_hours(ground: Ground, refs: list[TenantRef], size: Size, dice: random.
                 services.resume_tenant(ref.schema)
             _look([Fate(begins)], tally)
         fates = _fates(size, dice, begins)
-        for first in range(0, len(fates), size.dispatchers):
-            _look(fates[first : first + size.dispatchers], tally)
+        for quarter in range(LOOKS_PER_HOUR):
+            _look(fates[quarter * size.dispatchers : (quarter + 1) * size.dispatchers], tally)
+            _look([Fate(begins + quarter * QUARTER + LAST_OF_QUARTER, zone=dice.choice(ZONES))], tally)
         _look([Fate(begins + LAST_LOOK, zone=dice.choice(ZONES))], tally)
     # Nobody looks for some hours; then everybody has missed them but the last.
     after = START + (size.hours + OUTAGE_HOURS) * HOUR
@@ -242,8 +252,11 @@ def _expected(refs: list[TenantRef], size: Size) -> set[tuple[str, str, str]]:
     gone = set(range(size.hours, size.hours + OUTAGE_HOURS - 1))
     found = set()
     for number, ref in enumerate(refs):
+        if number in size.by_quarter:
+            found |= _expected_by_quarter(ref, size)
+            continue
         # At the stroke of the hour the one before is caught up, unless the tenant's next is due at that stroke.
-        is_at_the_stroke = crc32(ref.schema.encode()) % min(max(hourly_jitter_seconds(), 1), 3600) == 0
+        is_at_the_stroke = not dispatcher.offset(ref.schema)
         missed = set(gone)
         if number < 2 * size.apart:
             missed |= set(size.away[:-1]) | ({size.away[-1]} if is_at_the_stroke else set())
@@ -251,8 +264,22 @@ def _expected(refs: list[TenantRef], size: Size) -> set[tuple[str, str, str]]:
             missed.add(size.hours + OUTAGE_HOURS - 1)
         for hour in set(range(1, size.hours + OUTAGE_HOURS + 1)) - missed:
             slot = (START + hour * HOUR).isoformat()
-            found |= {(ref.schema, kind, slot) for kind in hourly_kinds()}
+            found |= {(ref.schema, kind, slot) for kind in hourly_kinds() + slot_kinds()}
     return found
+
+
+def _expected_by_quarter(ref: TenantRef, size: Size) -> set[tuple[str, str, str]]:
+    """Such a tenant begins with the quarter it was given quarters in, and with the hour of that."""
+    after = size.hours + OUTAGE_HOURS
+    is_at_the_stroke = not dispatcher.offset(ref.schema, 15)
+    hours = {*range(size.hours), after} | (set() if is_at_the_stroke else {after - 1})
+    quarters = {*range(size.hours * 4), after * 4 + 3, after * 4 - (0 if is_at_the_stroke else 1)}
+    return {
+        (ref.schema, kind, (START + number * length).isoformat())
+        for kinds, numbers, length in ((hourly_kinds(), hours, HOUR), (slot_kinds(), quarters, QUARTER))
+        for kind in kinds
+        for number in numbers
+    }
 
 
 Slots = set[tuple[str, str, str]]

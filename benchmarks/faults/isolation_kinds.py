@@ -119,7 +119,7 @@ def _ended_of(name: str) -> Callable[[Ended], None] | None:
 
 
 def _forget_kinds() -> None:
-    for cached in (kinds.registry, kinds.hourly_kinds, kinds.long_kinds):
+    for cached in (kinds.registry, kinds.hourly_kinds, kinds.slot_kinds, kinds.long_kinds):
         cached.cache_clear()
 
 

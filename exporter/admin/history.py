@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
 
 from django.contrib import admin
@@ -17,6 +18,7 @@ from unfold.decorators import display
 
 from accounts.models import User
 from accounts.sites import tenant_site
+from core.clock import now
 from core.filters import DayFilter
 from core.lookups import ListedLookups
 from core.readonly import ReadOnly
@@ -26,12 +28,15 @@ from exporter.admin import pages, space_page, view_page
 from exporter.admin.filters import DatasetFilter, StoredFilter, TriggerFilter
 from exporter.models import ExportFile, ExportRun, State
 
+LATELY = timedelta(days=1)
+MOST_MISSED = 3
 STATE_COLOURS = {
     State.QUEUED: "info",
     State.RUNNING: "info",
     State.SUCCEEDED: "success",
     State.FAILED: "danger",
     State.CANCELLED: "warning",
+    State.MISSED: "danger",
 }
 
 
@@ -101,7 +106,9 @@ class ExportFileAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         last = services.last_ended_run()
-        shown = {"title": "Exports", "last_failed": last if last and last.state == State.FAILED else None}
+        missed = [run for run in services.trouble_since(now() - LATELY).runs if run.state == State.MISSED]
+        failed = last if last and last.state == State.FAILED else None
+        shown = {"title": "Exports", "last_failed": failed, "missed": missed[:MOST_MISSED]}
         page: HttpResponse = super().changelist_view(request, {**shown, **(extra_context or {})})
         return page
 
@@ -174,6 +181,7 @@ class ExportRunAdmin(ReadOnlyAdmin):
         "slot",
         "shown_state",
         "files",
+        "unchanged",
         "rows",
         "size",
         "seconds",
@@ -220,6 +228,10 @@ class ExportRunAdmin(ReadOnlyAdmin):
     @admin.display(description="files", ordering="n_files")
     def files(self, run: Any) -> int:
         return int(run.n_files)
+
+    @admin.display(description="unchanged")
+    def unchanged(self, run: ExportRun) -> int:
+        return len(run.skipped)
 
     @admin.display(description="rows", ordering="n_rows")
     def rows(self, run: Any) -> str:

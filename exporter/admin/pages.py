@@ -95,6 +95,11 @@ def show_run(request: HttpRequest, run_id: int) -> HttpResponse:
         "title": f"{run}",
         "run": run,
         "files": services.visible_files(user).filter(run=run).order_by("dataset_title"),
+        "held": services.visible_files(user)
+        .filter(pk__in=[one["file"] for one in run.skipped])
+        .select_related("run")
+        .order_by("dataset_title"),
+        "is_missed": run.state == State.MISSED,
         "is_open": run.state in OPEN_STATES,
         "has_failed": run.state == State.FAILED,
         "has_succeeded": run.state == State.SUCCEEDED,

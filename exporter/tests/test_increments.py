@@ -155,7 +155,7 @@ def _forgotten(dataset: Dataset, file: ExportFile) -> None:
     run_sql(f"DELETE FROM {table} WHERE {key} = 1")
     insert(dataset, [["3", "c"]])
     run_sql(f"UPDATE {dataset.spec().history_table} SET history_date = history_date - interval '30 days'")
-    ExportRun.objects.update(unseen_since=now() - timedelta(days=31))
+    ExportRun.objects.update(oldest_at=now() - timedelta(days=31))
     prune_now(dataset=dataset, before=now() - timedelta(days=10))
     run_sql(f"DELETE FROM {table} WHERE {key} = 3")
 

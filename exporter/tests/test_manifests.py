@@ -18,9 +18,11 @@ from exporter.models import Content, ExportFile, ExportRun, ExportSettings, Faul
 from exporter.pruning import prune_exports
 from exporter.retention import Policy
 from exporter.services import verify_exports
-from exporter.tests.helpers import column, dataset_with, export, insert, stored_file
+from exporter.tests.helpers import column, content, dataset_with, export, insert, stored_file
 from exporter.tests.test_commands import run
+from exporter.tests.test_schedule import come
 
+SLOT = datetime(2026, 8, 26, 14, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -193,10 +195,32 @@ def test_a_slow_worker_does_not_take_the_pointer_back(
     assert pointer()["key"] == newer[0].key
 
 
-def test_a_run_of_no_files_has_no_manifest(t1: TenantRef) -> None:
-    from exporter.tests.test_runs import scheduled  # noqa: PLC0415 -- beside its one use
+def test_a_run_of_no_files_has_no_manifest_and_one_of_some_says_what_was_skipped(t1: TenantRef) -> None:
+    dataset_with([["1", "a"]])
+    first = come(SLOT)
+    assert first is not None
+    none = come(SLOT + timedelta(hours=1))
+    dataset_with([["1", "a"]], slug="parts")
+    some = come(SLOT + timedelta(hours=2))
 
-    scheduled()
+    assert none is not None and (none.manifest_key, len(none.skipped)) == ("", 1)
+    assert some is not None
+    manifest = read(some.manifest_key)
+    assert [one["name"] for one in manifest["resources"]] == ["parts"]
+    assert manifest["rowhouse"]["skipped"] == none.skipped == some.skipped
+    assert pointer()["manifest"] == first.manifest_key
 
-    assert ExportRun.objects.get().manifest_key == ""
-    assert list(storage.list_keys()) == []
+
+def test_changes_go_on_from_the_file_that_was_not_written_again(t1: TenantRef) -> None:
+    ExportSettings.objects.create(content=Content.INCREMENTAL)
+    dataset = dataset_with([["1", "a"]])
+    base, unchanged = (come(SLOT + timedelta(hours=hours)) for hours in (0, 1))
+    insert(dataset, [["2", "b"]])
+    changed = come(SLOT + timedelta(hours=2))
+
+    assert base is not None and unchanged is not None and changed is not None
+    assert (unchanged.files.count(), changed.files.get().base) == (0, base.files.get())
+    assert content(changed.files.get()) == b"_change,id,note\ncreated,2,b\n"
+    ExportFile.objects.filter(run=base).update(fault=Fault.ALTERED)
+    again = come(SLOT + timedelta(hours=3))
+    assert again is not None and again.files.get().content == Content.FULL  # no chain, no file that holds

@@ -15,7 +15,8 @@ from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
 from datasets.services import grant_right
 from exporter.models import ExportFile, ExportRun, State, Trigger
-from exporter.tests.helpers import dataset_with, stored_file
+from exporter.tests.helpers import AT, dataset_with, stored_file
+from exporter.unchanged import skipped_entry
 
 HISTORY = "/admin/exporter/exportfile/"
 RUNS = "/admin/exporter/exportrun/"
@@ -30,7 +31,7 @@ def page(client: Client, address: str, **query: str) -> str:
 def test_without_exports_the_history_says_what_to_do(acme: TenantRef, client_of: Any) -> None:
     shown = page(client_of(acme), HISTORY)
 
-    assert "No exports yet. They run every hour; or choose Export now." in shown
+    assert "No exports yet. They run by their schedule; or choose Export now." in shown
 
 
 def test_the_history_shows_every_file_with_its_figures(as_acme: TenantRef, client_of: Any) -> None:
@@ -209,3 +210,40 @@ def test_titles_are_inert_on_every_page(as_acme: TenantRef, client_of: Any) -> N
         f"{HISTORY}{file.pk}/change/",
     ):
         assert "<img src=x" not in page(client, address)
+
+
+def test_missed_hours_stand_out_in_the_lists_and_on_the_first_page(
+    as_acme: TenantRef, client_of: Any
+) -> None:
+    dataset_with()
+    run = ExportRun.objects.create(
+        trigger=Trigger.SCHEDULED, state=State.MISSED, slot=AT, missed=5, error_code="suspended",
+        error="5 exports were not made: the tenant was suspended <b>.", finished_at=now(),
+    )  # fmt: skip
+    client = client_of(as_acme)
+    for address in (HISTORY, RUNS, f"{RUNS}{run.pk}/change/"):
+        shown = page(client, address)
+        assert "5 exports were not made: the tenant was suspended &lt;b&gt;." in shown, address
+    assert "5 exports missed" in page(client, HISTORY)
+    assert "5 missed in the last day" in page(client, "/admin/")
+    assert "missed in the last day" not in page(client_of(as_acme, "viewer"), "/admin/")
+    with in_tenant(as_acme):
+        ExportRun.objects.update(finished_at=now() - timedelta(days=2))
+    assert "5 exports missed" not in page(client, HISTORY)
+
+
+def test_a_run_shows_the_files_that_still_hold_to_those_who_may_have_them(
+    as_acme: TenantRef, client_of: Any
+) -> None:
+    orders, parts = dataset_with(slug="orders"), dataset_with(slug="parts")
+    held = [stored_file(one) for one in (orders, parts)]
+    skipped = [skipped_entry(one, file) for one, file in zip((orders, parts), held, strict=True)]
+    run = ExportRun.objects.create(
+        trigger=Trigger.SCHEDULED, state=State.SUCCEEDED, slot=AT, skipped=skipped, finished_at=now()
+    )
+    grant_right(right="export", to=User.objects.get(email="viewer@acme.example"), dataset=parts)
+
+    for role, files in (("owner", held), ("viewer", held[1:])):
+        shown = page(client_of(as_acme, role), f"{RUNS}{run.pk}/change/")
+        assert "Nothing has changed, so no file was written" in shown
+        assert [f"{HISTORY}{file.pk}/download/" in shown for file in held] == [file in files for file in held]

@@ -153,8 +153,18 @@ def registry() -> dict[str, JobKind]:
 
 @cache
 def hourly_kinds() -> tuple[str, ...]:
-    """Return the kinds that every tenant gets once per hour."""
-    names = [name for config in apps.get_app_configs() for name in getattr(config, "hourly_jobs", ())]
+    """Return the kinds that every tenant gets once per hour, however long its slots are."""
+    return _declared("hourly_jobs")
+
+
+@cache
+def slot_kinds() -> tuple[str, ...]:
+    """Return the kinds that every tenant gets once per slot: an hour, or less where it needs less."""
+    return _declared("slot_jobs")
+
+
+def _declared(attribute: str) -> tuple[str, ...]:
+    names = [name for config in apps.get_app_configs() for name in getattr(config, attribute, ())]
     for name in names:
         kind_of(name)
     return tuple(names)

@@ -17,6 +17,8 @@ MAX_REST_SECONDS = 300
 MAX_ENDING_ATTEMPTS = 10  # then a job ends although its `ended` handler keeps failing
 DEFAULT_PRIORITY = 100
 DEFAULT_CAP = 2  # jobs of one tenant that run at once
+HOUR_MINUTES = 60
+SLOT_MINUTES = (15, HOUR_MINUTES)  # how long a tenant's slots may be
 MAX_DOORBELLS = 8
 DOORBELL_SECONDS = 20.0
 

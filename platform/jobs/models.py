@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from core.tenancy import TenantRef
-from jobs.limits import DEFAULT_CAP, DEFAULT_PRIORITY
+from jobs.limits import DEFAULT_CAP, DEFAULT_PRIORITY, HOUR_MINUTES, SLOT_MINUTES
 
 PUBLIC = "public"
 
@@ -117,6 +117,10 @@ class TenantShare(models.Model):
         ACTIVE = "ACTIVE", "Active"
         PAUSED = "PAUSED", "Paused"
 
+    class PausedBy(models.TextChoices):
+        SUSPENDED = "SUSPENDED", "the tenant was suspended"
+        OPERATOR = "OPERATOR", "an operator paused its work"
+
     schema = models.CharField(max_length=63, primary_key=True)
     slug = models.CharField("tenant", max_length=63, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
@@ -126,7 +130,14 @@ class TenantShare(models.Model):
     spread = models.BigIntegerField(
         "CRC-32 of the schema's name", default=0
     )  # spreads hourly work over the hour
+    slot_minutes = models.PositiveSmallIntegerField(
+        "length of a slot in minutes", default=HOUR_MINUTES, db_default=HOUR_MINUTES
+    )
     next_hour_at = models.DateTimeField("next hourly work", null=True, blank=True)
+    # The last time its work was paused: since when, until when (empty while it lasts), and why.
+    paused_at = models.DateTimeField(null=True, blank=True)
+    resumed_at = models.DateTimeField(null=True, blank=True)
+    paused_by = models.CharField(max_length=9, choices=PausedBy, blank=True, db_default="")
 
     class Meta:
         verbose_name = "tenant's share"
@@ -134,6 +145,7 @@ class TenantShare(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(weight__gt=0), name="a_share_weighs_more_than_nothing"),
             models.CheckConstraint(condition=Q(cap__gte=1), name="a_share_admits_at_least_one_job"),
+            models.CheckConstraint(condition=Q(slot_minutes__in=SLOT_MINUTES), name="slots_divide_an_hour"),
         ]
         indexes = [
             models.Index(fields=["vtime"], condition=Q(state="ACTIVE"), name="shares_by_turn"),

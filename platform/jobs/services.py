@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from zlib import crc32
 
@@ -11,11 +12,11 @@ from django.db.models.functions import Now
 
 from core.clock import now as clock
 from core.errors import RowhouseError
-from core.tenancy import TenantRef, in_public, tenant_or_none
+from core.tenancy import TenantRef, current_tenant, in_public, tenant_or_none
 from jobs import claim, dispatcher, ending, engine, foreground, looking, outbox, runner
 from jobs.foreground import DatabaseAway, TenantPaused
 from jobs.kinds import Again, Json, kinds_ending_suspended, retried_of
-from jobs.limits import DEFAULT_PRIORITY
+from jobs.limits import DEFAULT_PRIORITY, SLOT_MINUTES
 from jobs.looking import JobNotFound, JobStatus, is_active, status
 from jobs.models import PUBLIC, Job, State, TenantShare
 from jobs.outbox import TargetBusy
@@ -25,6 +26,7 @@ __all__ = [
     "JobNotFound",
     "JobStatus",
     "NotRetryable",
+    "Pause",
     "TargetBusy",
     "TenantPaused",
     "admit_tenant",
@@ -32,14 +34,17 @@ __all__ = [
     "dispatch_hourly",
     "forget_tenant",
     "is_active",
+    "last_pause",
     "pause_tenant",
     "resume_tenant",
     "retry",
     "run_pending",
     "run_until_done",
+    "set_slot_minutes",
     "status",
     "submit",
     "suspend_tenant",
+    "targets_asked",
 ]
 
 
@@ -188,10 +193,12 @@ def admit_tenant(tenant: TenantRef, *, now: datetime | None = None) -> None:
         )
 
 
-def pause_tenant(schema: str) -> None:
+def pause_tenant(schema: str, *, by: TenantShare.PausedBy = TenantShare.PausedBy.OPERATOR) -> None:
     """Let no further slice of this tenant begin; what stands stays where it is."""
-    with in_public():
-        TenantShare.objects.filter(pk=schema).update(state=TenantShare.State.PAUSED)
+    share = TenantShare.objects.filter(pk=schema)
+    with in_public(), transaction.atomic():
+        share.exclude(state=TenantShare.State.PAUSED).update(paused_at=Now(), resumed_at=None)
+        share.update(state=TenantShare.State.PAUSED, paused_by=by)
 
 
 def suspend_tenant(schema: str) -> None:
@@ -199,7 +206,7 @@ def suspend_tenant(schema: str) -> None:
 
     That ends before its next slice, also while the tenant is paused: FAILED, with the code `suspended`.
     """
-    pause_tenant(schema)
+    pause_tenant(schema, by=TenantShare.PausedBy.SUSPENDED)
     with in_public(), transaction.atomic():
         active = Job.objects.active().filter(schema=schema, kind__in=kinds_ending_suspended())
         active = active.filter(cancel_requested=False)  # a person was first
@@ -211,9 +218,52 @@ def suspend_tenant(schema: str) -> None:
 
 def resume_tenant(schema: str) -> None:
     """Let a paused tenant's work go on where it stood."""
+    paused = TenantShare.objects.filter(pk=schema, state=TenantShare.State.PAUSED)
     with in_public(), transaction.atomic():
-        TenantShare.objects.filter(pk=schema).update(state=TenantShare.State.ACTIVE)
+        paused.update(state=TenantShare.State.ACTIVE, resumed_at=Now())
         engine.ring()
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The last time a tenant's work was paused; `until` is None while it lasts."""
+
+    since: datetime
+    until: datetime | None
+    by: TenantShare.PausedBy
+
+    @property
+    def is_suspension(self) -> bool:
+        """Return whether it was paused with its tenant."""
+        return self.by == TenantShare.PausedBy.SUSPENDED
+
+
+def last_pause() -> Pause | None:
+    """Return when the current tenant's work was last paused, or None if it never was."""
+    schema = current_tenant().schema
+    with in_public():
+        share = TenantShare.objects.filter(pk=schema, paused_at__isnull=False).first()
+    if share is None or share.paused_at is None:
+        return None
+    return Pause(share.paused_at, share.resumed_at, TenantShare.PausedBy(share.paused_by))
+
+
+def set_slot_minutes(minutes: int, *, now: datetime | None = None) -> bool:
+    """Give the current tenant slots of so many minutes (one of SLOT_MINUTES); False if it has them already.
+
+    It gets one job per slot from the next one on, and still one of each hourly kind per hour.
+    """
+    if minutes not in SLOT_MINUTES:
+        raise ValueError(f"slots have {' or '.join(map(str, SLOT_MINUTES))} minutes, not {minutes}")
+    schema = current_tenant().schema
+    with in_public():
+        return dispatcher.resize(schema, minutes, now)
+
+
+def targets_asked(kind: str, targets: Iterable[str]) -> set[str]:
+    """Return those of the targets for which the current tenant has a job of this kind, whatever became of it."""
+    with looking.own_jobs() as own:
+        return set(own.filter(kind=kind, target__in=list(targets)).values_list("target", flat=True))
 
 
 def forget_tenant(schema: str) -> None:

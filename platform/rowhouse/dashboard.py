@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Count, Max, Q, Sum
 from django.http import HttpRequest
@@ -11,6 +11,8 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.timesince import timesince
 
+import exporter.services
+from accounts.models import User
 from core.clock import now
 from datasets.access import datasets_for, may
 from datasets.models import Dataset
@@ -50,7 +52,8 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
             "open_imports": imports.filter(state__in=_open_states()).count(),
             "waiting": imports.filter(state=State.PREVIEW_SUCCEEDED).count(),
             "last_export": _ago(newest.created_at) if newest else "never",
-            "last_export_note": "every hour" if newest else "the next run makes the first",
+            "last_export_note": "by its schedule" if newest else "the next run makes the first",
+            "export_trouble": _trouble(request),
             "storage": stored,
             "storage_note": "uploads and exports",
         },
@@ -75,6 +78,15 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
         else "",
     }
     return context
+
+
+def _trouble(request: HttpRequest) -> str:
+    """Return what went wrong with scheduled exports in the last day, for those who may see runs."""
+    if not exporter.services.may_see_exports(cast("User", request.user)):
+        return ""
+    trouble = exporter.services.trouble_since(now() - timedelta(days=1))
+    counts = ((trouble.failed, "failed"), (trouble.missed, "missed"))
+    return ", ".join(f"{count:,} {word}" for count, word in counts if count)
 
 
 def _table(dataset: Dataset) -> str:
@@ -141,7 +153,7 @@ def operator_dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[s
         "tenants": [
             {
                 "name": one.name,
-                "state": one.get_state_display(),
+                "state": _state(one),
                 "domain": domains.get(one.pk, "-"),
                 "waiting": waiting.get(one.schema_name, 0),
                 "failed": failed.get(one.schema_name, 0),
@@ -152,6 +164,13 @@ def operator_dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[s
         ],
     }
     return context
+
+
+def _state(tenant: Tenant) -> str:
+    shown = str(tenant.get_state_display())
+    if tenant.state == Tenant.State.SUSPENDED:
+        return f"{shown}, not exported since {tenant.state_at:%Y-%m-%d %H:%M} UTC"
+    return shown
 
 
 def _work_figures() -> list[dict[str, Any]]:

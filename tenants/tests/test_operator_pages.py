@@ -74,6 +74,19 @@ def test_suspending_and_resuming_are_recorded_with_who(operator, acme):
     assert list(events) == [(name, "op@example.com") for name in names]
 
 
+def test_a_suspended_tenant_says_since_when_it_is_not_exported(operator, acme):
+    tenant = Tenant.objects.get(slug="acme")
+    assert "by their schedule" in operator.get("/operator/tenants/tenant/").text
+    operator.post(f"/operator/tenants/tenant/{tenant.pk}/suspend/")
+    tenant.refresh_from_db()
+    since = f"{tenant.state_at:%Y-%m-%d %H:%M} UTC"
+    for page in ("", f"{tenant.pk}/change/"):
+        assert f"paused since {since}" in operator.get(f"/operator/tenants/tenant/{page}").text
+    assert f"not exported since {since}" in operator.get("/operator/").text
+    share = operator.get(f"/operator/jobs/tenantshare/{tenant.schema_name}/change/").text
+    assert "the tenant was suspended" in share
+
+
 def test_only_what_fits_the_state_is_offered(operator, acme):
     pk = Tenant.objects.get(slug="acme").pk
     page = operator.get(f"/operator/tenants/tenant/{pk}/change/").text

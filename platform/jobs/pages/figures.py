@@ -8,7 +8,7 @@ from django.db.models import Count, DateTimeField, IntegerField, Max, Min, Outer
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
-from jobs.kinds import hourly_kinds
+from jobs.kinds import hourly_kinds, slot_kinds
 from jobs.models import PUBLIC, Job, State, TenantShare
 from jobs.pages.filters import failed_lately
 
@@ -35,10 +35,10 @@ def _count(condition: str) -> RawSQL:
 
 
 def with_figures(shares: QuerySet[TenantShare]) -> QuerySet[Any]:
-    """Add running, queued, failed (24 hours), since when the oldest job waits, and the last hourly slot."""
+    """Add running, queued, failed (24 hours), since when the oldest job waits, and its last slot."""
     oldest = _per_tenant("min(not_before)", _WAITING, "timestamptz")
     hourly = Job.objects.filter(
-        schema=OuterRef("schema"), kind__in=hourly_kinds(), idem_key__isnull=False
+        schema=OuterRef("schema"), kind__in=hourly_kinds() + slot_kinds(), idem_key__isnull=False
     ).order_by()
     return shares.annotate(
         running=_count(_RUNNING),

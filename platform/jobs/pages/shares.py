@@ -160,7 +160,7 @@ class ShareAdmin(CurrentActionChoices, ListedLookups, ModelAdmin):
             _age(share.oldest_at),
         )
 
-    @admin.display(description="last hour done for (UTC)")
+    @admin.display(description="last slot asked for (UTC)")
     def slot(self, share: Any) -> str:
         return share.last_slot[:16].replace("T", " ") if share.last_slot else "none yet"
 

@@ -11,7 +11,7 @@ from django.db import connection
 
 from core.tenancy import TenantRef, in_public, in_tenant
 from jobs import heartbeat
-from jobs.kinds import hourly_kinds, long_kinds, registry
+from jobs.kinds import hourly_kinds, long_kinds, registry, slot_kinds
 from jobs.tests.apps import KINDS
 
 EffectsOf = Callable[[TenantRef, int], list[str]]
@@ -24,10 +24,11 @@ def own_kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     config = apps.get_app_config("jobs")
     monkeypatch.setattr(config, "job_kinds", KINDS, raising=False)
     monkeypatch.setattr(config, "hourly_jobs", ("test.append", "test.stumble"), raising=False)
-    for cached in (registry, hourly_kinds, long_kinds):
+    monkeypatch.setattr(config, "slot_jobs", ("test.refuse",), raising=False)
+    for cached in (registry, hourly_kinds, slot_kinds, long_kinds):
         cached.cache_clear()
     yield
-    for cached in (registry, hourly_kinds, long_kinds):
+    for cached in (registry, hourly_kinds, slot_kinds, long_kinds):
         cached.cache_clear()
 
 

@@ -1,19 +1,14 @@
-"""What incremental files go on from: since when a snapshot may miss entries, and the key of a file's records."""
+"""What tells the records of a file apart, whatever became of the dataset's key since."""
 
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("exporter", "0005_formats"),
+        ("exporter", "0006_oldest_transaction"),
     ]
 
     operations = [
-        migrations.AddField(
-            model_name="exportrun",
-            name="unseen_since",
-            field=models.DateTimeField(blank=True, null=True),
-        ),
         migrations.AddField(
             model_name="exportfile",
             name="key_columns",
