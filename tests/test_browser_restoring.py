@@ -23,6 +23,7 @@ def test_a_changed_record_is_put_back_from_an_export(browser: Browser, served: S
     acme.go("/admin/datasets/dataset/")
     page.get_by_role("link", name="Runways", exact=True).last.click()
     rows = page.locator("#result_list tr.data-row")
+    expect(rows.first).to_be_visible()
     before = rows.all_inner_texts()
     assert page.evaluate(EDIT.replace(".find(", ".findLast(")) == 200  # the first is the key
     page.reload()
