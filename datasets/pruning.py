@@ -13,6 +13,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 
+from audit.models import Event
 from audit.services import record
 from core.clock import now as clock
 from core.errors import RowhouseError
@@ -69,6 +70,17 @@ def set_history_days(*, dataset: Dataset, days: int | None, by: Any = None) -> N
 def cutoff_of(dataset: Dataset, now: datetime) -> datetime | None:
     """Return before which moment versions go; None if all stay."""
     return None if dataset.history_days is None else now - timedelta(days=dataset.history_days)
+
+
+def removed_before(dataset: Dataset, now: datetime, *, using: str | None = None) -> datetime | None:
+    """Return the moment before which versions may be gone; None: none ever went."""
+    removals = Event.objects.using(using).filter(
+        name="datasets.history.pruned", target_type=dataset._meta.label_lower, target_id=str(dataset.pk)
+    )
+    moments = [datetime.fromisoformat(before) for before in removals.values_list("data__before", flat=True)]
+    if (cutoff := cutoff_of(dataset, now)) is not None:
+        moments.append(cutoff)
+    return max(moments, default=None)
 
 
 # Twice the cutoff: a version goes that another one has taken the place of by then, or that says that the
@@ -130,6 +142,7 @@ def prune(work: Slice) -> Step:
             with transaction.atomic():
                 batch = prune_batch(dataset, datetime.fromisoformat(cursor["before"]), cursor["after"])
         except ddl.DatasetBusy:  # an hour later, from the beginning
+            _tell(dataset, cursor)
             cursor = {"done": dataset.pk}
             continue
         processed += batch.removed
@@ -147,6 +160,8 @@ def _at_work(cursor: dict[str, Any]) -> Dataset | None:
         found = Dataset.objects.filter(pk=cursor["dataset"], history_days__isnull=False).first()
         if found is not None:
             return found
+        if (kept := Dataset.objects.filter(pk=cursor["dataset"]).first()) is not None:
+            _tell(kept, cursor)
         cursor["done"] = cursor["dataset"]  # deleted meanwhile, or kept after all
     due = Dataset.objects.filter(pk__gt=cursor.get("done", 0), history_days__isnull=False)
     now = clock()
@@ -162,6 +177,11 @@ def _at_work(cursor: dict[str, Any]) -> Dataset | None:
 
 def _finish(dataset: Dataset, cursor: dict[str, Any]) -> None:
     Dataset.objects.filter(pk=dataset.pk).update(history_pruned_at=clock())
+    _tell(dataset, cursor)
+
+
+def _tell(dataset: Dataset, cursor: dict[str, Any]) -> None:
+    """Note what went, also where a clean-up was not finished: nothing older can be told of any more."""
     if cursor["removed"]:
         record("datasets.history.pruned", target=dataset, before=cursor["before"], removed=cursor["removed"])
 
@@ -174,8 +194,12 @@ def prune_now(*, dataset: Dataset, before: datetime) -> int:
     after: int | None = 0
     removed = 0
     while after is not None:
-        with transaction.atomic():
-            batch = prune_batch(dataset, before, after)
+        try:
+            with transaction.atomic():
+                batch = prune_batch(dataset, before, after)
+        except ddl.DatasetBusy:
+            _tell(dataset, {"before": before.isoformat(), "removed": removed})
+            raise
         after, removed = batch.last, removed + batch.removed
     _finish(dataset, {"before": before.isoformat(), "removed": removed})
     return removed

@@ -32,6 +32,12 @@ def _wait_for(name: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), 0)", [_space(name)])
 
 
+def lock_pointer(slug: str) -> None:
+    """Wait for the right to write the pointer to a dataset's newest file; held until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))", [_space("latest"), slug])
+
+
 def _space(name: str) -> str:
     # Apart from the locks of datasets, which are (schema, primary key).
     return f"exporter.{name}:{current_tenant().schema}"

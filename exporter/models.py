@@ -162,6 +162,8 @@ class ExportFile(models.Model):
     mode = models.CharField(max_length=11, choices=Mode, default=Mode.EXACT)
     # All that reading it takes, as FileForm.from_json() reads it; empty for files of earlier releases.
     form = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
+    # Primary keys of the columns that tell its records apart: the key when it was written.
+    key_columns = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     # The newest history entry the file knows of (0: none), of those its run's snapshot sees.
     history_id = models.BigIntegerField(default=0, db_default=0)
     destination = models.ForeignKey(

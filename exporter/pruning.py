@@ -15,6 +15,8 @@ from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
 from exporter.destinations import store_of
+from exporter.latest import point
+from exporter.manifests import remove_unneeded
 from exporter.models import Destination, ExportFile, ExportSettings
 from exporter.retention import Candidate, Policy, expired
 
@@ -75,10 +77,17 @@ def prune_exports(
     past = past_their_time(now=now, keep=keep)
     if dry_run:
         return past[:limit]
-    gone = _remove(past, now, limit=len(past) if limit is None else limit)
+    gone = _remove(_held(past), now, limit=len(past) if limit is None else limit)
     if gone:
         record("exporter.files.pruned", actor=by, files=len(gone), bytes=sum(file.bytes for file in gone))
     return gone
+
+
+def _held(files: list[ExportFile]) -> list[ExportFile]:
+    """Return the files without those that an export under way goes on from, which have time until it is over."""
+    free = ExportFile.objects.stored().select_for_update(skip_locked=True)
+    held = set(free.filter(pk__in=[file.pk for file in files]).values_list("pk", flat=True))
+    return [file for file in files if file.pk in held]
 
 
 def _remove(files: Iterable[ExportFile], now: datetime, *, limit: int) -> list[ExportFile]:
@@ -98,6 +107,8 @@ def _remove(files: Iterable[ExportFile], now: datetime, *, limit: int) -> list[E
     for file in gone:
         file.deleted_at = now
     ExportFile.objects.bulk_update(gone, ["deleted_at"], batch_size=1000)
+    point(file.dataset_slug for file in gone)
+    remove_unneeded([file.run_id for file in gone])
     return gone
 
 

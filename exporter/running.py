@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db.models import Q
@@ -19,13 +20,17 @@ from datasets.models import Dataset
 from exporter.choosing import forms_of, settings_of
 from exporter.destinations import store_of, stores_of
 from exporter.form import FileForm
+from exporter.increments import Increment, increment_of, newest_entry, table_of_changes
 from exporter.locks import lock_names, lock_run
+from exporter.manifests import path_of, write_manifest
 from exporter.models import (
     OPEN_STATES,
     STARTABLE_STATES,
+    Content,
     Destination,
     ExportFile,
     ExportRun,
+    ExportSettings,
     State,
     Trigger,
 )
@@ -88,7 +93,7 @@ def start_again(work: Again) -> Json:
     :raises NotRetryable: it succeeded, another job is at it, or nothing is left to export.
     """
     run = open_run(work.payload, job_id=work.job_id)
-    if run.state == State.SUCCEEDED and work.cursor.get("next") == "prune":
+    if run.state == State.SUCCEEDED and work.cursor.get("next") in ("point", "prune"):
         return work.cursor
     if reason := _why_not_again(run, work):
         raise jobs.NotRetryable(reason)
@@ -133,20 +138,33 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
         lock_names()
         taken = _taken_paths(run)
         datasets = _datasets_of(run) if run.slot is None else due_datasets(run.slot)
-        forms = forms_of(run, datasets)
-        to = {pk: one.destination_id for pk, one in settings_of(datasets).items()}
-        run.plan = [
-            {
-                "dataset": one.pk,
-                "path": free_path(one.slug, run.named_at, taken, forms[one.pk].format),
-                "format": forms[one.pk].format,
-                "destination": to[one.pk],
-            }
-            for one in datasets
-        ]
+        run.plan = _planned(run, datasets, taken)
     was_ended = run.state in (State.FAILED, State.CANCELLED)
     _start(run, plan=run.plan, started_at=now, tries=run.tries + (MOST_TRIES if was_ended else 0))
     return len(run.plan)
+
+
+def _planned(run: ExportRun, datasets: list[Dataset], taken: set[str]) -> list[dict[str, Any]]:
+    """Return where each file goes; one that may turn out to hold changes alone can have two places."""
+    settings, forms, plan = settings_of(datasets), forms_of(run, datasets), []
+    for one in datasets:
+        pattern, extension = settings[one.pk].pattern, forms[one.pk].format
+        name = partial(
+            free_path, one.slug, run.named_at, taken, pattern=pattern, extension=extension, run=run.pk
+        )
+        paths = {"path": name()}
+        if settings[one.pk].content == Content.INCREMENTAL and "{content}" in pattern:
+            paths["changes"] = name(content=Content.INCREMENTAL)
+        taken |= set(paths.values())
+        to = settings[one.pk].destination_id
+        plan.append({"dataset": one.pk, **paths, "format": extension, "destination": to})
+    return plan
+
+
+def places(plan: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the paths that a plan may write to, before the number of a try is put into them."""
+    for file in plan:
+        yield from (file[name] for name in ("path", "changes") if name in file)
 
 
 def _start(run: ExportRun, **values: object) -> None:
@@ -170,7 +188,7 @@ def _taken_paths(run: ExportRun) -> set[str]:
     others = ExportRun.objects.exclude(pk=run.pk).filter(
         Q(slot=second) | Q(created_at__gte=second, created_at__lt=second + timedelta(seconds=1))
     )
-    return {file["path"] for plan in others.values_list("plan", flat=True) for file in plan}
+    return {path for plan in others.values_list("plan", flat=True) for path in places(plan)}
 
 
 def write_files(
@@ -193,26 +211,23 @@ def write_files(
     _start(run)
     number += run.tries
     _remove(run, tries=range(1, number))
-    paths = {file["dataset"]: path_of_try(file["path"], number) for file in run.plan}
-    wanted = paths.keys() & {dataset.pk for dataset in _datasets_of(run)}
-    stores = stores_of(file for file in run.plan if file["dataset"] in wanted)
+    plan = {file["dataset"]: file for file in run.plan}
+    wanted = plan.keys() & {dataset.pk for dataset in _datasets_of(run)}
+    stores = stores_of(plan[pk] for pk in wanted)
     try:
         with snapshot(wanted) as source:
-            forms = forms_of(run, source.datasets.values())
             settings = settings_of(source.datasets.values())
+            forms = forms_of(run, source.datasets.values())
             held = {} if run.slot is None else held_files(source, settings, forms)
             skipped = [skipped_entry(source.datasets[pk], file) for pk, file in held.items()]
             files = [
-                _file(
-                    run,
-                    dataset,
-                    _written(source, dataset, paths[pk], forms[pk], stores[pk][1], is_cancelled),
-                    source,
-                    stores[pk][0],
+                _exported(
+                    run, dataset, source, settings[pk], forms[pk], plan[pk], number, is_cancelled, *stores[pk]
                 )
                 for pk, dataset in source.datasets.items()
                 if pk not in held
             ]
+            manifest = write_manifest(run, files, source, number=number, skipped=skipped)
     except BaseException as error:
         _remove(run, tries=[number])
         if isinstance(error, Stopped):
@@ -221,7 +236,8 @@ def write_files(
     ExportFile.objects.bulk_create(files)
     run.move(
         old=(State.RUNNING,), new=State.SUCCEEDED, snapshot=source.name, oldest_at=source.oldest_at,
-        skipped=skipped, finished_at=now(),
+        skipped=skipped, finished_at=now(), manifest_key=manifest.key if manifest else "",
+        manifest_sha256=manifest.sha256 if manifest else "",
     )  # fmt: skip
     if run.slot is not None:
         pass_slot(run.slot, done=wanted)
@@ -230,19 +246,44 @@ def write_files(
     return len(files)
 
 
-def _written(
-    source: Snapshot,
+def _exported(
+    run: ExportRun,
     dataset: Dataset,
-    path: str,
+    source: Snapshot,
+    settings: ExportSettings,
     form: FileForm,
-    store: Store,
+    planned: dict[str, Any],
+    number: int,
     is_cancelled: Callable[[], bool],
-) -> Written:
-    return write_dataset(source, dataset.spec(), path, form=form, store=store, is_cancelled=is_cancelled)
+    destination: Destination | None,
+    store: Store,
+) -> ExportFile:
+    """Write one dataset's file; returns its row, which is not stored yet."""
+    spec = dataset.spec()
+    increment = increment_of(source, dataset, settings, form)
+    path, table = planned["path"], None
+    if increment is not None:
+        path = planned.get("changes", path)
+        table = table_of_changes(increment, spec, form)
+    written = write_dataset(
+        source,
+        spec,
+        path_of_try(path, number),
+        form=form,
+        store=store,
+        is_cancelled=is_cancelled,
+        table=table,
+    )
+    return _file(run, dataset, written, source, increment, destination)
 
 
 def _file(
-    run: ExportRun, dataset: Dataset, written: Written, source: Snapshot, destination: Destination | None
+    run: ExportRun,
+    dataset: Dataset,
+    written: Written,
+    source: Snapshot,
+    increment: Increment | None,
+    destination: Destination | None,
 ) -> ExportFile:
     return ExportFile(
         run=run,
@@ -257,6 +298,10 @@ def _file(
         format=written.form.format,
         mode=written.form.mode,
         form=written.form.to_json(),
+        content=Content.FULL if increment is None else Content.INCREMENTAL,
+        base=None if increment is None else increment.base,
+        key_columns=[column.pk for column in dataset.spec().key_columns],
+        history_id=newest_entry(source, dataset),
         definition_version=dataset.definition_version,
         created_at=source.at,
     )
@@ -264,10 +309,12 @@ def _file(
 
 def _remove(run: ExportRun, *, tries: Iterable[int]) -> None:
     """Remove the objects of tries that have no rows and never will: in one call for each place they may be in."""
-    paths = defaultdict(list)
+    paths: defaultdict[int | None, list[str]] = defaultdict(list)
     for number in tries:
         for file in run.plan:
-            paths[file.get("destination")].append(path_of_try(file["path"], number))
+            paths[file.get("destination")] += [path_of_try(path, number) for path in places([file])]
+        for destination in {None, *paths}:
+            paths[destination].append(path_of(run, number))
     for pk, those in paths.items():
         try:
             store = store_of(Destination.objects.get(pk=pk) if pk else None)

@@ -21,6 +21,7 @@ from datasets.models import Dataset
 from exporter import links
 from exporter.destinations import store_of
 from exporter.form import check_form
+from exporter.latest import point
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, Fault, State, Trigger
 from exporter.running import end_run
 from jobs import services as jobs
@@ -200,10 +201,16 @@ def _require_stored(file: ExportFile) -> None:
 
 def verify_exports(*, now: datetime, files: Iterable[ExportFile] | None = None) -> list[ExportFile]:
     """Compare each stored file's size and sha256 with its row, and note the outcome in it; returns the files."""
-    checked = list(ExportFile.objects.stored().select_related("destination") if files is None else files)
+    stored = ExportFile.objects.stored().select_related("destination")
+    checked = list(stored if files is None else files)
+    moved = set()
     for file in checked:
-        file.fault, file.checked_at = _fault(file), now
+        fault = _fault(file)
+        if fault != file.fault:
+            moved.add(file.dataset_slug)
+        file.fault, file.checked_at = fault, now
         file.save(update_fields=["fault", "checked_at"])
+    point(moved)  # never at a file that is not there
     return checked
 
 

@@ -18,7 +18,7 @@ from datasets.models import Dataset
 from datasets.spec import ColumnSpec
 from exporter.form import ENCODINGS
 from exporter.models import Content, Destination, Every, ExportSettings, Format, Mode
-from exporter.patterns import DEFAULT_PATTERN, TOKENS
+from exporter.naming import DEFAULT_PATTERN, TOKENS
 from exporter.schedules import OF_A_ZONE, zones
 from exporter.settings_rules import DEFAULTS, DELIMITED, DELIMITER_WORDS, WITH_MODES
 from exporter.settings_service import mark_of, values_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from datasets.spec import ColumnSpec
 from exporter.form import BadForm, check_form
-from exporter.patterns import BadPattern, check_pattern
+from exporter.naming import BadPattern, check_pattern
 from exporter.schedules import OF_A_ZONE, BadSchedule, check_cron, check_zone
 
 Values = Mapping[str, Any]

@@ -15,9 +15,10 @@ from accounts.models import User
 from audit.services import record
 from core import space, storage
 from core.space import Use
+from exporter.manifests import path_of
 from exporter.models import ExportFile, ExportRun, Fault, SpaceSample, State
 from exporter.naming import path_of_try
-from exporter.running import MOST_TRIES
+from exporter.running import MOST_TRIES, places
 
 # Younger objects may belong to work whose row is not committed yet.
 SAFE_AGE = timedelta(days=1)
@@ -26,8 +27,9 @@ SAMPLES_KEPT = timedelta(days=400)
 
 
 def used() -> list[Use]:
-    """Return the space of each dataset's stored files."""
-    stored = ExportFile.objects.stored().values("dataset_slug").annotate(files=Count("pk"), all=Sum("bytes"))
+    """Return the space of each dataset's files in the platform's storage."""
+    stored = ExportFile.objects.stored().filter(destination=None).values("dataset_slug")
+    stored = stored.annotate(files=Count("pk"), all=Sum("bytes"))
     return [Use("exports", one["dataset_slug"], one["files"], one["all"]) for one in stored.order_by()]
 
 
@@ -37,9 +39,9 @@ def stored_keys() -> dict[str, str]:
     runs = ExportRun.objects.exclude(manifest_key="").values_list("manifest_key", flat=True)
     found.update(dict.fromkeys(runs, ""))
     for run in ExportRun.objects.filter(state__in=(State.QUEUED, State.RUNNING)):
-        for file in run.plan:
-            for number in range(1, run.tries + MOST_TRIES + 1):
-                found[storage.key_of(path_of_try(file["path"], number))] = ""
+        for number in range(1, run.tries + MOST_TRIES + 1):
+            paths = (path_of(run, number), *(path_of_try(one, number) for one in places(run.plan)))
+            found.update(dict.fromkeys(map(storage.key_of, paths), ""))
     return found
 
 

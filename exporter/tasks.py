@@ -1,4 +1,4 @@
-"""Exports as background work: plan, write, prune, each its own slice."""
+"""Exports as background work: plan, write, point at the new files, prune, each its own slice."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 from core.clock import now
 from exporter.delivering import RESTS, deliver, give_up
 from exporter.destinations import remove_unfinished
+from exporter.latest import point
 from exporter.models import State
 from exporter.pruning import prune_exports
 from exporter.running import begin_run, end_run, open_run, start_again, write_files
@@ -27,6 +28,10 @@ def run(work: Slice) -> Step:
     if following == "prune":
         return _prune(work)
     export = open_run(work.payload, job_id=work.job_id)
+    if following == "point":  # after the rows are there for everybody
+        with work.long_statement():
+            point(export.files.values_list("dataset_slug", flat=True))
+        return Step(done=False, cursor={"next": "prune"})
     if export.state in (State.SUCCEEDED, State.MISSED):
         return Step(done=True)  # another job did this slot's export, or the next slot's run went without it
     if following == "begin":
@@ -34,7 +39,7 @@ def run(work: Slice) -> Step:
     with work.long_statement():
         written = write_files(export, number=work.attempt, is_cancelled=work.is_cancelled, now=now)
     # Cancelled: the runner ends the job before it would write again.
-    following = "write" if written is None else "prune"
+    following = "write" if written is None else "point"
     return Step(done=False, cursor={"next": following}, processed=written or 0, total=written)
 
 

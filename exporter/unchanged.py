@@ -8,6 +8,7 @@ from typing import Any
 from datasets.models import Dataset
 from datasets.unseen import has_unseen
 from exporter.form import FileForm
+from exporter.increments import chain_of
 from exporter.models import Content, ExportFile, ExportSettings, Fault, State
 from exporter.snapshot import Snapshot
 
@@ -27,6 +28,7 @@ def held_files(
         if (
             file is not None
             and _is_alike(file, dataset, settings[pk])
+            and all(one.deleted_at is None and not one.fault for one in chain_of(file))
             and _still_holds(file, dataset, source)
         ):
             found[pk] = file

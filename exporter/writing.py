@@ -83,6 +83,8 @@ def write_dataset(
 
     The object appears whole or not at all.
 
+    :param changes: header row and SELECT of what is written in place of every record.
+
     :raises Stopped: `is_cancelled` said so.
     :raises NotWritable: a record holds what the form cannot say.
     """

@@ -138,7 +138,8 @@ def _insert(staged: Staged, *, is_first: bool) -> int:
     if not job.created_rows:
         return 0
     names = [column.name for column in staged.columns]
-    values = ", ".join(_new_value(column) for column in staged.columns)
+    is_exact = bool(job.head.get("is_exact"))
+    values = ", ".join(_new_value(column, is_exact=is_exact) for column in staged.columns)
     source = f"{staging_table(job.pk)} s"
     if job.created_rows != job.staged_rows:
         source += f" JOIN {plan_table(job.pk)} d USING (rn) WHERE d.op = '+'"
@@ -150,10 +151,15 @@ def _insert(staged: Staged, *, is_first: bool) -> int:
         return int(cursor.rowcount)
 
 
-def _new_value(column: ColumnSpec) -> str:
-    """Return the SQL of what a new record gets: a cell without a value leaves room for the column's default."""
+def _new_value(column: ColumnSpec, *, is_exact: bool) -> str:
+    """Return the SQL of what a new record gets: a cell without a value leaves room for the column's default.
+
+    But for an exact file, which knows of each record whether it has a value.
+    """
     own = quoted([column.name], "s.")
-    return own if column.options.default is None else f"coalesce({own}, {ddl.default_sql(column)})"
+    return (
+        own if is_exact or column.options.default is None else f"coalesce({own}, {ddl.default_sql(column)})"
+    )
 
 
 def _update(staged: Staged) -> int:

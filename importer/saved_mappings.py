@@ -55,7 +55,7 @@ def fingerprint(labels: Sequence[str]) -> str:
 def remember(job: ImportJob) -> None:
     """Keep the job's mapping for the next file with the same labels, and note which version it used."""
     labels = job.head.get("labels", [])
-    if job.is_undo or job.dataset_id is None or not labels:
+    if job.is_undo or job.dataset_id is None or not labels or job.head.get("is_exact"):
         return
     saved, _ = SavedMapping.objects.update_or_create(
         dataset=job.dataset,

@@ -21,7 +21,7 @@ from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
 from datasets.rules import NewColumn
 from datasets.services import create_dataset
-from exporter import running
+from exporter import running, writing
 from exporter.models import ExportFile, ExportRun, State
 from exporter.services import request_export
 from exporter.snapshot import Snapshot
@@ -75,7 +75,7 @@ class Traffic:
         """Take from a record here, give to one there; and replace one by another, in one transaction."""
         (left, key, amount), (right, other_key, other_amount) = self.left, self.right
         one, other, sum_ = dice.randint(1, RECORDS // 2), dice.randint(1, RECORDS // 2), dice.randint(1, 9)
-        gone, new = dice.randint(RECORDS // 2, RECORDS), dice.randint(10**6, 10**9)
+        gone, new = dice.randint(RECORDS // 2 + 1, RECORDS), dice.randint(10**6, 10**9)
         with link.cursor() as cursor:
             cursor.execute(f"UPDATE {left} SET {amount} = {amount} - %s WHERE {key} = %s", [sum_, one])
             cursor.execute(
@@ -220,17 +220,17 @@ def test_a_snapshot_for_each_dataset_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tenant = committed_tenants[0]
-    traffic, written = Traffic(tenant, datasets), running._written
+    traffic, written = Traffic(tenant, datasets), writing.write_dataset
     with django_db_blocker.unblock(), in_tenant(tenant):
         link = traffic.linked()
 
-        def anew(source: Snapshot, *rest: Any) -> Written:
+        def anew(source: Snapshot, *rest: Any, **named: Any) -> Written:
             traffic.move(link, random.Random(7))
             with source.cursor() as cursor:
                 cursor.execute("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return written(source, *rest)
+            return written(source, *rest, **named)
 
-        monkeypatch.setattr(running, "_written", anew)
+        monkeypatch.setattr(running, "write_dataset", anew)
         run = by_hand()
         link.close()
         with pytest.raises(AssertionError, match="left|right"):

@@ -30,6 +30,8 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
         found.append(_link("Imports", "importer_importjob_changelist", "history", query))
     if "export" in rights and not access.has_hidden(request.user, dataset):
         found.append(_link("Exports", "exporter_exportfile_changelist", "download", query))
+        if {"view", "import", "delete"} <= rights:
+            found.append(_link("Restore", "rowhouse_restore", "settings_backup_restore", args=(dataset.pk,)))
     found.append(_link("Changes", "datasets_changeset_changelist", "edit_note", query))
     user = request.user
     if user.has_perm("datasets.view_dataset") or "manage" in rights:

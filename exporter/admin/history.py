@@ -7,10 +7,10 @@ from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import Count, Q, QuerySet, Sum, Value
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet, Sum, Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
-from django.urls import URLPattern, path, reverse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 from unfold.admin import ModelAdmin
@@ -24,6 +24,7 @@ from core.filters import DayFilter
 from core.lookups import ListedLookups
 from core.readonly import ReadOnly
 from core.words import count
+from datasets import access
 from exporter import services
 from exporter.admin import pages, space_page, view_page
 from exporter.admin.filters import (
@@ -101,6 +102,7 @@ class ExportFileAdmin(ReadOnlyAdmin):
         return (
             services.visible_files(cast("User", request.user))
             .select_related("run")
+            .annotate(may_restore=_restorable_by(cast("User", request.user)))
             .order_by("-created_at", "-pk")
         )
 
@@ -171,7 +173,26 @@ class ExportFileAdmin(ReadOnlyAdmin):
         if file.is_pruned:
             return "removed"
         address = reverse("admin:exporter_exportfile_download", args=[file.pk])
-        return format_html('<a class="rh-link" href="{}" title="{}">Download</a>', address, file.file_name)
+        link = format_html('<a class="rh-link" href="{}" title="{}">Download</a>', address, file.file_name)
+        if not getattr(file, "may_restore", False) or file.fault:
+            return link
+        restore = _restore_address(file)
+        return (
+            format_html('{} · <a class="rh-link" href="{}">Restore</a>', link, restore) if restore else link
+        )
+
+
+def _restorable_by(user: User) -> Any:
+    """Return whether a person has the rights that restoring a file's dataset needs."""
+    needed = [Q(dataset__in=access.datasets_for(user, right)) for right in ("view", "import", "delete")]
+    return ExpressionWrapper(needed[0] & needed[1] & needed[2], output_field=BooleanField())
+
+
+def _restore_address(file: ExportFile) -> str:
+    try:  # a page of the app above, which knows how to import
+        return reverse("admin:rowhouse_restore", args=[file.dataset_id]) + f"?file={file.pk}"
+    except NoReverseMatch:
+        return ""
 
 
 @admin.register(ExportRun, site=tenant_site)

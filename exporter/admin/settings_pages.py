@@ -27,8 +27,7 @@ from datasets.models import Dataset
 from exporter import services
 from exporter.choosing import settings_of
 from exporter.models import Content, Every, ExportFile, ExportSettings, Format
-from exporter.naming import SAFE_SLUG
-from exporter.patterns import example
+from exporter.naming import SAFE_SLUG, example
 from exporter.schedules import schedule_words
 from exporter.scheduling import schedule_of
 from exporter.settings_form import SettingsForm

@@ -66,8 +66,10 @@ def pair(committed_pair: list[TenantRef], django_db_blocker: DjangoDbBlocker) ->
 def _clear() -> None:
     from datasets.models import Dataset  # noqa: PLC0415 -- after the settings
     from datasets.services import delete_dataset  # noqa: PLC0415 -- after the settings
-    from exporter.models import ExportFile, ExportRun  # noqa: PLC0415 -- after the settings
+    from exporter.models import ExportFile, ExportRun, ExportSettings  # noqa: PLC0415 -- after the settings
 
+    ExportSettings.objects.all().delete()
+    ExportFile.objects.update(base=None)
     ExportFile.objects.all().delete()
     ExportRun.objects.all().delete()
     for dataset in Dataset.objects.all():

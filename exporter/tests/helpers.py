@@ -63,6 +63,11 @@ def export(by: User | None = None, datasets: Sequence[Dataset] | None = None, **
     return run
 
 
+def stored_keys() -> list[str]:
+    """Return the keys of what is stored, but for manifests and pointers."""
+    return [key for key, _ in storage.list_keys() if "/_run_" not in key and not key.endswith("/latest.json")]
+
+
 def content(file: ExportFile) -> bytes:
     with store_of(file.destination).open_read(file.key) as stored:
         return stored.read()

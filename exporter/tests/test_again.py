@@ -9,7 +9,6 @@ import pytest
 
 from accounts.models import User
 from audit.models import Event
-from core import storage
 from core.tenancy import TenantRef, in_public
 from datasets.models import Dataset
 from datasets.services import delete_dataset
@@ -19,7 +18,7 @@ from exporter.naming import path_of_try
 from exporter.running import MOST_TRIES
 from exporter.services import NotCancellable, cancel_export, request_export
 from exporter.snapshot import snapshot
-from exporter.tests.helpers import dataset_with
+from exporter.tests.helpers import dataset_with, stored_keys
 from jobs import services as jobs
 from jobs.models import Job
 
@@ -28,10 +27,6 @@ SLOT = datetime(2026, 11, 20, 23, tzinfo=UTC)
 
 def broken(*_: Any, **__: Any) -> None:
     raise ValueError("the storage is full")
-
-
-def stored_keys() -> list[str]:
-    return [key for key, _ in storage.list_keys()]
 
 
 def finished(number: int | None) -> str:

@@ -114,14 +114,15 @@ def test_list_verify_prune_and_usage_agree(acme: TenantRef, settings: Any, tmp_p
         0, [(new.key, "STORED"), (old.key, "STORED")],
     )  # fmt: skip
     assert run("verify_exports", "--tenant", "acme")[:2] == (
-        0, {"checked": 2, "faults": [], "bytes": old.bytes + new.bytes},
+        0, {"checked": 2, "faults": [], "bytes": old.bytes + new.bytes, "manifests": 0, "deep": False},
     )  # fmt: skip
     assert run("prune_exports", "--tenant", "acme", "--dry-run")[1]["pruned"] == [old.key]
     assert stored.exists()
     assert run("prune_exports", "--tenant", "acme")[1]["pruned"] == [old.key]
     assert not stored.exists()
-    usage = {"kind": "exports", "dataset": "orders", "files": 1, "bytes": new.bytes}
-    assert run("storage_usage", "--tenant", "acme")[1] == {"usage": [usage], "files": 1, "bytes": new.bytes}
+    total = new.bytes + (stored.parents[3] / "latest.json").stat().st_size
+    usage = {"kind": "exports", "dataset": "orders", "files": 2, "bytes": total}
+    assert run("storage_usage", "--tenant", "acme")[1] == {"usage": [usage], "files": 2, "bytes": total}
     assert run("list_exports", "--tenant", "acme")[1]["exports"][1]["state"] == "PRUNED"
 
 
@@ -134,4 +135,4 @@ def test_verify_exits_1_when_a_file_differs(acme: TenantRef, tmp_path: Path) -> 
 
     assert code == 1
     assert f"{file.key} is altered." in said
-    assert "1 file checked, 1 missing or altered." in said
+    assert "1 file and 0 manifests checked, 1 missing or altered." in said

@@ -17,7 +17,7 @@ from exporter.pruning import prune_exports
 from exporter.retention import Policy
 from exporter.services import verify_exports
 from exporter.space import storage_usage
-from exporter.tests.helpers import dataset_with, stored_file
+from exporter.tests.helpers import dataset_with, stored_file, stored_keys
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LAST_TWO = Policy(keep_days=0, keep_count=2)
@@ -28,7 +28,7 @@ def hours_ago(hours: int) -> datetime:
 
 
 def keys() -> set[str]:
-    return {key for key, _ in storage.list_keys()}
+    return set(stored_keys())
 
 
 @pytest.mark.case("O14")

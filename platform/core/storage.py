@@ -80,13 +80,14 @@ def sha256_of(key: str) -> str:
     return platform_store().sha256_of(key)
 
 
-def local_copy(key: str, sha256: str, *, known: str = "") -> Path:
+def local_copy(key: str, sha256: str, *, known: str = "", store: Store | None = None) -> Path:
     """Return a file of this machine with the object's bytes, downloaded once and checked.
 
+    :param store: where it is, if not in the platform's own.
     :param known: the object's `mark` when its sha256 was taken; a local file that still has it is read in its place.
     :raises StorageChanged: the object is gone or is not the one with this sha256.
     """
-    store = platform_store()
+    store = store or platform_store()
     store.own(key)
     if known and isinstance(store, LocalStore) and store.mark(key) == known:
         return store.path(key)
@@ -96,7 +97,7 @@ def local_copy(key: str, sha256: str, *, known: str = "") -> Path:
     if copy.exists():
         return copy
     digest = hashlib.sha256()
-    with open_read(key) as source, tempfile.NamedTemporaryFile(dir=cache, delete=False) as part:
+    with store.open_read(key) as source, tempfile.NamedTemporaryFile(dir=cache, delete=False) as part:
         try:
             while data := source.read(COPY_BYTES):
                 digest.update(data)

@@ -10,6 +10,8 @@ from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.admin.checks import check_admin_app, check_dependencies
 from django.core import checks
 
+from jobs.kinds import JobKind
+
 OURS = ("accounts", "tenants", "datasets", "importer", "exporter", "rowhouse")
 
 
@@ -34,6 +36,15 @@ class RowhouseConfig(AppConfig):
         "jobs_job_change": "here:view | here:import / nobody",
         "jobs_job_status": "here:view | here:import / nobody",
         "jobs_job_cancel": "nobody / here:import",
+        "rowhouse_restore": "here:view & here:import & here:delete & here:export",
+    }
+    job_kinds: ClassVar = {
+        "rowhouse.restore": JobKind(
+            run="rowhouse.tasks.restore",
+            ended="rowhouse.tasks.restore_ended",
+            retried="rowhouse.tasks.restore_retried",
+            title="Restore",
+        ),
     }
 
 

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
+from rowhouse import restoring_pages
 from rowhouse.apps import load_pages
 
 load_pages()
@@ -14,7 +15,7 @@ urlpatterns = [
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
     RowsURLResolver(
         RoutePattern(""),
-        [path("admin/", include(tenant_site.get_urls()))],
+        [path("admin/", include([*restoring_pages.urls(), *tenant_site.get_urls()]))],
         app_name="admin",
         namespace="admin",
     ),

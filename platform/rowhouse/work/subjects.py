@@ -31,7 +31,7 @@ from importer.words import name_of
 from jobs import services as jobs
 from jobs.models import Job
 
-IMPORTS = ("importer.preview", "importer.merge")
+IMPORTS = ("importer.preview", "importer.merge", "rowhouse.restore")
 EXPORTS = ("exporter.run",)
 UNITS = {**dict.fromkeys(IMPORTS, "rows"), **dict.fromkeys(EXPORTS, "files")}
 CANCELLABLE = (*REMAPPABLE, ImportState.IMPORT_IN_PROGRESS)
