@@ -3,18 +3,18 @@
     python -m benchmarks.exports --rows 1000000 --rounds 3 --only ours
     python -m benchmarks.exports --peer-rows 100000 --only peers
 
-A PostgreSQL of the benchmark's own and moto's S3 server in a process of its own, over loopback; both are removed at the
-end. The records are those of the benchmark of imports, twelve columns of every type. Everything is measured in one run,
-in turns; medians count.
+A PostgreSQL of the benchmark's own and rclone's S3 server on a folder, over loopback; both are removed at the end.
+(--server moto takes moto's, which is written in Python and takes a third of a core itself.) The records are those of
+the benchmark of imports, twelve columns of every type. Everything is measured in one run, in turns; medians count.
 
 Ours is what a worker does: from opening the snapshot to the object that is whole in the storage, the records in the
-key's order, every value in its canonical text. It is timed from within, in a fresh process each time, whose start and
-first look at the storage are left out; reading polars, where a format needs it, is in it. The floor is psql's `\\copy`
-of the table's rows as they lie, to nowhere. CPU is the process's and the server's; moto's is left out. `peak_mb` is of
-CSV.gz to S3, start included; the others' peaks are named beside it.
+order they were added, every value in its canonical text. It is timed from within, in a fresh process each time, whose
+start and first look at the storage are left out; reading polars, where a format needs it, is in it. The floor is
+psql's `\\copy` of the table's rows as they lie, to nowhere. CPU is the process's and the server's; the S3 server's is
+left out. `peak_mb` is of CSV.gz to S3, start included; the others' peaks are named beside it.
 
-Peers write files on the local disk, ours to S3, each at the same number of rows; CPU, and what a run with ten rows
-takes is subtracted on both sides.
+Peers make the same file of the same rows and send it to the same server; CPU, and what a run with ten rows takes is
+subtracted on both sides.
 """
 
 from __future__ import annotations
@@ -60,12 +60,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--peer-rows", type=int, default=20_000)
     parser.add_argument("--only", choices=["ours", "peers"], help="leave the other half out")
+    parser.add_argument("--server", choices=["rclone", "moto"], default="rclone")
     parser.add_argument("--formats", nargs="*", choices=sorted(OURS), help="which of ours; all if left out")
     arguments = parser.parse_args()
     figures: dict[str, Any] = dict.fromkeys(
         ["ratio_gzip_s3", "ratio_parquet", "ratio_xlsx", "cpu_vs_orm", "cpu_vs_import_export", "peak_mb"]
     )
-    with open_ground() as ground, s3_server() as s3:
+    with open_ground() as ground, s3_server(arguments.server, ground.folder / "s3") as s3:
         tenant = Tenant(ground, "bench-exports")
         if arguments.only != "peers":
             figures |= _ours(
@@ -77,11 +78,12 @@ def main() -> None:
 
 
 @contextmanager
-def s3_server() -> Iterator[dict[str, str]]:
-    """Start moto and give the environment that keeps files there."""
+def s3_server(name: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Start a server and give the environment that keeps files there."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "platform")])
     server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.exports_s3"], cwd=ROOT, env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, "-m", "benchmarks.exports_s3", name, str(folder)], cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert server.stdin is not None and server.stdout is not None
@@ -212,7 +214,7 @@ def _peers(ground: Ground, tenant: Tenant, s3: dict[str, str], rows: int) -> dic
             ground.settle()
             out = str(ground.folder / "peer.out")
             runs = (
-                ground.run("-m", "benchmarks.exports_peer", name, out, DATABASE_URL=url)
+                ground.run("-m", "benchmarks.exports_peer", name, out, codes=(0,), DATABASE_URL=url, **s3)
                 for _ in range(STARTS if count == FEW else 1)
             )
             done = [(int(run.output.split()[-1]), run.cpu) for run in runs]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES = 1024 * 1024
 LOOK_SECONDS = 1.0
-MOST_WAITING = 8  # blocks of the file that wait for the storage
+MOST_WAITING = 4  # blocks of the file that wait for the storage
 
 
 class Stopped(Exception):

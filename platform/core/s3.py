@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 # S3 refuses parts below 5 MiB but for the last one.
-PART_BYTES = 8 * 1024 * 1024
+PART_BYTES = 5 * 1024 * 1024
+PARTS_OF_A_SIZE = 2_000  # then twice as large ones: there are 10,000 at most, which makes 300 GB
 PARTS_IN_FLIGHT = 2  # beside the one being filled
 KEYS_PER_CALL = 1000
 MOST_LINK_SECONDS = 300
@@ -322,7 +323,7 @@ class S3Store(Store):
 
 
 class S3Writer(Writer):
-    """A multipart upload in parts of 8 MiB, two on their way while a third is filled; one part alone is a plain PUT."""
+    """A multipart upload in parts of 5 MiB, two on their way while a third is filled; one part alone is a plain PUT."""
 
     def __init__(self, key: str, store: S3Store) -> None:
         super().__init__(key)
@@ -337,8 +338,12 @@ class S3Writer(Writer):
 
     def _send(self, data: bytes) -> None:
         self._buffer += data
-        while len(self._buffer) >= PART_BYTES:
+        while len(self._buffer) >= self._part_bytes:
             self._put_part()
+
+    @property
+    def _part_bytes(self) -> int:
+        return PART_BYTES << len(self._parts) // PARTS_OF_A_SIZE
 
     def _put_part(self) -> None:
         if self._pool is None:
@@ -347,8 +352,8 @@ class S3Writer(Writer):
         if len(self._parts) >= PARTS_IN_FLIGHT:  # before a copy is made for it: memory counts
             self._parts[-PARTS_IN_FLIGHT].result()
         with memoryview(self._buffer) as whole:
-            part = bytes(whole[:PART_BYTES])
-        del self._buffer[:PART_BYTES]
+            part = bytes(whole[: self._part_bytes])
+        del self._buffer[: len(part)]
         self._parts.append(self._pool.submit(self._upload, len(self._parts) + 1, part))
 
     def _begin(self) -> None:

@@ -1,7 +1,7 @@
 """How long a request to an S3 server may take, and where to: what botocore's own connections leave open.
 
 Its timeouts are of each single read, so that a server which sends one byte a second is waited for without end; and it
-sends a body under the timeout of connecting, so that a part of 8 MiB fails on a slow line. Here each request has a
+sends a body under the timeout of connecting, so that a part of 5 MiB fails on a slow line. Here each request has a
 time in all, after which its connection is cut, and a connection may be judged by the address it has reached.
 """
 
@@ -35,7 +35,7 @@ Judge = Callable[[str], bool]
 class Patience:
     """How long to wait, in seconds: for a connection, for the next byte, for a whole request; and how often to try.
 
-    `call_seconds` is for 8 MiB at the most: a server slower than 70 KB/s is given up.
+    `call_seconds` is for the first 5 MiB parts of a file: a server slower than 45 KB/s is given up.
     """
 
     connect_seconds: float = 10
