@@ -44,7 +44,9 @@ LAST_LOOK = timedelta(minutes=59, seconds=30)  # after the greatest offset into 
 ROWS = 20
 SELDOM = 6  # hours
 PATIENCE_SECONDS = 600
-TABLES = r"^(datasets_(dataset|column)|exporter_\w+|audit_event|accounts_user|ds_\d+(_history)?)$"
+TABLES = (
+    r"^(datasets_(dataset|column)|exporter_\w+|importer_\w+|audit_event|accounts_user|ds_\d+(_history)?)$"
+)
 # Passed by every export; how many passes a worker lives at most. A run passes most of them two or three times.
 POINTS = {
     "before-claim": 80, "after-claim": 80, "slice-begun": 80, "before-advance": 80, "after-advance": 80,
@@ -55,6 +57,7 @@ HURRY = """
 UPDATE jobs_job SET not_before = statement_timestamp()
  WHERE state = 'QUEUED' AND not_before > statement_timestamp() + interval '0.2 s'"""
 LEFT = "SELECT count(*) FROM jobs_job WHERE schema LIKE 't_day%%' AND state IN ('QUEUED', 'RUNNING')"
+FAILED = "SELECT count(*) FROM jobs_job WHERE schema LIKE 't_day%%' AND state = 'FAILED'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +114,16 @@ def run(ground: Ground, *, short: bool, seed: int) -> dict[str, int | float]:
         vars(dispatcher)["hourly_kinds"] = kinds
     seconds = time.monotonic() - began
     found = _check(refs, size)
+    failed = ground.sql(FAILED)[0][0]
     facts: dict[str, int | float] = {
         "tenants": size.tenants, "slots": size.tenants * size.hours, "runs": found["runs"],
         "files": found["files"], "still_held": found["held"], "kills": crew.kills,
         "lost": found["missing"], "doubled": found["doubled"], "untrue": found["untrue"],
-        "strays": found["strays"], "seconds": round(seconds, 1),
+        "strays": found["strays"], "failed_jobs": failed, "seconds": round(seconds, 1),
         "runs_per_second": round(found["runs"] / seconds, 1), "peak_mb": round(crew.peak_mb, 1),
     }  # fmt: skip
     where = f"seed {seed}: {facts}"
-    assert not any(found[name] for name in ("missing", "doubled", "untrue", "strays")), where
+    assert not failed and not any(found[name] for name in ("missing", "doubled", "untrue", "strays")), where
     assert crew.kills >= size.hours, f"hardly anybody died: {where}"
     return facts
 
