@@ -46,3 +46,11 @@ def test_whatever_dies_nothing_is_lost_or_done_twice_and_workers_without_the_fen
     assert figures["kills"] > 5 and figures["cluster_kills"] > 0 and figures["pg_restarts"] > 0
     assert figures["storm"]["imports"] > 0 and figures["storm"]["exports"] > 0
     assert figures["broken"]["broken_doubled"] > 0
+
+
+@pytest.mark.slow  # whatever the slots bring is tested without deaths in exporter/tests/test_schedule.py
+def test_each_hour_of_each_tenant_is_exported_once_by_workers_that_are_killed():
+    figures = play("hours")["hours"]
+    assert figures["runs"] == figures["slots"] == 48
+    assert figures["files"] + figures["still_held"] == 2 * 48
+    assert figures["kills"] > 3

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from multiprocessing import RawValue
 from typing import Any
 
@@ -65,19 +66,20 @@ class Size:
     tenants: int
     hours: int
     crew: int
+    lives: int  # how many times as long as POINTS says a worker lives: each new one reads the catalog of all tenants
 
 
-SHORT = Size(tenants=12, hours=4, crew=3)
-LONG = Size(tenants=1000, hours=24, crew=3)
+SHORT = Size(tenants=12, hours=4, crew=3, lives=1)
+LONG = Size(tenants=1000, hours=24, crew=3, lives=8)
 
 
-def draw_fate(dice: random.Random) -> points.Fate:
-    """Return what becomes of a worker: mostly a death, after some dozens of slices at the latest."""
+def draw_fate(dice: random.Random, lives: int) -> points.Fate:
+    """Return what becomes of a worker: mostly a death, after some dozens of slices at the latest, times `lives`."""
     what = dice.choices((points.KILL, points.FREEZE, points.LOST_BEFORE, points.LOST_AFTER), (88, 2, 5, 5))[0]
     if what in (points.LOST_BEFORE, points.LOST_AFTER):
-        return points.Fate(what, "commit", dice.randint(1, 200))
+        return points.Fate(what, "commit", dice.randint(1, 200 * lives))
     point = dice.choice(list(POINTS))
-    return points.Fate(what, point, dice.randint(1, POINTS[point]))
+    return points.Fate(what, point, dice.randint(1, POINTS[point] * lives))
 
 
 def run(ground: Ground, *, short: bool, seed: int) -> dict[str, int | float]:
@@ -92,7 +94,7 @@ def run(ground: Ground, *, short: bool, seed: int) -> dict[str, int | float]:
         # Whoever ticks sees the simulated hour; it may die there too.
         original = dispatcher.dispatch
         vars(dispatcher)["dispatch"] = lambda _now: original(datetime.fromtimestamp(clock.value, UTC))
-        points.install(points.Hand(dice, ground.folder / "day-events", draw_fate))
+        points.install(points.Hand(dice, ground.folder / "day-events", partial(draw_fate, lives=size.lives)))
 
     crew = Crew(
         size=size.crew, seed=f"{seed}-day", events=ground.folder / "day-events", faults=False, prepare=prepare
