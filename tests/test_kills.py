@@ -24,6 +24,7 @@ from datasets.models import Dataset
 from datasets.rules import NewColumn
 from datasets.services import create_dataset
 from exporter.models import ExportFile
+from exporter.naming import latest_path
 from exporter.services import request_export
 from importer.models import ImportJob
 from importer.services import confirm_import, create_import
@@ -200,4 +201,5 @@ def check_export(run_id: int, records: int) -> None:
     assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert content.count(b"\n") == records + 1
     keys = [key for key, _size in storage.list_keys("exports")]
-    assert sorted(keys) == sorted(ExportFile.objects.values_list("key", flat=True))
+    known = {key for pair in ExportFile.objects.values_list("key", "run__manifest_key") for key in pair}
+    assert set(keys) == {*known, storage.key_of(latest_path(file.dataset_slug))}

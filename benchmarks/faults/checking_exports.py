@@ -14,6 +14,7 @@ from core import storage
 from core.tenancy import TenantRef
 from datasets.models import Dataset
 from exporter.models import OPEN_STATES, ExportFile, ExportRun, State
+from exporter.naming import latest_path
 from exporter.services import request_export
 from importer.models import ImportJob
 from importer.models import State as ImportState
@@ -32,17 +33,24 @@ def check_files(dataset_pk: int, states: list[Records], found: Findings) -> None
             found.lose(f"{file.key}: its row is there and its object is not")
             continue
         found.count("export files read")
-        digest = hashlib.sha256(content).hexdigest()
-        if (file.bytes, file.sha256, file.rows) != (len(content), digest, known.get(digest)):
+        digest, state = hashlib.sha256(content).hexdigest(), _digest_by_key(content)
+        if (file.bytes, file.sha256, file.rows) != (len(content), digest, known.get(state)):
             found.breach(
                 f"G7: {file.key}: the row says {file.rows} rows, {file.bytes} bytes; the object has "
-                f"{len(content)} bytes and is {'a' if digest in known else 'no'} state its dataset was in"
+                f"{len(content)} bytes and is {'a' if state in known else 'no'} state its dataset was in"
             )
 
 
 def _digest_of(state: Records) -> str:
     lines = [f"{number},{name},{amount}" for number, (name, amount) in sorted(state.items())]
     return hashlib.sha256("\n".join(["id,name,amount", *lines, ""]).encode()).hexdigest()
+
+
+def _digest_by_key(content: bytes) -> str:
+    """Return the digest of a file whose records were in the order of their keys."""
+    header, *lines = content.decode().splitlines()
+    ordered = sorted(lines, key=lambda line: int(line.partition(",")[0]))
+    return hashlib.sha256("\n".join([header, *ordered, ""]).encode()).hexdigest()
 
 
 def check_runs(tenant: TenantRef, found: Findings) -> None:
@@ -60,12 +68,23 @@ def check_runs(tenant: TenantRef, found: Findings) -> None:
             found.breach(f"G1: {tenant.slug}: {run} is {run.state} and has {files} files")
 
 
+def beside_files() -> tuple[set[str], set[str]]:
+    """Return the keys of the manifests and of the pointers that the rows of the current tenant say there are."""
+    manifests = set(ExportRun.objects.exclude(manifest_key="").values_list("manifest_key", flat=True))
+    slugs = set(ExportFile.objects.stored().values_list("dataset_slug", flat=True))
+    return manifests, {storage.key_of(latest_path(slug)) for slug in slugs}
+
+
 def check_objects(tenant: TenantRef, found: Findings) -> None:
     """G1: no object without its row, no row without its object; what was uploaded is read by its imports."""
     objects = {key for key, _size in storage.list_keys("exports")}
     rows = set(ExportFile.objects.stored().values_list("key", flat=True))
-    if objects - rows:
-        found.breach(f"G1: {tenant.slug}: objects without a row: {sorted(objects - rows)}")
+    manifests, pointers = beside_files()
+    known = rows | manifests | pointers
+    if objects - known:
+        found.breach(f"G1: {tenant.slug}: objects without a row: {sorted(objects - known)}")
+    if manifests - objects:
+        found.lose(f"{tenant.slug}: manifests that are gone: {sorted(manifests - objects)}")
     if rows - objects:
         found.lose(f"{tenant.slug}: rows without an object: {sorted(rows - objects)}", len(rows - objects))
     # Nobody sees the unfinished files of the killed, but they take room.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 
 from audit.models import Event
+from benchmarks.faults.checking_exports import beside_files
 from benchmarks.faults.nth_child import KEPT_FILES
 from core import storage
 from core.tenancy import TenantRef, in_public, in_tenant
@@ -142,7 +143,8 @@ def check_site(site: Site) -> None:
         changes = _sql(f"SELECT count(*) FROM ds_{site.orders.pk}_history")
         same("the history's length", changes, [(site.changes,)])
         kept = ExportFile.objects.stored()
-        same("the objects of exports", _listed("exports"), sorted(kept.values_list("key", flat=True)))
+        stored = {*kept.values_list("key", flat=True)}.union(*beside_files())
+        same("the objects of exports", _listed("exports"), sorted(stored))
         same(
             "the uploads",
             _listed("uploads"),
