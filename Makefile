@@ -69,7 +69,8 @@ docs: setup ## Make the README's transcript and pictures anew
 	@mkdir -p docs/screenshots
 	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && \
 		ROWHOUSE_SCREENSHOTS="$(CURDIR)/docs/screenshots" $(BIN)/pytest -q tests/test_browser.py tests/test_browser_jobs.py \
-		tests/test_browser_imports.py tests/test_browser_records.py tests/test_browser_exports.py
+		tests/test_browser_imports.py tests/test_browser_records.py tests/test_browser_exports.py \
+		tests/test_browser_restoring.py
 	@$(BIN)/python -m tests.transcript
 
 lock: setup ## Write requirements.lock anew from pyproject.toml

@@ -109,6 +109,7 @@ class SettingsForm(forms.Form):
     destination = forms.ModelChoiceField(
         label="Destination", queryset=Destination.objects.none(), required=False, widget=UnfoldAdminSelectWidget,
         empty_label="This platform's storage",
+        help_text="Buckets of your own are entered under Export destinations.",
         error_messages={"invalid_choice": "This destination is not there any more. Choose another."},
     )  # fmt: skip
     keep_days = _number(

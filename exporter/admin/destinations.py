@@ -170,7 +170,6 @@ def _page(request: HttpRequest, form: DestinationForm, destination: Destination 
     user = _user(request)
     context: dict[str, Any] = {
         **tenant_site.each_context(request),
-        "opts": Destination._meta,
         "title": str(destination) if destination else "New destination",
         "form": form,
         "destination": destination,

@@ -177,9 +177,7 @@ class ExportFileAdmin(ReadOnlyAdmin):
         if not getattr(file, "may_restore", False) or file.fault:
             return link
         restore = _restore_address(file)
-        return (
-            format_html('{} · <a class="rh-link" href="{}">Restore</a>', link, restore) if restore else link
-        )
+        return format_html('{} <a class="rh-link" href="{}">Restore</a>', link, restore) if restore else link
 
 
 def _restorable_by(user: User) -> Any:

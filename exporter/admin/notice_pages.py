@@ -238,5 +238,4 @@ def again(request: HttpRequest, notice_id: int, delivery_id: int) -> HttpRespons
 
 
 def _page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    shared = {**tenant_site.each_context(request), "opts": ExportNotice._meta}
-    return render(request, template, {**shared, **context}, status=status)
+    return render(request, template, {**tenant_site.each_context(request), **context}, status=status)

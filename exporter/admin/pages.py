@@ -148,5 +148,4 @@ def _seer(request: HttpRequest) -> User:
 
 
 def _page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    opts = {"opts": ExportFile._meta}
-    return render(request, template, {**tenant_site.each_context(request), **opts, **context}, status=status)
+    return render(request, template, {**tenant_site.each_context(request), **context}, status=status)

@@ -261,5 +261,4 @@ def _known(value: object, choices: Any, default: str) -> str:
 
 
 def _page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    shared = {**tenant_site.each_context(request), "opts": ExportSettings._meta}
-    return render(request, template, {**shared, **context}, status=status)
+    return render(request, template, {**tenant_site.each_context(request), **context}, status=status)

@@ -21,7 +21,6 @@ from core.space import Use
 from core.words import count
 from datasets.models import Dataset
 from exporter.forms import RetentionForm
-from exporter.models import ExportFile
 from exporter.pruning import past_their_time, policies, prune_exports
 from exporter.space import Trend, quota_bytes, trend
 
@@ -70,7 +69,6 @@ def space_page(request: HttpRequest) -> HttpResponse:
     total = sum(use.bytes for use in uses)
     context = {
         **tenant_site.each_context(request),
-        "opts": ExportFile._meta,
         "title": "Space and retention",
         "total": total,
         "quota": quota,
@@ -80,6 +78,7 @@ def space_page(request: HttpRequest) -> HttpResponse:
         "trend": found,
         "bars": _bars(found),
         "chart": (CHART_WIDTH, CHART_HEIGHT),
+        "highest": found.most,
         **_retention(request),
     }
     return render(request, "exporter/space.html", context)

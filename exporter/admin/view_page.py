@@ -17,7 +17,6 @@ from accounts.sites import tenant_site
 from core.errors import RowhouseError
 from datasets import access
 from datasets.liststate import ListState, UnknownParameter, read_state
-from exporter.models import ExportFile
 from exporter.viewing import export_view, exported_columns
 from exporter.writers.workbook import MOST_RECORDS
 
@@ -53,7 +52,6 @@ def view_export(request: HttpRequest, dataset_id: int) -> HttpResponseBase:
     labels = {column.name: column.label for column in columns}
     context = {
         **tenant_site.each_context(request),
-        "opts": ExportFile._meta,
         "title": f"Export: {dataset.title}",
         "dataset": dataset,
         "conditions": [

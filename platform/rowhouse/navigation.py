@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -34,7 +35,10 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Dashboard", "dashboard", "admin:index"),
                 _item("Datasets", "table_view", "admin:datasets_dataset_changelist"),
                 _item("Imports", "upload_file", "admin:importer_importjob_changelist"),
-                _item("Exports", "download", "admin:exporter_exportfile_changelist"),
+                {
+                    **_item("Exports", "download", "admin:exporter_exportfile_changelist"),
+                    "pages": reverse("admin:app_list", args=["exporter"]),
+                },
                 _item("Background work", "work_history", "admin:jobs_job_changelist"),
             ]
         }
@@ -69,7 +73,19 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         people.append(_item("Events", "history", "admin:audit_event_changelist"))
     if people:
         groups.append({"title": "Administration", "separator": True, "items": people})
+    _mark(groups, request.path)
     return groups
+
+
+def _mark(groups: list[dict[str, Any]], path: str) -> None:
+    """Mark the one entry a page belongs to: the longest address it lies below; unfold marks every such."""
+    items = [item for group in groups for item in group["items"]]
+    pages = {id(item): item.pop("pages", urlsplit(item["link"]).path) for item in items}
+    above = [item for item in items if path.startswith(pages[id(item)])]
+    chosen = max(above, key=lambda item: len(pages[id(item)]), default=None)
+    home = reverse("admin:index")
+    for item in items:
+        item["active"] = item is chosen and (path == home or pages[id(item)] != home)
 
 
 def operator_sidebar(_request: HttpRequest) -> list[dict[str, Any]]:

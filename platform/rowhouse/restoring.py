@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ def known_since(dataset: Dataset) -> datetime:
     return dataset.created_at if gone is None else max(dataset.created_at, gone)
 
 
+def whole_second(at: datetime) -> datetime:
+    """Return the first whole second not before a moment: what is shown can be chosen."""
+    return at.replace(microsecond=0) + timedelta(seconds=bool(at.microsecond))
+
+
 def require_known(dataset: Dataset, at: datetime) -> None:
     """Refuse a moment that history does not tell.
 
@@ -65,10 +70,11 @@ def require_known(dataset: Dataset, at: datetime) -> None:
     since = known_since(dataset)
     if since <= at <= clock():
         return
+    first = _words(whole_second(since))
     if since == dataset.created_at:
-        raise NotRestorable(f"{dataset.title} exists since {_words(since)}. Choose a time from then to now.")
+        raise NotRestorable(f"{dataset.title} exists since {first}. Choose a time from then to now.")
     raise NotRestorable(
-        f"The history of {dataset.title} is kept since {_words(since)}. Choose a time from then to now, or a file."
+        f"The history of {dataset.title} is kept since {first}. Choose a time from then to now, or a file."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, cast
 
 from django import forms
@@ -22,7 +22,7 @@ from core.words import count
 from datasets import access
 from exporter.models import Content, ExportFile, Fault
 from exporter.services import visible_files
-from rowhouse.restoring import RIGHTS, known_since, request_restore
+from rowhouse.restoring import RIGHTS, known_since, request_restore, whole_second
 
 MOST_FILES = 200
 FILE, TIME = "file", "time"
@@ -86,8 +86,8 @@ def restore(request: HttpRequest, dataset_id: int) -> HttpResponse:
         "files": _choices(shown, str(form["file"].value() or (shown[0].pk if shown else ""))),
         "source": form["source"].value() if shown else TIME,
         "at": form["at"].value() or "",
-        "begins": known_since(dataset).astimezone(UTC),
-        "ends": _minute(now()),
+        "begins": whole_second(known_since(dataset)).astimezone(UTC),
+        "ends": now().astimezone(UTC),
         "has_key": bool(dataset.key),
         "records": reverse("admin:datasets_row_changelist", args=[dataset.pk]),
     }
@@ -109,10 +109,6 @@ def _choices(files: list[ExportFile], chosen: str) -> list[dict[str, Any]]:
         }
         for file in files
     ]
-
-
-def _minute(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M}"
 
 
 def urls() -> list[URLPattern]:

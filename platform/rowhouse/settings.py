@@ -448,6 +448,7 @@ elif not IS_PRODUCTION:  # where development shows them
 # ---- words, times, logs ----------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "rowhouse.formats"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LOGGING = logging.configure(

@@ -34,7 +34,7 @@ from importer.models import ImportJob, ImportRules, Mode, SavedMapping, State
 from importer.services import NoKey, cancel_import, confirm_import
 from importer.tests.test_round_trip import COLUMNS, RECORD
 from importer.undo import undo_import
-from rowhouse.restoring import NotRestorable, request_restore
+from rowhouse.restoring import NotRestorable, request_restore, whole_second
 
 NASTY = (None, "", "NULL", 'a "b", c\nd', "'=1", "=1+1", " spaces ", "\\N", "ünïcode ☃", "\ufeffx")
 
@@ -278,7 +278,7 @@ def test_a_time_that_history_has_forgotten_is_refused(t1: TenantRef) -> None:
     cutoff = clock.now() - timedelta(days=10)
     assert pruning.prune_now(dataset=dataset, before=cutoff) == 2
 
-    with pytest.raises(NotRestorable, match=f"is kept since {cutoff:%Y-%m-%d %H:%M:%S} UTC"):
+    with pytest.raises(NotRestorable, match=f"is kept since {whole_second(cutoff):%Y-%m-%d %H:%M:%S} UTC"):
         request_restore(dataset=dataset, by=owner(), at=cutoff - timedelta(seconds=1))
 
     insert(dataset, [["4", "d"]])
