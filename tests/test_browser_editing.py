@@ -40,8 +40,10 @@ def shoot_all(person: Person, name: str) -> None:
     """Take the page in light, dark and at a phone's width."""
     page = person.page
     person.shoot(f"{name}")
+    page.wait_for_load_state()  # of a page that shows work it may be another by now
     page.evaluate("document.documentElement.classList.add('dark')")
     person.shoot(f"{name}-dark")
+    page.wait_for_load_state()
     page.evaluate("document.documentElement.classList.remove('dark')")
     page.set_viewport_size({"width": 390, "height": 844})
     person.shoot(f"{name}-phone")

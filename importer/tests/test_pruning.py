@@ -226,6 +226,7 @@ def test_it_is_set_on_the_page_of_the_definition(orders: Dataset, acme: TenantRe
         "check_lines": "",
         "columns-TOTAL_FORMS": "0",
         "columns-INITIAL_FORMS": "0",
+        "seen": orders.definition_version,
     }
     assert "greater than or equal to 7" in client.post(url, form | {"history_days": "3"}).content.decode()
     assert client.post(url, form | {"history_days": "90"}).status_code == 302
