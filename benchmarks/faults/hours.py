@@ -70,7 +70,7 @@ class Size:
 
 
 SHORT = Size(tenants=12, hours=4, crew=3, lives=1)
-LONG = Size(tenants=1000, hours=24, crew=3, lives=8)
+LONG = Size(tenants=1000, hours=24, crew=8, lives=8)
 
 
 def draw_fate(dice: random.Random, lives: int) -> points.Fate:
