@@ -19,14 +19,14 @@ def settings_of(datasets: Iterable[Dataset]) -> dict[int, ExportSettings]:
     return {pk: own.get(pk, rest) for pk in wanted}
 
 
-def forms_of(run: ExportRun, datasets: Iterable[Dataset]) -> dict[int, FileForm]:
-    """Return the form of each dataset's file of a run, by its primary key: what the run asks for, else the settings.
+def forms_of(
+    run: ExportRun, datasets: Iterable[Dataset], settings: Mapping[int, ExportSettings]
+) -> dict[int, FileForm]:
+    """Return the form of each dataset's file of a run, by its primary key: what the run asks for, else its settings.
 
     A file that is planned keeps the format it was named by.
     """
-    datasets = list(datasets)
     planned = {file["dataset"]: file["format"] for file in run.plan if "format" in file}
-    settings = settings_of(datasets)
     forms = {}
     for dataset in datasets:
         kept = {"format": planned[dataset.pk]} if dataset.pk in planned else {}

@@ -81,7 +81,7 @@ class NotSent(Exception):
 def _send(delivery: Delivery, at: datetime) -> None:
     if not delivery.notice.is_on and delivery.event != NoticeEvent.TEST:
         raise NotSent("The notice was switched off before this was sent.", is_final=True)
-    if delivery.channel == "MAIL":
+    if delivery.channel == Delivery.Channel.MAIL:
         _send_mail(delivery)
     else:
         _send_request(delivery, at)
@@ -192,7 +192,9 @@ def _sentence(event: NoticeEvent, run: ExportRun) -> str:
 
 def _since(delivery: Delivery, run: ExportRun) -> list[str]:
     """Say how many runs ended like this one since the last mail: people were not told of each."""
-    before = delivery.notice.deliveries.filter(channel="MAIL", event=delivery.event, run__isnull=False)
+    before = delivery.notice.deliveries.filter(
+        channel=Delivery.Channel.MAIL, event=delivery.event, run__isnull=False
+    )
     last = before.filter(pk__lt=delivery.pk).order_by("-pk").first()
     if last is None or delivery.event == NoticeEvent.SUCCEEDED:
         return []

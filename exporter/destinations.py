@@ -93,8 +93,17 @@ def store_of(destination: Destination | None) -> Store:
     """
     if destination is None:
         return platform_store()
-    entered = Entered(**{name: getattr(destination, name) for name in Entered.__slots__ if name != "secret"})
-    return _store(replace(entered, secret=sealing.unseal(destination.sealed_secret, purpose=PURPOSE)))
+    return _store(_entered(destination))
+
+
+def _entered(destination: Destination) -> Entered:
+    """Return what was entered, with its secret.
+
+    :raises NotOpened: it was sealed under a key that is gone.
+    """
+    secret = sealing.unseal(destination.sealed_secret, purpose=PURPOSE)
+    values = {name: getattr(destination, name) for name in Entered.__slots__ if name != "secret"}
+    return Entered(**values, secret=secret)
 
 
 def folder_of(destination: Destination) -> str:
@@ -206,11 +215,7 @@ def check_destination(*, destination: Destination, by: User | None) -> Destinati
     _require(by, "change")
     error = ""
     try:
-        entered = Entered(
-            **{name: getattr(destination, name) for name in Entered.__slots__ if name != "secret"},
-            secret=sealing.unseal(destination.sealed_secret, purpose=PURPOSE),
-        )
-        _tested(entered)
+        _tested(_entered(destination))
     except RowhouseError as refused:
         error = refused.message
     with transaction.atomic():
@@ -245,7 +250,7 @@ def stores_of(plan: Iterable[dict[str, Any]]) -> dict[int, tuple[Destination | N
 def remove_unfinished(*, now: datetime) -> int:
     """Remove the parts of objects that writers killed more than a day ago have left, wherever this tenant writes.
 
-    A store that cannot be asked is asked again after the next export. Returns how many were removed.
+    A store that cannot be asked is asked again the next day. Returns how many were removed.
     """
     removed = 0
     for destination in (None, *Destination.objects.filter(error="")):

@@ -16,6 +16,7 @@ from django.db import transaction
 
 from core.errors import RowhouseError
 from exporter.destinations import store_of
+from exporter.increments import chain_of
 from exporter.locks import lock_pointer
 from exporter.models import Destination, ExportFile, Fault
 from exporter.naming import latest_path
@@ -32,7 +33,8 @@ def point(slugs: Iterable[str]) -> None:
     """
     for slug in sorted(set(slugs)):
         lock_pointer(slug)
-        for destination in (None, *Destination.objects.filter(pk__in=_destinations(slug))):
+        there = ExportFile.objects.filter(dataset_slug=slug).values("destination")
+        for destination in (None, *Destination.objects.filter(pk__in=there)):
             try:
                 _point(slug, destination)
             except RowhouseError as error:
@@ -40,11 +42,6 @@ def point(slugs: Iterable[str]) -> None:
                     raise
                 # A bucket of the tenant's own that does not answer holds up nobody else.
                 logger.warning("The pointer to %s in %s stays as it is: %s", slug, destination, error)
-
-
-def _destinations(slug: str) -> list[int]:
-    files = ExportFile.objects.filter(dataset_slug=slug).exclude(destination=None)
-    return list(files.order_by().values_list("destination", flat=True).distinct())
 
 
 def _point(slug: str, destination: Destination | None) -> None:
@@ -67,15 +64,10 @@ def _wanted(slug: str, destination: Destination | None) -> bytes | None:
 
 def _newest(slug: str, destination: Destination | None) -> ExportFile | None:
     files = ExportFile.objects.stored().filter(dataset_slug=slug, fault=Fault.NONE, destination=destination)
-    return files.select_related("run", "base").order_by("-created_at", "-pk").first()
+    return files.select_related("run").order_by("-created_at", "-pk").first()
 
 
 def _told(file: ExportFile) -> dict[str, Any]:
-    chain = [file.key]
-    base = file.base
-    while base is not None:
-        chain.insert(0, base.key)
-        base = base.base
     return {
         "key": file.key,
         "rows": file.rows,
@@ -85,6 +77,6 @@ def _told(file: ExportFile) -> dict[str, Any]:
         "format": file.format,
         "content": file.content,
         # What makes up the dataset, in this order: a full file, then what changed since.
-        "files": chain,
+        "files": [one.key for one in chain_of(file)],
         "manifest": file.run.manifest_key or None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -78,10 +79,10 @@ def fault_of(run: ExportRun) -> str:
     try:
         with storage.open_read(run.manifest_key) as stored:
             data = stored.read(READ_BYTES)
-        if storage.sha256_of(run.manifest_key) != run.manifest_sha256:
-            return Fault.ALTERED
     except storage.StorageChanged:
         return Fault.MISSING
+    if hashlib.sha256(data).hexdigest() != run.manifest_sha256:
+        return Fault.ALTERED
     manifest = json.loads(data)
     said = sorted((said_of(one) for one in manifest["resources"]), key=lambda one: str(one["key"]))
     known = [_said_by(file) for file in run.files.select_related("base").order_by("key")]

@@ -21,7 +21,7 @@ from django.dispatch import receiver
 
 from audit.services import record
 from core import clock
-from core.errors import RowhouseError
+from core.errors import BadFields, RowhouseError
 from core.sealing import seal
 from exporter.models import Delivery, ExportNotice, ExportRun, NoticeEvent
 from exporter.signals import run_ended
@@ -34,18 +34,13 @@ MAIL_REST = timedelta(hours=1)
 REMINDER = timedelta(days=1)
 KEPT = timedelta(days=90)  # deliveries, for people to look at
 FIELDS = ("name", "emails", "url", "on_success", "on_failure", "on_missed", "is_on")
-MAIL, WEBHOOK = "MAIL", "WEBHOOK"
+MAIL, WEBHOOK = Delivery.Channel.MAIL, Delivery.Channel.WEBHOOK
 
 
-class BadNotice(RowhouseError):
-    """A notice cannot be as given; `faults` has a sentence for each field that is wrong."""
+class BadNotice(BadFields):
+    """A notice cannot be as given."""
 
     code = "bad-notice"
-    status = 422
-
-    def __init__(self, faults: Mapping[str, str]) -> None:
-        super().__init__(" ".join(faults.values()))
-        self.faults = dict(faults)
 
 
 class NoticeChanged(RowhouseError):

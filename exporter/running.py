@@ -146,7 +146,8 @@ def begin_run(run: ExportRun, *, now: datetime) -> int:
 
 def _planned(run: ExportRun, datasets: list[Dataset], taken: set[str]) -> list[dict[str, Any]]:
     """Return where each file goes; one that may turn out to hold changes alone can have two places."""
-    settings, forms, plan = settings_of(datasets), forms_of(run, datasets), []
+    settings, plan = settings_of(datasets), []
+    forms = forms_of(run, datasets, settings)
     for one in datasets:
         pattern, extension = settings[one.pk].pattern, forms[one.pk].format
         name = partial(
@@ -217,7 +218,7 @@ def write_files(
     try:
         with snapshot(wanted) as source:
             settings = settings_of(source.datasets.values())
-            forms = forms_of(run, source.datasets.values())
+            forms = forms_of(run, source.datasets.values(), settings)
             held = {} if run.slot is None else held_files(source, settings, forms)
             skipped = [skipped_entry(source.datasets[pk], file) for pk, file in held.items()]
             files = [

@@ -38,8 +38,9 @@ def begin_slot(slot: datetime, *, job_id: int) -> bool:
     if ExportRun.objects.filter(trigger=Trigger.SCHEDULED, slot=slot).exists():
         return True
     keep_slots(now=clock())
-    if not due_datasets(slot):
-        pass_slot(slot)
+    due, others = _by_due(slot)
+    if not due:
+        _pass(slot, others)
         return False
     _note_missed(slot)
     ExportRun.objects.create(trigger=Trigger.SCHEDULED, slot=slot, job_id=job_id)
@@ -48,9 +49,7 @@ def begin_slot(slot: datetime, *, job_id: int) -> bool:
 
 def due_datasets(slot: datetime) -> list[Dataset]:
     """Return the datasets whose schedules fired since they were last looked at, by slug."""
-    datasets = list(Dataset.objects.order_by("slug"))
-    schedules, seen = schedules_of(datasets), looked_at()
-    return [one for one in datasets if is_due(schedules[one.pk], last=seen.get(one.pk), slot=slot)]
+    return _by_due(slot)[0]
 
 
 def pass_slot(slot: datetime, *, done: Iterable[int] = ()) -> None:
@@ -58,10 +57,22 @@ def pass_slot(slot: datetime, *, done: Iterable[int] = ()) -> None:
 
     What is noted only rises. A dataset that is due and not done is due in the next slot too.
     """
-    due = {one.pk for one in due_datasets(slot)} - set(done)
-    others = list(Dataset.objects.exclude(pk__in=due).values_list("pk", flat=True))
+    due, others = _by_due(slot)
+    finished = set(done)
+    _pass(slot, [*others, *(one for one in due if one.pk in finished)])
+
+
+def _by_due(slot: datetime) -> tuple[list[Dataset], list[Dataset]]:
+    """Return the datasets that are due in a slot, and the others, by slug."""
+    datasets = list(Dataset.objects.order_by("slug"))
+    schedules, seen = schedules_of(datasets), looked_at()
+    due = [one for one in datasets if is_due(schedules[one.pk], last=seen.get(one.pk), slot=slot)]
+    return due, [one for one in datasets if one not in due]
+
+
+def _pass(slot: datetime, datasets: Iterable[Dataset]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(RAISE, [slot, others])
+        cursor.execute(RAISE, [slot, [one.pk for one in datasets]])
 
 
 def keep_slots(*, now: datetime) -> None:

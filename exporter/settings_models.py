@@ -205,13 +205,17 @@ class Delivery(models.Model):
         SENT = "SENT", "sent"
         FAILED = "FAILED", "failed"
 
+    class Channel(models.TextChoices):
+        MAIL = "MAIL", "mail"
+        WEBHOOK = "WEBHOOK", "webhook"
+
     notice = models.ForeignKey(ExportNotice, on_delete=models.CASCADE, related_name="deliveries")
     run = models.ForeignKey(
         "exporter.ExportRun", null=True, blank=True, on_delete=models.CASCADE, related_name="deliveries"
     )
     # A run that failed may succeed when it is tried again, and both are told.
     event = models.CharField("of", max_length=9, choices=NoticeEvent, default=NoticeEvent.TEST)
-    channel = models.CharField(max_length=7, choices=[("MAIL", "mail"), ("WEBHOOK", "webhook")])
+    channel = models.CharField(max_length=7, choices=Channel)
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     tries = models.PositiveSmallIntegerField(default=0)
     error = models.TextField(blank=True)

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from audit.services import record
 from core import clock
-from core.errors import RowhouseError
+from core.errors import BadFields, RowhouseError
 from datasets import access
 from datasets.models import Dataset
 from exporter.models import Destination, ExportSettings
@@ -22,15 +22,10 @@ CHANGES_TENANTS = "exporter.change_exportsettings"
 NOBODYS = "0"  # the mark of settings that nobody has stored
 
 
-class BadSettings(RowhouseError):
-    """Settings that cannot be; `faults` has a sentence for each that is wrong."""
+class BadSettings(BadFields):
+    """Settings that cannot be."""
 
     code = "bad-export-settings"
-    status = 422
-
-    def __init__(self, faults: Mapping[str, str]) -> None:
-        super().__init__(" ".join(faults.values()))
-        self.faults = dict(faults)
 
 
 class SettingsChanged(RowhouseError):

@@ -17,7 +17,7 @@ from core import space, storage
 from core.space import Use
 from exporter.manifests import path_of
 from exporter.models import ExportFile, ExportRun, Fault, SpaceSample, State
-from exporter.naming import path_of_try
+from exporter.naming import latest_path, path_of_try
 from exporter.running import MOST_TRIES, places
 
 # Younger objects may belong to work whose row is not committed yet.
@@ -34,8 +34,10 @@ def used() -> list[Use]:
 
 
 def stored_keys() -> dict[str, str]:
-    """Return the keys of files, of manifests, and of what an unfinished run may have written."""
-    found = dict(ExportFile.objects.stored().values_list("key", "dataset_slug"))
+    """Return the keys of files, pointers and manifests, and of what an unfinished run may have written."""
+    slugs = set(ExportFile.objects.values_list("dataset_slug", flat=True))
+    found = {storage.key_of(latest_path(slug)): slug for slug in slugs}
+    found.update(ExportFile.objects.stored().values_list("key", "dataset_slug"))
     runs = ExportRun.objects.exclude(manifest_key="").values_list("manifest_key", flat=True)
     found.update(dict.fromkeys(runs, ""))
     for run in ExportRun.objects.filter(state__in=(State.QUEUED, State.RUNNING)):
@@ -76,7 +78,7 @@ def check_storage(*, now: datetime, mend: bool = False, by: User | None = None) 
     """
     listed = dict(storage.list_keys())
     known = space.stored_keys()  # after the listing: what was stored meanwhile is known, not an orphan
-    unknown = [key for key in listed if key not in known and not _is_pointer(key)]
+    unknown = [key for key in listed if key not in known]
     old = [key for key in unknown if now - storage.modified_at(key) > SAFE_AGE]
     missing = [
         file
@@ -95,11 +97,6 @@ def check_storage(*, now: datetime, mend: bool = False, by: User | None = None) 
             record("exporter.storage.mended", actor=by, removed=len(old), missing=len(missing))
     orphans = [(key, listed[key]) for key in old]
     return Check(len(listed), orphans, len(unknown) - len(old), missing, lost, mend)
-
-
-def _is_pointer(key: str) -> bool:
-    """Return whether it is the file that names a dataset's newest export, which is written from the rows."""
-    return key.count("/") == 3 and "/exports/" in key and key.endswith("/latest.json")
 
 
 def sample_space(*, today: date) -> bool:

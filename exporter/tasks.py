@@ -46,11 +46,9 @@ def run(work: Slice) -> Step:
 def _prune(work: Slice) -> Step:
     with work.long_statement():
         pruned = prune_exports(now=now(), limit=PRUNED_AT_ONCE)
-        sample_space(today=now().date())
-        is_done = len(pruned) < PRUNED_AT_ONCE
-        if is_done:
+        if sample_space(today=now().date()):  # once a day: each looks through all there is
             remove_unfinished(now=now())
-    return Step(done=is_done, cursor={"next": "prune"})
+    return Step(done=len(pruned) < PRUNED_AT_ONCE, cursor={"next": "prune"})
 
 
 def run_ended(work: Ended) -> None:

@@ -17,7 +17,7 @@ from threading import Timer
 from urllib.parse import urlsplit
 
 from core.errors import RowhouseError
-from core.outgoing import NotAllowedHost, is_public
+from core.outgoing import allowed_address
 
 SIGNATURE = "Rowhouse-Signature"
 SEALED_FOR = "exporter.notice"  # what the secrets are bound to
@@ -92,20 +92,7 @@ def target_of(url: str, *, private: Collection[str] = ()) -> Target:
         raise BadAddress("What is sent over http:// can be read on its way. Write https://.")
     port = port or (443 if is_encrypted else 80)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(host, port, path, is_encrypted, _judged(host, port, private))
-
-
-def _judged(host: str, port: int, private: Collection[str]) -> str:
-    try:
-        found = [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except (OSError, UnicodeError):
-        raise NotAllowedHost(f"There is no host {host!r}. Check the name.") from None
-    if not found or (host not in private and not all(is_public(one) for one in found)):
-        raise NotAllowedHost(
-            f"{host} is an address of a private network, which this platform does not connect to."
-            " Choose a host of the open internet, or ask an operator to allow this one."
-        )
-    return found[0]
+    return Target(host, port, path, is_encrypted, allowed_address(host, port, private=private))
 
 
 class _Judged(HTTPConnection):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from importer.mapping.labels import folded
 from importer.readers.grammar import Record
 
 PREAMBLE_RECORDS = 30  # how far down a header is looked for
@@ -80,13 +81,8 @@ def find_header(
 
 
 def _are_known(cells: Sequence[str | None], known: Collection[str]) -> bool:
-    labels = {_plain(label) for label in known}
-    filled = [_plain(cell) for cell in cells if cell and cell.strip()]
-    return bool(filled) and labels.issuperset(filled)
-
-
-def _plain(label: str) -> str:
-    return " ".join(label.split()).casefold()
+    filled = [folded(cell) for cell in cells if cell and cell.strip()]
+    return bool(filled) and set(map(folded, known)).issuperset(filled)
 
 
 def common_width(records: Sequence[Record]) -> int:

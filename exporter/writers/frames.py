@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, ClassVar
 
@@ -45,9 +46,9 @@ class FrameWriter(FileWriter):
         if self._held:
             self._take()
 
+    @abstractmethod
     def take(self, frame: pl.DataFrame, first: int) -> None:
         """Write a frame of texts, its columns named as in the database; `first` is its first record, from 1."""
-        raise NotImplementedError
 
     def _take(self) -> None:
         assert self.rows is not None

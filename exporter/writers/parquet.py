@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import polars as pl
     from _typeshed import ReadableBuffer
 
-GROUP_BYTES = 8 * 1024 * 1024  # of a row group, as texts
 MOST_GROUP_ROWS = 100_000
 LEVEL = 3
 

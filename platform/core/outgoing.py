@@ -44,22 +44,21 @@ def is_public(address: str) -> bool:
     return all(one.is_global for one in carried if one is not None)
 
 
-def require_public(host: str, port: int, *, private: Collection[str] = ()) -> None:
-    """Go on only if a host is one of the open internet, or one of those named in `private`.
+def allowed_address(host: str, port: int, *, private: Collection[str] = ()) -> str:
+    """Return an address of a host, if it is one of the open internet, or one of those named in `private`.
 
     :raises NotAllowedHost: its name stands for no address, or for one that is not public.
     """
-    if host.lower() in private:
-        return
     try:
-        found = {str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        found = [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
         raise NotAllowedHost(f"There is no host {host!r}. Check the name.") from None
-    if not found or not all(is_public(one) for one in found):
+    if not found or (host.lower() not in private and not all(is_public(one) for one in found)):
         raise NotAllowedHost(
             f"{host} is an address of a private network, which this platform does not connect to."
             " Choose a host of the open internet, or ask an operator to allow this one."
         )
+    return found[0]
 
 
 def checked_url(url: str, *, private: Collection[str] = ()) -> str:
@@ -78,5 +77,6 @@ def checked_url(url: str, *, private: Collection[str] = ()) -> str:
         raise NotAllowedHost(f"{url!r} is no address of a server. Write it as https://host.")
     if parts.scheme == "http" and host not in private:
         raise NotAllowedHost("What is sent over http:// can be read on its way. Write https://.")
-    require_public(host, port, private=private)
+    if host not in private:  # what an operator named may have its name later
+        allowed_address(host, port)
     return url.rstrip("/")

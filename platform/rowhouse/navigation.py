@@ -10,7 +10,6 @@ from django.urls import reverse
 from django.utils.html import conditional_escape
 
 from datasets.access import datasets_for
-from datasets.models import Dataset
 from importer.addresses import has_pages, names, records_address
 from importer.targets.proxies import PROXIES, title_of
 from importer.targets.rights import rights_of, targets_for
@@ -116,11 +115,6 @@ def _plain_models(user: Any) -> list[dict[str, Any]]:
         if "view" in rights_of(user, PROXIES[target]) and (records := records_address(target)):
             items.append({"title": title, "icon": "table_rows", "link": records})
     return items
-
-
-def _dataset(dataset: Dataset) -> dict[str, Any]:
-    # unfold prints a title of the sidebar as it is; this one is what somebody typed.
-    return _item(conditional_escape(dataset.title), "table_rows", f"admin:datasets_ds{dataset.pk}_changelist")
 
 
 def _item(title: str, icon: str, view: str, *args: object) -> dict[str, Any]:
