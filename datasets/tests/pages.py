@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.test import Client
 
 from core.tenancy import bind_tenant, tenant_or_none
 from datasets.models import Dataset
+
+RANDOM = re.compile(r'(csrfmiddlewaretoken" value="|nonce=")[^"]+')
 
 
 def by_name(dataset: Dataset, values: dict[str, Any]) -> dict[str, Any]:
@@ -47,8 +50,8 @@ def posted(dataset: Dataset, **values: Any) -> dict[str, Any]:
     return {**empty, **by_name(dataset, values)}
 
 
-def page(client: Visitor, url: str, status: int = 200) -> str:
-    """Return a page's HTML; it must answer with `status`."""
-    answer = client.get(url)
+def page(client: Visitor, url: str, status: int = 200, *, data: dict[str, str] | None = None) -> str:
+    """Return a page's HTML without its random signs, in which any short text may stand; it answers with `status`."""
+    answer = client.get(url, data)
     assert answer.status_code == status, answer.content[:2000]
-    return str(answer.content.decode())
+    return RANDOM.sub(r"\1", answer.content.decode())
