@@ -15,6 +15,7 @@ from django.test import Client
 from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from core.backend.roles import drop_roles
 from core.embedded import EmbeddedServer
 from core.logging import forget_request
 from core.tenancy import TenantRef, in_tenant, leave_tenant
@@ -91,6 +92,11 @@ def django_db_setup(
             _provision(slug)
     yield
     with django_db_blocker.unblock():
+        with connection.cursor() as cursor:  # roles are the server's, and stay when a database goes
+            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^t_'")
+            for (schema,) in cursor.fetchall():
+                cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
+                drop_roles(cursor, schema)
         teardown_databases(made, verbosity=0)
 
 
@@ -186,6 +192,7 @@ def committed_tenants(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
             for ref in refs:
                 with connection.cursor() as cursor:
                     cursor.execute(f'DROP SCHEMA IF EXISTS "{ref.schema}" CASCADE')
+                    drop_roles(cursor, ref.schema)
                     cursor.execute("DELETE FROM jobs_job WHERE schema = %s", [ref.schema])
                     cursor.execute("DELETE FROM jobs_tenantshare WHERE schema = %s", [ref.schema])
                 Domain.objects.filter(tenant__slug=ref.slug).delete()

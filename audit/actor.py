@@ -7,12 +7,16 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+from core.backend.cursors import Statements
+
+_ACTOR = Statements("SET LOCAL rowhouse.user_id = %s; SET LOCAL rowhouse.reason = %s")
+
 
 @contextmanager
 def actor(user_id: int | None, reason: str) -> Iterator[None]:
     """Run the block in a transaction whose changes history ascribes to a user and a reason.
 
-    `SET LOCAL` and not set_config(): a tenant's role will not be allowed to call that. It ends with the
+    `SET LOCAL` and not set_config(): a tenant's role may not call that. It ends with the
     transaction, so the block always opens one; inside another it ends with the outer one, and the former
     actor is put back.
     """
@@ -48,6 +52,4 @@ def _current() -> tuple[str, str]:
 
 def _set(user_id: str, reason: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SET LOCAL rowhouse.user_id = %s; SET LOCAL rowhouse.reason = %s", [user_id, reason[:500]]
-        )
+        cursor.execute(_ACTOR, [user_id, reason[:500]])

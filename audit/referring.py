@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from django.db import connection
 
+from core.tenancy import as_owner
+
 # The messages are those of a foreign key, for whoever reads them.
 REFERS = """
 CREATE OR REPLACE FUNCTION public.rowhouse_refers() RETURNS trigger
@@ -80,6 +82,7 @@ _OF_TARGET = {
 }
 
 
+@as_owner()
 def refer(table: str, column: str, target: str, key: str, *, name: str) -> None:
     """Let a column hold only keys of another table, as a foreign key called `name` would."""
     quote = connection.ops.quote_name
@@ -106,6 +109,7 @@ def forget_reference(table: str, column: str) -> None:
     _drop_triggers(f"^{table}_{column}_refer(s|red)_[a-z]+$")
 
 
+@as_owner()
 def _drop_triggers(pattern: str, *, but_on: str = "") -> None:
     quote = connection.ops.quote_name
     with connection.cursor() as cursor:

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from psycopg2.errors import UniqueViolation
 
 from audit.tracking import untracked
-from core.tenancy import current_tenant
+from core.tenancy import as_owner, current_tenant
 from datasets import ddl
 from datasets.change_shape import Shape, former_name
 from datasets.checks import CODE, check_sql, rule_of
@@ -57,6 +57,7 @@ def writing(shape: Shape) -> None:
 # ---- the beginning
 
 
+@as_owner()
 def begin(shape: Shape) -> None:
     """Put the new column beside the old one, and note from now on what is written.
 
@@ -313,6 +314,7 @@ def find_broken(shape: Shape, check: CheckSpec, *, source: str, change_pk: int) 
 # ---- indexes
 
 
+@as_owner()
 def build_index(shape: Shape, constraint: str, *, records: int) -> bool:
     """Build the index a UNIQUE constraint will stand on; return False when another process is building it.
 
@@ -370,6 +372,7 @@ def _aside() -> Iterator[Any]:
 # ---- the swap
 
 
+@as_owner()
 def swap(shape: Shape, cursor: Any) -> None:
     """Make the tables those of the new definition. No record is read: the new rules hold for what is written next.
 
@@ -427,6 +430,7 @@ def _is_there(shape: Shape, column: str) -> str:
     return f"{shape.table}_{column}_is_there"
 
 
+@as_owner()
 def validate(shape: Shape, cursor: Any) -> None:
     """Let PostgreSQL look at every record once, while others read and write; then say NOT NULL.
 
@@ -440,6 +444,7 @@ def validate(shape: Shape, cursor: Any) -> None:
         cursor.execute(f'ALTER TABLE "{shape.table}" VALIDATE CONSTRAINT "{name}"')
 
 
+@as_owner()
 def require(shape: Shape, cursor: Any) -> None:
     """Turn the checked rule into NOT NULL, which reads no record then.
 
@@ -467,6 +472,7 @@ def leave_nothing(shape: Shape) -> None:
         tidy(shape, cursor)
 
 
+@as_owner()
 def tidy(shape: Shape, cursor: Any) -> None:
     """Take away whatever stands beside the records, if anything does."""
     cursor.execute(f'DROP TRIGGER IF EXISTS "{shape.queue}_reset" ON "{shape.table}"')
@@ -479,6 +485,7 @@ def tidy(shape: Shape, cursor: Any) -> None:
             cursor.execute(f'ALTER TABLE "{table}" DROP COLUMN IF EXISTS "{shape.next}"')
 
 
+@as_owner()
 def forget_former(dataset_pk: int, column: str, change_pk: int, *, history_too: bool) -> None:
     """Drop the column with the values from before a change.
 

@@ -19,6 +19,7 @@ from psycopg2.errors import UniqueViolation
 from audit.services import record
 from core.clock import now as clock
 from core.errors import RowhouseError
+from core.tenancy import as_owner
 from core.words import count
 from datasets import change_tables as tables
 from datasets import ddl, signals
@@ -144,6 +145,7 @@ def _check_records(change: Change, work: Slice) -> Step:
             return Step(done=False, cursor=cursor, processed=processed, total=total)
 
 
+@as_owner()
 def _start_check(change: Change, shape: Shape) -> int:
     change.failing_records.all()._raw_delete("default")  # begun twice
     change.records = change.rewritten = change.failing = change.edited = 0
@@ -252,6 +254,7 @@ def _check_repeats(change: Change) -> None:
             change.failing += tables.find_empty(shape, column, rule=rule, change_pk=change.pk)
 
 
+@as_owner()
 def _converted_source(shape: Shape, columns: tuple[str, ...]) -> str:
     """Return a table of some columns as they would be."""
     name = f"{_check_table(shape)}_all"
@@ -283,6 +286,7 @@ def _finish_check(change: Change, work: Slice) -> Step:
     return Step(done=True)
 
 
+@as_owner()
 def _forget_check(shape: Shape) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f'DROP TABLE IF EXISTS "{_check_table(shape)}", "{_check_table(shape)}_all"')

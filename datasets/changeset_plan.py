@@ -16,6 +16,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import QuerySet
 
+from core.tenancy import as_owner
 from datasets import operations, undo_conflicts
 from datasets.changeset import OPEN, ChangeSet, Kind
 from datasets.columntypes import type_of
@@ -53,6 +54,7 @@ def operation_of(changes: ChangeSet) -> Operation:
     return Operation(**changes.operation)
 
 
+@as_owner()
 def pick(changes: ChangeSet, spec: DatasetSpec, records: QuerySet[Any]) -> int:
     """Note which records it is about, and their versions; return how many they are."""
     table = plan_table(changes.pk)
@@ -257,6 +259,7 @@ def is_whole(changes: ChangeSet) -> bool:
     return found == changes.picked_records
 
 
+@as_owner()
 def sweep(keep: Iterable[int] = ()) -> None:
     """Drop the plans of change sets that have ended or are gone."""
     with connection.cursor() as cursor:

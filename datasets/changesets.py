@@ -20,7 +20,7 @@ import jobs.services
 from audit.actor import actor, only_changes
 from audit.services import record
 from core.errors import RowhouseError
-from core.tenancy import current_tenant
+from core.tenancy import as_owner, current_tenant
 from core.words import count
 from datasets import access, changeset_plan, ddl, operations, references, undo_plan
 from datasets.cells import NotEditable, editable_columns, require_whole
@@ -527,6 +527,7 @@ def _write(changes: ChangeSet, spec: DatasetSpec) -> None:
         raise _Stale(1, ())
 
 
+@as_owner()
 def _require_same_undo(changes: ChangeSet, spec: DatasetSpec) -> None:
     undone = _undone(changes)
     require_undoable(undone)

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
+from core.tenancy import as_owner
 from core.words import count
 from datasets import ddl, rules, signals
 from datasets.checks import check_sql, rule_of
@@ -59,6 +60,7 @@ def set_checks(
     )  # fmt: skip
 
 
+@as_owner()
 def _replace(before: DatasetSpec, after: DatasetSpec) -> None:
     former, later = ddl.dataset_checks(before), ddl.dataset_checks(after)
     changes = [f'DROP CONSTRAINT "{name}"' for name in former if later.get(name) != former[name]]

@@ -17,7 +17,9 @@ from psycopg2.errors import LockNotAvailable, UndefinedTable
 
 from audit.referring import forget_reference, forget_references, refer
 from audit.tracking import track
+from core.backend.roles import protect_history
 from core.errors import RowhouseError
+from core.tenancy import as_owner, current_tenant
 from datasets import checks
 from datasets.columntypes import type_of
 from datasets.columntypes.grammar import sql_literal
@@ -86,6 +88,7 @@ def hold_form(pk: int) -> None:
 
 
 @transaction.atomic
+@as_owner()
 def create_table(spec: DatasetSpec) -> None:
     """Create the table of records and the table of their versions, with constraints, indexes and triggers."""
     with short_wait(), connection.cursor() as cursor:
@@ -94,10 +97,12 @@ def create_table(spec: DatasetSpec) -> None:
             _guard_reference(cursor, spec, column, target)
         for statement in _history_sql(spec):
             cursor.execute(statement)
+        protect_history(cursor, current_tenant().schema, spec.history_table)
         track(spec.table)
 
 
 @transaction.atomic
+@as_owner()
 def drop_table(spec: DatasetSpec) -> None:
     """Drop both tables, and what a change that goes on keeps beside them.
 
@@ -116,6 +121,7 @@ def drop_table(spec: DatasetSpec) -> None:
 
 
 @transaction.atomic
+@as_owner()
 def add_columns(spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> None:
     """Add columns of `spec`, the definition they are part of already, to both tables.
 
@@ -139,6 +145,7 @@ def add_columns(spec: DatasetSpec, columns: Sequence[ColumnSpec]) -> None:
 
 
 @transaction.atomic
+@as_owner()
 def free_column(spec: DatasetSpec, column: ColumnSpec) -> None:
     """Let records be without a value in a column. What else holds for it still does: its values may come back.
 
@@ -153,6 +160,7 @@ def free_column(spec: DatasetSpec, column: ColumnSpec) -> None:
 
 
 @transaction.atomic
+@as_owner()
 def restore_default(spec: DatasetSpec, column: ColumnSpec) -> None:
     """Give new records a column's default again, if it has one.
 
@@ -168,6 +176,7 @@ def _default_sql(spec: DatasetSpec, column: ColumnSpec) -> str:
 
 
 @transaction.atomic
+@as_owner()
 def drop_column(spec: DatasetSpec, column: ColumnSpec) -> None:
     """Drop a column from both tables.
 

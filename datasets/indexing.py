@@ -18,7 +18,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
-from core.tenancy import current_tenant
+from core.tenancy import as_owner, current_tenant
 from datasets import access, ddl
 from datasets.liststate import holds_words
 from datasets.models import Dataset, RecordIndex
@@ -197,6 +197,7 @@ def remove_index(*, index: RecordIndex, by: User | None) -> None:
     record("datasets.index.removed", actor=by, target=index.dataset, column=index.column_id, kind=index.kind)
 
 
+@as_owner()
 def _drop(index: RecordIndex) -> None:
     with ddl.short_wait(), connection.cursor() as cursor:
         cursor.execute(f'DROP INDEX IF EXISTS "{index.index_name}"')

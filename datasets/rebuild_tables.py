@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from core.tenancy import as_owner
 from datasets import change_tables as tables
 from datasets.change_shape import Shape
 
@@ -56,6 +57,7 @@ def begin(shape: Shape) -> None:
         create(shape)
 
 
+@as_owner()
 def create(shape: Shape) -> None:
     """Make the empty tables. Only we know their names yet."""
     with connection.cursor() as cursor:
@@ -73,6 +75,7 @@ def still_fit(shape: Shape) -> bool:
     return all(_columns(pair.old) == _columns(pair.new) for pair in pairs(shape))
 
 
+@as_owner()
 def tidy(shape: Shape, cursor: Any) -> None:
     """Take away whatever stands beside the records, if anything does."""
     tables.tidy(shape, cursor)
@@ -182,6 +185,7 @@ def _indexes(shape: Shape, pair: Pair) -> list[tuple[str, str, str]]:
 # ---- the exchange
 
 
+@as_owner()
 def exchange(shape: Shape, cursor: Any, *, validated: bool) -> None:
     """Drop the old tables and give the new ones their names and everything else that was theirs.
 

@@ -24,6 +24,7 @@ from django.db import connection
 
 from audit.actor import only_changes
 from core.errors import RowhouseError
+from core.tenancy import as_owner
 from datasets import undo_conflicts
 from datasets.bulk import first_load
 from datasets.spec import DatasetSpec
@@ -63,6 +64,7 @@ class Counts:
     kept: dict[str, int]
 
 
+@as_owner()
 def write(spec: DatasetSpec, touched: Touched, *, table: str, scratch: str, pruned: HistoryPruned) -> int:
     """Write the plan into `table`, with `scratch` for a table on the way; return how many records were touched.
 

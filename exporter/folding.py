@@ -16,6 +16,7 @@ from typing import IO, Any
 from django.db import connection, transaction
 
 from core.errors import RowhouseError
+from core.tenancy import as_owner
 from datasets.columntypes import type_of
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import quoted
@@ -61,6 +62,7 @@ def require_readable(file: ExportFile) -> list[ExportFile]:
 
 
 @transaction.atomic
+@as_owner()
 def fold(file: ExportFile, spec: DatasetSpec, out: IO[bytes], *, workbook: ToCsv | None = None) -> Folded:
     """Write the dataset as a file has it, as plain CSV under the labels of today's definition.
 
@@ -88,6 +90,7 @@ def fold(file: ExportFile, spec: DatasetSpec, out: IO[bytes], *, workbook: ToCsv
 
 
 @transaction.atomic
+@as_owner()
 def count_rows(file: ExportFile, spec: DatasetSpec | None) -> int | None:
     """Return how many rows a stored file holds, by reading it; None: it is a workbook, which is not read here.
 

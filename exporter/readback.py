@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from core import storage
 from core.storage import StorageChanged
+from core.tenancy import as_owner
 from datasets.columntypes.grammar import sql_literal
 from datasets.columntypes.multi_choice import SEPARATOR
 from datasets.sqltext import quoted
@@ -85,6 +86,7 @@ def _copied(cursor: Any, file: ExportFile, table: str, options: str, encoding: s
     return rows
 
 
+@as_owner()
 def _load_lines(cursor: Any, file: ExportFile, table: str, fields: Sequence[Field]) -> int:
     lines = f"{table}_lines"
     cursor.execute(f"CREATE TEMP TABLE {lines} (line json) ON COMMIT DROP")

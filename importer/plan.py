@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection
 
 from core import clock
+from core.tenancy import as_owner
 from datasets.changing import has_moved
 from datasets.spec import DatasetSpec
 from datasets.sqltext import key_text
@@ -62,6 +63,7 @@ class Drift:
         return f"{', '.join(self.keys)}{more}"
 
 
+@as_owner()
 def make(staged: Staged) -> tuple[Counts, str]:
     """Write the plan; return its counts and the snapshot it saw."""
     table = plan_table(staged.job.pk)

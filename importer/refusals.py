@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from core.tenancy import as_owner
 from datasets import access
 from datasets.checks import CODE, SHOWN_VALUE, check_sql, read_columns, rule_of
 from datasets.columntypes import type_of
@@ -36,6 +37,7 @@ class Staged:
     has_table: bool = True
 
 
+@as_owner()
 def find_refusals(staged: Staged) -> int:
     """Fill the table of refused rows; return how many rows it names.
 
@@ -69,6 +71,7 @@ def find_refusals(staged: Staged) -> int:
         return found
 
 
+@as_owner()
 def remove_refused(staged: Staged) -> int:
     """Take the refused rows out of the staging table, forget the list of them and return how many they were.
 

@@ -18,6 +18,7 @@ from django.db import connection
 from django.db.models import Q
 
 from core.clock import now
+from core.tenancy import as_owner
 from datasets import sqltext
 from datasets.columntypes import type_of
 from datasets.columntypes.grammar import sql_literal
@@ -58,6 +59,7 @@ def use_memory(cursor: Any) -> None:
         cursor.execute(f"SET LOCAL {memory} = '{int(settings.ROWHOUSE_MERGE_MEMORY_MB)}MB'")
 
 
+@as_owner()
 def analyze(table: str, names: Sequence[str]) -> None:
     """Let the planner know of a table of a job what little it needs to: a sample of a few thousand rows says it."""
     with connection.cursor() as cursor:
@@ -72,6 +74,7 @@ def same_key(key: Sequence[str], left: str, right: str) -> str:
     return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names) or "false"
 
 
+@as_owner()
 def create(job_id: int, columns: Sequence[ColumnSpec], key: Sequence[ColumnSpec]) -> None:
     """Create the empty tables for staged rows and for the keys of rejected ones, and forget former ones."""
     drop(job_id)
@@ -94,6 +97,7 @@ def _fields(columns: Sequence[ColumnSpec]) -> str:
     return "".join(f", {quote(column.name)} {type_of(column).sql_type(column)}" for column in columns)
 
 
+@as_owner()
 def drop(job_id: int) -> None:
     """Drop the job's tables, those that are there."""
     with connection.cursor() as cursor:
@@ -161,6 +165,7 @@ def exist(*tables: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+@as_owner()
 def sweep() -> list[str]:
     """Drop the tables of jobs that have ended or are gone; return their names.
 

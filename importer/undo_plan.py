@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from core.tenancy import as_owner
 from datasets import undo_plan
 from datasets.spec import DatasetSpec
 from datasets.sqltext import name_text
@@ -50,6 +51,7 @@ def make(job: ImportJob, spec: DatasetSpec) -> tuple[Counts, int, str]:
     return undo_plan.counts_of(plan_table(job.pk), pruned=pruned(job.undoes)), entries, snapshot
 
 
+@as_owner()
 def drift(job: ImportJob, spec: DatasetSpec) -> Drift:
     """Return for which records the plan would be another if it were made now."""
     if not is_touched(job, spec):

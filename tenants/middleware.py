@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.urls import set_urlconf
 
 from core import logging
+from core.backend.places import Role
 from core.tenancy import TenantRef, bind_tenant, in_tenant, leave_tenant
 from tenants.models import Domain, Tenant
 from tenants.names import normal_host
@@ -77,7 +78,7 @@ def _bound(tenant: TenantRef, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """
     iterator = iter(chunks)
     while True:
-        with in_tenant(tenant):
+        with in_tenant(tenant, role=Role.MEMBER):
             try:
                 chunk = next(iterator)
             except StopIteration:

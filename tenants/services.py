@@ -13,8 +13,9 @@ from django.utils.text import capfirst
 from accounts.models import User
 from accounts.services import create_user, sync_roles
 from audit.services import record
+from core.backend.roles import drop_roles, grant_rights, make_roles
 from core.errors import RowhouseError
-from core.tenancy import TenantRef, in_tenant
+from core.tenancy import TenantRef, in_public, in_tenant
 from jobs import services as jobs
 from tenants.migrating import migrate
 from tenants.models import Domain, Tenant
@@ -119,7 +120,7 @@ def provision_tenant(*, tenant: Tenant, owner_password: str | None = None) -> st
         if not cursor.fetchone()[0]:
             raise WrongState(f"{tenant.slug!r} is being set up by another process. Wait for it to end.")
         _begin(tenant)
-        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {connection.ops.quote_name(tenant.schema_name)}")
+        make_schema(tenant.ref)
         migrate_schema(tenant.ref)
         password = _people(tenant, owner_password)
         jobs.admit_tenant(tenant.ref)
@@ -139,10 +140,23 @@ def _begin(tenant: Tenant) -> None:
     raise WrongState(f"{tenant.slug!r} is {tenant.get_state_display()}; only a requested tenant is set up.")
 
 
+def make_schema(tenant: TenantRef) -> None:
+    """Make a tenant's schema and roles unless they are there, and give each what is its own. May run again.
+
+    :raises RolesUnavailable: the platform's database role may not make roles.
+    """
+    with in_public(), transaction.atomic(), connection.cursor() as cursor:
+        make_roles(cursor, tenant.schema)
+        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {tenant.schema} AUTHORIZATION {tenant.schema}_owner")
+        grant_rights(cursor, tenant.schema)
+
+
 def migrate_schema(tenant: TenantRef) -> None:
-    """Bring a tenant's tables up to this code."""
+    """Bring a tenant's tables up to this code, and the rights in it."""
+    make_schema(tenant)  # an older one has no roles
     with in_tenant(tenant):
         migrate()
+    make_schema(tenant)  # members write no history of what was added
 
 
 def _people(tenant: Tenant, password: str | None) -> str:
@@ -228,5 +242,6 @@ def delete_tenant(*, tenant: Tenant, by: object = None) -> None:
             "SET CONSTRAINTS ALL IMMEDIATE"
         )  # a table with checks still to be made cannot be dropped
         cursor.execute(f"DROP SCHEMA IF EXISTS {connection.ops.quote_name(tenant.schema_name)} CASCADE")
+        drop_roles(cursor, tenant.schema_name)
     jobs.forget_tenant(tenant.schema_name)  # after the schema: a running slice takes its locks in this order
     record("tenants.tenant.deleted", actor=by, target=tenant)

@@ -18,8 +18,11 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions
 
+from core.backend import cursors
+
 # What the server says of a statement it cannot do now; the transaction is aborted as by any error.
-REFUSAL = "DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '53200'; END $$"
+# Said by the platform's own role: a tenant's may not run such a block.
+REFUSAL = "SET LOCAL ROLE NONE;DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '53200'; END $$"
 IS_THERE = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
 PATIENCE_SECONDS = 10.0
 SAID_BYTES = 160
@@ -78,7 +81,7 @@ class Plan:
             time.sleep(0.001)
 
 
-class Cursor(extensions.cursor):
+class Cursor(cursors.Cursor):
     """Asks the plan before every statement."""
 
     def execute(self, query: Any, values: Any = None) -> None:
@@ -94,7 +97,7 @@ class Cursor(extensions.cursor):
         link: Any = self.connection
         how = link.plan.next("lone statement" if link.autocommit else "statement", what)
         if how == "error":
-            super().execute(REFUSAL)
+            extensions.cursor.execute(self, REFUSAL)
         if how == "before":
             link.plan.end_backend(link)
         work()
@@ -102,7 +105,7 @@ class Cursor(extensions.cursor):
             link.lose()
 
 
-class Connection(extensions.connection):
+class Connection(cursors.Connection):
     """Hands out such cursors, and asks the plan before every commit."""
 
     plan: Plan

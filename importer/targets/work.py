@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 from rest_framework.serializers import BaseSerializer
 
+from core.tenancy import as_owner
 from core.words import count
 from datasets.spec import DatasetSpec
 from importer import matching, preview, services, source, staging
@@ -50,6 +51,7 @@ def run_preview(job: ImportJob, work: Slice) -> Step:
         return Step(done=True)
 
 
+@as_owner()
 def open_file(job: ImportJob, work: Slice) -> Step:
     """Read the file's head, map its labels to the serializer's fields and create the staging table."""
     source.read_head(job, work)
@@ -97,6 +99,7 @@ def refuse_rows(job: ImportJob, work: Slice) -> Step:
     return Step(done=False, cursor={"phase": "judge", "after": -1})
 
 
+@as_owner()
 def judge_rows(job: ImportJob, work: Slice) -> Step:
     """Let the serializer judge as many rows as the slice has time for."""
     proxy = proxy_of(job)

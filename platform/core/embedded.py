@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from core.backend.roles import HARDENING, IS_HARDENED
 from core.errors import RowhouseError
 
 ROLE = "rowhouse"
@@ -123,8 +124,16 @@ class EmbeddedServer:
             f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN"
             f" CREATE ROLE {ROLE} LOGIN CREATEDB NOSUPERUSER; END IF; END $$"
         )
+        if not self._sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}' AND rolcreaterole"):
+            self._sql(f"ALTER ROLE {ROLE} CREATEROLE")  # each tenant has roles of its own
+        self._harden("template1")  # and with it every database made from here on
         if not self._sql(f"SELECT 1 FROM pg_database WHERE datname = '{ROLE}'"):
             self._sql(f"CREATE DATABASE {ROLE} OWNER {ROLE}")
+        self._harden(ROLE)
+
+    def _harden(self, database: str) -> None:
+        if not self._sql(IS_HARDENED, database)[0][0]:
+            self._sql(";".join(HARDENING).format(role=ROLE), database)
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server: `fast` as operators do, `immediate` as a crash does."""
@@ -189,13 +198,13 @@ class EmbeddedServer:
             )
         return done
 
-    def _sql(self, statement: str) -> list[Any]:
+    def _sql(self, statement: str, database: str = "postgres") -> list[Any]:
         import psycopg2  # noqa: PLC0415 -- slow import
 
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                link = psycopg2.connect(host=str(self.socket_folder), user="postgres", dbname="postgres")
+                link = psycopg2.connect(host=str(self.socket_folder), user="postgres", dbname=database)
                 break
             except psycopg2.OperationalError:
                 if time.monotonic() > deadline:

@@ -4,6 +4,9 @@
 logs, jobs) asks `current_tenant()`. Without a tenant it raises: nothing falls back to `public`. A tenant's
 search path never holds `public` (`core.backend`), so a table missing in the tenant is an error and not
 another schema's table. What lives in `public` is reached from inside a tenant through `in_public` alone.
+
+Statements run with a tenant's rights (`core.backend.roles`): as its owner's in jobs and commands, as its members' in
+requests, where `as_owner` is for the few steps that make or change tables.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from django.db import connection as _connection
 
+from core.backend.places import Role
 from core.errors import RowhouseError
 
 if TYPE_CHECKING:
@@ -78,11 +82,11 @@ def tenant_or_none() -> TenantRef | None:
 
 
 @contextmanager
-def in_tenant(tenant: TenantRef) -> Iterator[TenantRef]:
+def in_tenant(tenant: TenantRef, *, role: Role = Role.OWNER) -> Iterator[TenantRef]:
     """Run the block inside a tenant, then go back to where the caller was.
 
-    Entering the same tenant again is fine; another one is refused, because objects loaded in the first
-    would be saved into the second.
+    Entering the same tenant again is fine, and keeps the rights that are held; another one is refused, because objects
+    loaded in the first would be saved into the second.
 
     :raises TenantCrossing: the block is already inside another tenant.
     """
@@ -90,7 +94,8 @@ def in_tenant(tenant: TenantRef) -> Iterator[TenantRef]:
     if before is not None and before != tenant:
         raise TenantCrossing(f"Inside {before.slug!r}, {tenant.slug!r} cannot be entered.")
     token = _current.set(tenant)
-    connection.set_schema(tenant.schema)
+    if before is None:
+        connection.set_schema(tenant.schema, role=role)
     try:
         yield tenant
     finally:
@@ -100,12 +105,26 @@ def in_tenant(tenant: TenantRef) -> Iterator[TenantRef]:
 
 
 @contextmanager
+def as_owner() -> Iterator[None]:
+    """Run the block with the rights of the current tenant's owner: for what makes, changes or drops tables.
+
+    :raises NoTenant: there is none.
+    """
+    current_tenant()
+    before = connection.set_role(Role.OWNER)
+    try:
+        yield
+    finally:
+        connection.set_role(before)
+
+
+@contextmanager
 def in_public() -> Iterator[None]:
     """Run the block in `public` on the same connection and transaction, then go back into the tenant.
 
     For the platform's own rows (jobs, tenants), which tenant code must write in one transaction with its own.
     """
-    before = _current.get()
+    before, role = _current.get(), connection.role
     token = _current.set(None)
     connection.set_schema_to_public()
     try:
@@ -113,7 +132,7 @@ def in_public() -> Iterator[None]:
     finally:
         _current.reset(token)
         if before is not None:
-            connection.set_schema(before.schema)
+            connection.set_schema(before.schema, role=role)
 
 
 def leave_tenant() -> None:
@@ -123,15 +142,15 @@ def leave_tenant() -> None:
 
 
 def bind_tenant(tenant: TenantRef) -> None:
-    """Enter a tenant without a block: for the request middleware alone, which leaves it at the end."""
+    """Enter a tenant with its members' rights, without a block: for the request middleware, which leaves it again."""
     leave_tenant()
     _current.set(tenant)
-    connection.set_schema(tenant.schema)
+    connection.set_schema(tenant.schema, role=Role.MEMBER)
 
 
 def bind_connection(other: BaseDatabaseWrapper) -> None:
-    """Give a second connection the current tenant's search path: for work that needs two at once.
+    """Give a second connection the current tenant's schema and rights: for work that needs two at once.
 
     :raises NoTenant: there is none.
     """
-    cast("DatabaseWrapper", other).set_schema(current_tenant().schema)
+    cast("DatabaseWrapper", other).set_schema(current_tenant().schema, role=connection.role)

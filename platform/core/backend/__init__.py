@@ -1,1 +1,1 @@
-"""Our database backend: django-tenants', with `public` kept out of every tenant's search path."""
+"""Our PostgreSQL backend: every statement carries its tenant's schema and role."""

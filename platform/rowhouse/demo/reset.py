@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.operators.models import Operator
+from core.backend.roles import drop_roles
 from core.tenancy import in_tenant
 from jobs import services as jobs
 from rowhouse.demo.story import OPERATOR_EMAIL, TENANTS
@@ -34,6 +35,7 @@ def _remove(tenant: Tenant) -> None:
     jobs.forget_tenant(tenant.schema_name)
     with connection.cursor() as cursor:
         cursor.execute(f"DROP SCHEMA IF EXISTS {connection.ops.quote_name(tenant.schema_name)} CASCADE")
+        drop_roles(cursor, tenant.schema_name)
     # Not a tombstone as for real tenants: the demo takes its names again.
     tenant.domains.all().delete()
     Tenant.objects.filter(pk=tenant.pk).delete()
