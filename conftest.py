@@ -88,8 +88,10 @@ def django_db_setup(
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default": None})
         assert str(connection.settings_dict["NAME"]).startswith("test_")
+        from tests.committed import provision  # noqa: PLC0415 -- after the settings
+
         for slug in ("acme", "globex"):
-            _provision(slug)
+            provision(slug, PASSWORD)
     yield
     with django_db_blocker.unblock():
         with connection.cursor() as cursor:  # roles are the server's, and stay when a database goes
@@ -98,21 +100,6 @@ def django_db_setup(
                 cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
                 drop_roles(cursor, schema)
         teardown_databases(made, verbosity=0)
-
-
-def _provision(slug: str) -> TenantRef:
-    from accounts.services import create_user  # noqa: PLC0415 -- after the settings
-    from tenants.services import provision_tenant, request_tenant  # noqa: PLC0415 -- after the settings
-    from tests.schema_copies import make_schema  # noqa: PLC0415 -- after the settings
-
-    owner = f"owner@{slug}.example"
-    tenant = request_tenant(slug=slug, name=slug.title(), owner_email=owner, provision_now=True)
-    make_schema(tenant.ref)
-    provision_tenant(tenant=tenant, owner_password=PASSWORD)
-    with in_tenant(tenant.ref):
-        for role in ("editor", "viewer"):
-            create_user(email=f"{role}@{slug}.example", password=PASSWORD, role=role)
-    return tenant.ref
 
 
 def _ref(slug: str) -> TenantRef:
@@ -180,20 +167,12 @@ def client_of(db: None) -> ClientOf:
 @pytest.fixture
 def committed_tenants(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[list[TenantRef]]:
     """Provision two fresh tenants that other processes and threads see; drop them afterwards."""
-    from tenants.models import Domain, Tenant  # noqa: PLC0415 -- after the settings
+    from tests.committed import drop, provision  # noqa: PLC0415 -- after the settings
 
     with django_db_blocker.unblock():
         mark = os.urandom(3).hex()
-        refs = [_provision(f"first-{mark}"), _provision(f"second-{mark}")]
+        refs = [provision(f"{which}-{mark}", PASSWORD) for which in ("first", "second")]
         try:
             yield refs
         finally:
-            leave_tenant()
-            for ref in refs:
-                with connection.cursor() as cursor:
-                    cursor.execute(f'DROP SCHEMA IF EXISTS "{ref.schema}" CASCADE')
-                    drop_roles(cursor, ref.schema)
-                    cursor.execute("DELETE FROM jobs_job WHERE schema = %s", [ref.schema])
-                    cursor.execute("DELETE FROM jobs_tenantshare WHERE schema = %s", [ref.schema])
-                Domain.objects.filter(tenant__slug=ref.slug).delete()
-                Tenant.objects.filter(slug=ref.slug).delete()
+            drop(refs)

@@ -19,6 +19,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, 
 from accounts.models import User
 from audit.models import Event
 from audit.services import record
+from core.backend.cursors import Statements
 from core.tenancy import bind_connection
 from datasets.models import Dataset
 from jobs import services as jobs
@@ -26,12 +27,12 @@ from jobs.kinds import Slice
 
 ROWS = 40
 SECOND = "isolation_second"
-TABLES = f"""
+TABLES = Statements(f"""
 CREATE TABLE isolation_rows (id bigint PRIMARY KEY, tenant text NOT NULL);
 INSERT INTO isolation_rows SELECT id, %(tenant)s FROM generate_series(1, {ROWS}) id;
 CREATE TABLE isolation_effects (
   job bigint NOT NULL, act int NOT NULL, tenant text NOT NULL,
-  "row" bigint NOT NULL REFERENCES isolation_rows DEFERRABLE INITIALLY DEFERRED)"""
+  "row" bigint NOT NULL REFERENCES isolation_rows DEFERRABLE INITIALLY DEFERRED)""")
 READ = "SELECT id, tenant FROM isolation_rows ORDER BY id"
 EFFECT = 'INSERT INTO isolation_effects (job, act, tenant, "row") VALUES (%s, %s, %s, %s)'
 EVENT = "isolation.task.ran"

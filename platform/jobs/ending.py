@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from django.db import connection, transaction
 
+from core.backend.cursors import Statements
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
 from jobs.kinds import Ended, NotYet, UnknownKind, ended_of
@@ -45,7 +46,9 @@ GIVE_BACK = f"""
 UPDATE jobs_job SET state = 'QUEUED', attempts = attempts - 1, lease = NULL, lease_until = NULL,
        busy_seconds = busy_seconds + %(seconds)s {MINE}"""
 # Nobody waits for a handler that waits for a lock; the end is told again a little later.
-LIMITS = f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+LIMITS = Statements(
+    f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+)
 
 
 SUSPENDED = "The tenant was suspended meanwhile. What was not finished then was not applied. Start it again."

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg2
 from django.db import connection
 
+from core.backend.cursors import Statements
 from jobs import heartbeat
 from jobs.kinds import Tell
 from jobs.limits import IDLE_SECONDS, STATEMENT_SECONDS, lease_seconds, leave_seconds, max_busy_seconds
@@ -131,6 +132,8 @@ def kept(job: Job) -> Iterator[Tell]:
 def _limit(statement_seconds: int, idle_seconds: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SET LOCAL statement_timeout = '{statement_seconds}s'; "
-            f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds}s'"
+            Statements(
+                f"SET LOCAL statement_timeout = '{statement_seconds}s'; "
+                f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds}s'"
+            )
         )

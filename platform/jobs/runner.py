@@ -12,6 +12,7 @@ from time import monotonic
 import structlog
 from django.db import connection, transaction
 
+from core.backend.cursors import Statements
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_public
 from jobs import ending, heartbeat, lease
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 # The last two lines: a server notices within seconds that a worker was killed, within a minute that its machine
 # is gone; by its own settings it would finish the statement first, and hold the locks for hours.
-LIMITS = (
+LIMITS = Statements(
     f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; "
     "SET LOCAL client_connection_check_interval = '5s'; SET LOCAL tcp_keepalives_idle = 30; "

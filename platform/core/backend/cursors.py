@@ -92,8 +92,8 @@ class Cursor(extensions.cursor):
             return
         if self.connection.autocommit:
             raise ProgrammingError("A cursor on the server needs a transaction: open one with atomic().")
-        with extensions.connection.cursor(self.connection) as other:
-            other.execute(place.prefix)
+        with self.connection.cursor() as other:
+            extensions.cursor.execute(other, place.prefix)
 
     def _placed(self, query: Any) -> Any:
         place: Place | None = self.connection.place
@@ -104,13 +104,18 @@ class Cursor(extensions.cursor):
             return text
         return place.prefix + text
 
+    def _reads_quotes_as_usual(self) -> bool:
+        """Return whether quotes are read as the standard says: a setting, which an injected statement may have set."""
+        status: str | None = self.connection.info.parameter_status("standard_conforming_strings")
+        return status == "on"
+
     def _checked(self, query: Any) -> str:
         if isinstance(query, sql.Composable):
             query = query.as_string(self)
         text = query.decode() if isinstance(query, bytes) else query
         place: Place | None = self.connection.place
         is_ours = place is None or place.schema == PUBLIC or isinstance(text, Statements)
-        if not is_ours and ";" in text and is_stacked(text):
+        if not is_ours and ";" in text and (is_stacked(text) or not self._reads_quotes_as_usual()):
             raise StackedStatements(
                 "A text for a tenant's connection may be more than one statement, so it was not run. "
                 "Send them one by one."

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-# Read from left to right, as PostgreSQL does: what is quoted holds no statement's end.
-_QUOTED = re.compile(r"""'[^'\\]*'|"[^"]*"|--[^\n]*""")
-# A backslash may escape a quote, a dollar may open one, a comment may be nested: with a semicolon, too much doubt.
+# Read from left to right, as PostgreSQL does with standard_conforming_strings: what is quoted holds no statement's end.
+_QUOTED = re.compile(r"""(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*""", re.DOTALL)
+# A dollar may open a quote, a comment may be nested: with a semicolon, too much doubt.
 _DOUBTFUL = re.compile(r"""['"\\$]|/\*""")
 
 
