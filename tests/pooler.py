@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,10 +63,16 @@ def program() -> str | None:
 
 
 @contextmanager
-def pooling(folder: Path, *, sessions: int) -> Iterator[Pooler]:
+def pooling(*, sessions: int) -> Iterator[Pooler]:
     """Start PgBouncer with so many sessions at the server, and stop it in the end."""
     path = program()
     assert path, "There is no PgBouncer."
+    # Not the test's own folder, where only this user may go: PgBouncer runs as another.
+    with tempfile.TemporaryDirectory(prefix="rowhouse-pooler-") as folder:
+        yield from _running(path, Path(folder), sessions)
+
+
+def _running(path: str, folder: Path, sessions: int) -> Iterator[Pooler]:
     database = connections["default"].settings_dict
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -80,8 +87,6 @@ def pooling(folder: Path, *, sessions: int) -> Iterator[Pooler]:
     options: dict[str, Any] = {}
     if os.geteuid() == 0:  # it refuses to run as root
         user = pwd.getpwnam("nobody")
-        for each in (folder, *folder.parents[:2]):
-            each.chmod(each.stat().st_mode | 0o011)
         os.chown(folder, user.pw_uid, -1)
         options = {"user": user.pw_uid}
     process = subprocess.Popen(

@@ -8,7 +8,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,8 +126,8 @@ def refs(django_db_setup: None, django_db_blocker: Any) -> Iterator[list[TenantR
 
 
 @pytest.fixture
-def pooler(tmp_path: Path) -> Iterator[Pooler]:
-    with pooling(tmp_path, sessions=2) as running, running.used():
+def pooler() -> Iterator[Pooler]:
+    with pooling(sessions=2) as running, running.used():
         yield running
 
 

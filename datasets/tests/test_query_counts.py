@@ -36,7 +36,7 @@ EXPECTED = {
     "sorted list": [*LISTED, *OFFERED, *SHOWN],
     "search": [*LISTED, *OFFERED, *SHOWN],
     # Read twice: to say who refers to it, and by the form; the version guards against what others save meanwhile.
-    "record": [*BEFORE, "records", "references to it", "versions", "records", "sidebar", "content type"],
+    "record": [*BEFORE, "records", "references to it", "versions", "records", "sidebar"],
     # The record, for its scope; its versions, the newest of them; the record as it is; the sidebar; which versions
     # differ from the newest; and the records before and after it.
     "history": [
