@@ -151,9 +151,9 @@ def listening(plan: Plan) -> Iterator[None]:
 
     connections.close_all()
     Connection.plan = plan
-    DatabaseWrapper.get_new_connection = get_new_connection
+    DatabaseWrapper.get_new_connection = get_new_connection  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         connections.close_all()
-        DatabaseWrapper.get_new_connection = original
+        DatabaseWrapper.get_new_connection = original  # type: ignore[method-assign]

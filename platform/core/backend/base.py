@@ -29,7 +29,7 @@ class DatabaseOperations(PostgresOperations):
     """PostgreSQL's operations; what is shown as the last statement is the statement alone."""
 
     def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> Any:
-        shown = super().last_executed_query(cursor, sql, params)
+        shown: Any = super().last_executed_query(cursor, sql, params)
         prefix = self.connection.place.prefix  # type: ignore[attr-defined] # our wrapper's
         return shown.removeprefix(prefix) if isinstance(shown, str) else shown
 
@@ -60,8 +60,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return place_of(self.schema_name, self._role)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        factories = {"connection_factory": Connection, "cursor_factory": Cursor}
-        return super().get_new_connection({**conn_params, **factories})
+        # Whoever puts a connection of his own here extends ours.
+        own = {"connection_factory": Connection, **conn_params, "cursor_factory": Cursor}
+        return super().get_new_connection(own)
 
     def connect(self) -> None:
         """Connect, and let every statement from here on say where it runs.

@@ -70,7 +70,8 @@ class Cursor(extensions.cursor):
         for each in values:
             self.execute(query, each)
 
-    def callproc(self, name: str, parameters: Any = ()) -> Any:
+    def callproc(self, procname: str | bytes, parameters: Any = (), /) -> Any:
+        name = procname.decode() if isinstance(procname, bytes) else procname
         if not _FUNCTION.fullmatch(name):
             raise ProgrammingError(f"not a function's name: {name!r}")
         arguments = ", ".join(["%s"] * len(parameters))
