@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from audit.services import record
 from core.errors import RowhouseError
 from datasets import ddl
 from datasets.spec import DatasetSpec
-from importer import matching, plan, recognise, services, source, staging
+from importer import keyhashes, matching, plan, recognise, services, source, staging
 from importer.collect import collect
 from importer.dialect import Dialect
 from importer.issues import Unreadable
@@ -86,6 +87,7 @@ def open_file(job: ImportJob, work: Slice) -> Step:
     source.read_head(job, work)
     spec = job.dataset.spec()
     job.head["blank"] = rules_of(job.dataset).blank
+    job.head["staging"] = uuid4().hex
     if spec.key:
         job.head["keyless"] = 0
     lost = []
@@ -115,11 +117,16 @@ def stage_rows(job: ImportJob, work: Slice) -> Step:
     reading = _reading(job, work)
     begin = _position(work.cursor.get("at"))
     chunks = read_chunks(reading.path, reading.dialect, start=begin)
-    staged = stage(job, validator_of(job), keys_of(job), chunks, begin, work.time_left)
+    name = str(job.head.get("staging", ""))
+    hashes = keyhashes.take_up(name, begin)
+    staged = stage(job, validator_of(job), keys_of(job), chunks, begin, work.time_left, hashes)
+    if staged.is_finished:
+        job.head["suspects"] = None if hashes is None else hashes.suspects()
     job.save(update_fields=[*COUNTED, "read_rows", "blank_rows", "head"])
     if staged.is_finished:
         return Step(done=False, cursor={"phase": "refuse"}, processed=staged.rows, total=job.read_rows)
     assert staged.end is not None
+    keyhashes.leave(name, staged.end, hashes)
     total = job.read_rows * reading.path.stat().st_size // max(staged.end.offset, 1)
     cursor = {"phase": "stage", "at": staged.end.to_dict()}
     return Step(done=False, cursor=cursor, processed=staged.rows, total=total)
@@ -132,6 +139,8 @@ def refuse_rows(job: ImportJob, work: Slice) -> Step:
     reading = _reading(job, work)
     with work.long_statement():
         found = find_refusals(reading.staged())
+    if job.head.pop("suspects", None):
+        job.save(update_fields=["head"])
     return Step(done=False, cursor={"phase": "collect" if found else "plan"}, total=job.read_rows)
 
 

@@ -19,7 +19,7 @@ from importer.staging import analyze, keys_table, quoted, refused_table, same_ke
 
 KEPT_RULE = "It reads a column you may not see. Ask who manages the dataset."
 
-type Statement = tuple[str, list[str]]
+type Statement = tuple[str, Sequence[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,9 @@ def _refusals(staged: Staged) -> Iterator[Statement]:
     # First what a row breaks by itself: it takes no key and no value from a later one.
     for check in spec.checks:
         yield _broken_check(staged, check)
-    if spec.key:
-        yield _repeated_keys(staged)
+    suspects = staged.job.head.get("suspects")
+    if spec.key and suspects != []:
+        yield _repeated_keys(staged, suspects)
     if not staged.has_table:
         return
     if staged.job.mode == Mode.INSERT and spec.key:
@@ -153,19 +154,33 @@ def _broken_check(staged: Staged, check: CheckSpec) -> Statement:
     )
 
 
-def _repeated_keys(staged: Staged) -> Statement:
-    # First the keys alone, which sort in half the time of keys with their rows.
-    table, key = staging_table(staged.job.pk), staged.spec.key
-    if staged.spec.checks:
-        is_left = f"NOT EXISTS (SELECT FROM {refused_table(staged.job.pk)} b WHERE b.rn = g.rn)"
-        table = f"(SELECT g.* FROM {table} g WHERE {is_left})"
+def _repeated_keys(staged: Staged, suspects: Sequence[int] | None) -> Statement:
+    """Refuse rows whose key stands before them. Only the rows `suspects` can be such, or have such; None: any."""
+    table, key = staging_table(staged.job.pk), quoted(staged.spec.key)
+    is_left = (
+        f"NOT EXISTS (SELECT FROM {refused_table(staged.job.pk)} b WHERE b.rn = g.rn)"
+        if staged.spec.checks
+        else "true"
+    )
+    rows, parameters = f"(SELECT g.* FROM {table} g WHERE {is_left})", list[object]()
+    found = (
+        # First the keys alone, which sort in half the time of keys with their rows.
+        f"WITH r AS MATERIALIZED (SELECT {key} FROM {rows} q GROUP BY {key} HAVING count(*) > 1),"
+        f" s AS (SELECT s.rn, {quoted(staged.spec.key, 's.')}, min(s.rn) OVER"
+        f" (PARTITION BY {quoted(staged.spec.key, 's.')}) AS first"
+        f" FROM {rows} s JOIN r ON {same_key(staged.spec.key, 'r', 's')}) "
+    )
+    if suspects is not None:
+        parameters.append(list(suspects))
+        found = (
+            f"WITH s AS (SELECT g.rn, {key}, min(g.rn) OVER (PARTITION BY {key}) AS first FROM {table} g"
+            f" WHERE g.rn = ANY(%s::bigint[]) AND {is_left}) "
+        )
     return (
-        f"WITH r AS MATERIALIZED (SELECT {quoted(key)} FROM {table} q GROUP BY {quoted(key)} HAVING count(*) > 1),"
-        f" s AS (SELECT s.rn, {quoted(key, 's.')}, min(s.rn) OVER (PARTITION BY {quoted(key, 's.')}) AS first"
-        f" FROM {table} s JOIN r ON {same_key(key, 'r', 's')}) "
+        found
         + _into(staged, staged.spec.key_columns)
         + "'The key is that of row {first} already; the first row counts.', s.first FROM s WHERE s.rn > s.first",
-        ["primary-key", _label(staged.spec.key_columns)],
+        [*parameters, "primary-key", _label(staged.spec.key_columns)],
     )
 
 

@@ -15,6 +15,7 @@ from importer import staging
 from importer.copytext import CopyForm
 from importer.csvtext import csv_text
 from importer.issues import Issue
+from importer.keyhashes import KeyHashes
 from importer.keys import KeyReader
 from importer.models import ImportJob
 from importer.places import noted
@@ -40,6 +41,7 @@ class Staged:
     rows: int = 0
     end: Position | None = None
     is_finished: bool = False
+    hashes: KeyHashes | None = None  # of all rows up to there, if they are known
 
 
 def stage(
@@ -49,15 +51,16 @@ def stage(
     chunks: Iterator[Chunk],
     begin: Position | None,
     time_left: Callable[[], float],
+    hashes: KeyHashes | None = None,
 ) -> Staged:
     """Validate chunks, read from `begin` on, and copy their rows until the time is up.
 
-    The job's counts are brought up to date.
+    The job's counts are brought up to date. `hashes`, those of the keys of all rows before, get those of these.
 
     A thread sends one chunk to the database while the next ones are validated, in the file's order. No other
     statement may use the connection meanwhile.
     """
-    staged, sql = Staged(), _copy_sql(job, validator.form)
+    staged, sql = Staged(hashes=hashes), _copy_sql(job, validator.form)
     with connection.cursor() as cursor, ThreadPoolExecutor(1, "copy") as copier:
         cursor.execute("SELECT 1")  # the tenant's search path is set before the thread takes over
         raw = cursor.cursor
@@ -73,6 +76,8 @@ def stage(
                 sent.result()
             sent = copier.submit(_send, raw, tables)
             _count(job, checked)
+            if hashes is not None:
+                hashes.add(checked.hashes)
             staged.rows += checked.rows
             staged.end = begin = chunk.end
         if sent is not None:
