@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from importer.readers.csv import Position
 
 MOST_ROWS = 4_000_000  # of a file: 48 MB, for a row takes twelve bytes
-MOST_SUSPECTS = 10_000
+MOST_SUSPECTS = 10_000  # their numbers go through a job's cursor
 LAST_PLACE = (
     32  # of a key's column in a file whose lines go as they stand; parting longer ones takes too long
 )
@@ -42,10 +42,11 @@ class KeyHasher:
         self.is_possible = bool(known) and len(known) == len(compared) and max(self._places) <= LAST_PLACE
         if self.is_possible:
             self._texts = [self._quoted_cell(pl.col("line"), place) for place in self._places]
+            rows = pl.col("rn").cast(pl.UInt32, strict=False)
             self._hash = [
-                pl.col("rn").cast(pl.UInt32),
+                rows,
                 _together([one.hash(seed=at) for at, one in enumerate(known)]).alias("hash"),
-                pl.all_horizontal(one.is_not_null() for one in known).alias("is_known"),
+                pl.all_horizontal(one.is_not_null() for one in (rows, *known)).alias("is_known"),
             ]
 
     def of_values(self, rows: pl.Series, keys: Sequence[pl.Series]) -> pl.DataFrame | None:

@@ -87,7 +87,6 @@ def open_file(job: ImportJob, work: Slice) -> Step:
     source.read_head(job, work)
     spec = job.dataset.spec()
     job.head["blank"] = rules_of(job.dataset).blank
-    job.head["staging"] = uuid4().hex
     if spec.key:
         job.head["keyless"] = 0
     lost = []
@@ -117,18 +116,23 @@ def stage_rows(job: ImportJob, work: Slice) -> Step:
     reading = _reading(job, work)
     begin = _position(work.cursor.get("at"))
     chunks = read_chunks(reading.path, reading.dialect, start=begin)
-    name = str(job.head.get("staging", ""))
+    name = work.cursor.get("staging") or uuid4().hex
     hashes = keyhashes.take_up(name, begin)
     staged = stage(job, validator_of(job), keys_of(job), chunks, begin, work.time_left, hashes)
-    if staged.is_finished:
-        job.head["suspects"] = None if hashes is None else hashes.suspects()
     job.save(update_fields=[*COUNTED, "read_rows", "blank_rows", "head"])
     if staged.is_finished:
-        return Step(done=False, cursor={"phase": "refuse"}, processed=staged.rows, total=job.read_rows)
+        # In the cursor, and nowhere else: they are of these staged rows, and no longer true when others come to them.
+        suspects = None if hashes is None else hashes.suspects()
+        return Step(
+            done=False,
+            cursor={"phase": "refuse", "suspects": suspects},
+            processed=staged.rows,
+            total=job.read_rows,
+        )
     assert staged.end is not None
     keyhashes.leave(name, staged.end, hashes)
     total = job.read_rows * reading.path.stat().st_size // max(staged.end.offset, 1)
-    cursor = {"phase": "stage", "at": staged.end.to_dict()}
+    cursor = {"phase": "stage", "at": staged.end.to_dict(), "staging": name}
     return Step(done=False, cursor=cursor, processed=staged.rows, total=total)
 
 
@@ -138,9 +142,7 @@ def refuse_rows(job: ImportJob, work: Slice) -> Step:
         return FROM_THE_START  # the database lost it in a crash
     reading = _reading(job, work)
     with work.long_statement():
-        found = find_refusals(reading.staged())
-    if job.head.pop("suspects", None):
-        job.save(update_fields=["head"])
+        found = find_refusals(reading.staged(), work.cursor.get("suspects"))
     return Step(done=False, cursor={"phase": "collect" if found else "plan"}, total=job.read_rows)
 
 

@@ -36,12 +36,14 @@ class Staged:
     has_table: bool = True
 
 
-def find_refusals(staged: Staged) -> int:
+def find_refusals(staged: Staged, suspects: Sequence[int] | None = None) -> int:
     """Fill the table of refused rows; return how many rows it names.
 
     Repeated keys: the first row wins. A unique value that another record holds is refused even if the file
     takes it from that record, so that the merge never depends on the order of its rows; unless the file makes
     that record go, which happens first.
+
+    :param suspects: all rows that may repeat a key or have theirs repeated, where that is known; None: any may.
     """
     pk, spec = staged.job.pk, staged.spec
     table, refused = staging_table(pk), refused_table(pk)
@@ -58,7 +60,7 @@ def find_refusals(staged: Staged) -> int:
         cursor.execute(
             "SET LOCAL enable_hashagg = off"
         )  # sorting finds repetitions in three quarters of the time
-        for sql, parameters in _refusals(staged):
+        for sql, parameters in _refusals(staged, suspects):
             cursor.execute(sql, parameters)
         cursor.execute("SET LOCAL enable_hashagg = DEFAULT")
         cursor.execute(f"SELECT count(DISTINCT rn) FROM {refused}")
@@ -90,12 +92,11 @@ def remove_refused(staged: Staged) -> int:
     return removed
 
 
-def _refusals(staged: Staged) -> Iterator[Statement]:
+def _refusals(staged: Staged, suspects: Sequence[int] | None) -> Iterator[Statement]:
     spec = staged.spec
     # First what a row breaks by itself: it takes no key and no value from a later one.
     for check in spec.checks:
         yield _broken_check(staged, check)
-    suspects = staged.job.head.get("suspects")
     if spec.key and suspects != []:
         yield _repeated_keys(staged, suspects)
     if not staged.has_table:

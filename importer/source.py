@@ -66,7 +66,7 @@ def _reset(job: ImportJob) -> None:
     job.created_rows = job.updated_rows = job.unchanged_rows = 0
     job.missing_rows = job.deleted_rows = job.kept_rows = 0
     job.issue_counts, job.warning_counts = {}, {}
-    for found in ("keyless", "same_as", "staging", "suspects"):
+    for found in ("keyless", "same_as"):
         job.head.pop(found, None)
     job.error_code = job.error = ""
 
