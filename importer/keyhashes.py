@@ -65,8 +65,13 @@ class KeyHasher:
 
         if not self.is_possible:
             return None
+        is_first = self._places == (0,)  # as in most files: no other cell matters
+        has_quote = (
+            lines.str.starts_with(self._quote) if is_first else lines.str.contains(self._quote, literal=True)
+        )
+        if not has_quote.any():
+            return self.of_values(rows, self._plain_cells(lines))
         frame = pl.DataFrame([rows.alias("rn"), lines.alias("line")])
-        has_quote = lines.str.contains(self._quote, literal=True)
         plain, others = frame.filter(~has_quote), frame.filter(has_quote)
         found = [
             self.of_values(plain["rn"], self._plain_cells(plain["line"])),
@@ -76,10 +81,10 @@ class KeyHasher:
         return pl.concat(hashes) if len(hashes) == len(found) else None
 
     def _plain_cells(self, lines: pl.Series) -> list[pl.Series]:
-        """Return the key's cells of lines without a quote."""
+        """Return the key's cells of lines without a quote, or with none in a key that is the first cell."""
         import polars as pl  # slow import  # noqa: PLC0415
 
-        if self._places == (0,):  # at the beginning, as in most files: nothing else is taken apart
+        if self._places == (0,):
             line = pl.col("line")
             end = pl.coalesce(line.str.find(self._delimiter, literal=True), line.str.len_bytes())
             # By bytes: what comes before the first delimiter is whole characters.
