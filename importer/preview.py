@@ -125,7 +125,7 @@ def stage_rows(job: ImportJob, work: Slice) -> Step:
         suspects = None if hashes is None else hashes.suspects()
         return Step(
             done=False,
-            cursor={"phase": "refuse", "suspects": suspects},
+            cursor={"phase": "refuse", "suspects": suspects, "is_of_one": begin is None},
             processed=staged.rows,
             total=job.read_rows,
         )
@@ -138,7 +138,9 @@ def stage_rows(job: ImportJob, work: Slice) -> Step:
 
 def refuse_rows(job: ImportJob, work: Slice) -> Step:
     """Find the rows that only the whole file or the table can refuse: repeated keys and the like."""
-    if not staging.is_whole(job):
+    # What one transaction wrote, and counted, a crash of the database leaves or takes as a whole.
+    is_there = staging.is_kept if work.cursor.get("is_of_one") else staging.is_whole
+    if not is_there(job):
         return FROM_THE_START  # the database lost it in a crash
     reading = _reading(job, work)
     with work.long_statement():

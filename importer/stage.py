@@ -34,6 +34,10 @@ ISSUES_SQL = (
 REJECTS_SQL = "COPY importer_rejectedrow (job_id, row, line, cells, problem, codes) FROM STDIN (FORMAT csv)"
 
 
+class Miscounted(Exception):
+    """The database does not read staged rows as they were meant; nothing of them is to be trusted."""
+
+
 @dataclass(slots=True)
 class Staged:
     """What one slice staged. `end` is where the next one begins."""
@@ -74,7 +78,7 @@ def stage(
             ]
             if sent is not None:
                 sent.result()
-            sent = copier.submit(_send, raw, tables)
+            sent = copier.submit(_send_rows, raw, tables, checked.staged_rows)
             _count(job, checked)
             if hashes is not None:
                 hashes.add(checked.hashes)
@@ -126,6 +130,17 @@ def write_rejected(
         cursor.execute("SELECT 1")
         _send(cursor.cursor, [*_beside(job, checked), *(_keys(job, keys, rejected, issues) if keys else ())])
     _count(job, checked)
+
+
+def _send_rows(raw: Any, tables: Sequence[tuple[str, bytes]], rows: int) -> None:
+    """Send a chunk's rows, which are the first of the tables, and what goes beside them.
+
+    :raises Miscounted: the database read another number of rows than were written for it.
+    """
+    (sql, data), *others = tables
+    if (copied := staging.copy(raw, sql, data)) != rows:
+        raise Miscounted(f"{rows} rows were written, {copied} read")
+    _send(raw, others)
 
 
 def _send(raw: Any, tables: Sequence[tuple[str, bytes]]) -> None:
