@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from datasets.spec import ColumnSpec
@@ -31,7 +31,7 @@ class CopyForm:
     delimiter: str = ","
     quote: str = '"'
     is_as_in_file: bool = False  # some of the rows stand as the file has them
-    hasher: KeyHasher | None = None  # of the dataset's key, if it has one
+    hasher: KeyHasher | None = field(default=None, compare=False)  # of the dataset's key, if it has one
     key: tuple[int, ...] = ()  # where the key's columns stand among those that were judged
 
     def hashes(self, rows: pl.Series, columns: Mapping[int, pl.Series]) -> pl.DataFrame | None:

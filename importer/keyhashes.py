@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 4_000_000  # of a file: 48 MB, for a row takes twelve bytes
 MOST_SUSPECTS = 10_000  # their numbers go through a job's cursor
-LAST_PLACE = (
-    32  # of a key's column in a file whose lines go as they stand; parting longer ones takes too long
-)
+LAST_PLACE = 32  # of a key's column among a line's cells, if lines go as they stand: parting more takes long
 _ODD = 0x9E3779B97F4A7C15
 
 
@@ -123,9 +121,9 @@ def _together(hashes: Sequence[pl.Expr]) -> pl.Expr:
 class KeyHashes:
     """The hashes of the rows staged so far. Where some are not known, or too many, there are none."""
 
-    def __init__(self, parts: Sequence[pl.DataFrame] = ()) -> None:
-        self._parts = list(parts)
-        self._rows = sum(part.height for part in self._parts)
+    def __init__(self) -> None:
+        self._parts: list[pl.DataFrame] = []
+        self._rows = 0
         self.are_known = True
 
     def add(self, part: pl.DataFrame | None) -> None:
@@ -136,10 +134,6 @@ class KeyHashes:
         if part is not None and self.are_known:
             self._parts.append(part)
             self._rows += part.height
-
-    def copy(self) -> KeyHashes:
-        """Return the same for a further slice, which may be undone."""
-        return KeyHashes(self._parts)
 
     def suspects(self) -> list[int] | None:
         """Return the rows whose hash another one has too, in order; None where only the database can say."""
@@ -168,7 +162,7 @@ _left: dict[str, tuple[Position, KeyHashes]] = {}
 def take_up(staging: str, begin: Position | None) -> KeyHashes | None:
     """Return the hashes of all rows before `begin`, or None where this process does not have them.
 
-    :param staging: names one staging of one file among all that ever are, or "" for one that has no name.
+    :param staging: names one staging of one file among all that ever are.
     """
     if begin is None:
         return KeyHashes()
@@ -179,5 +173,5 @@ def take_up(staging: str, begin: Position | None) -> KeyHashes | None:
 def leave(staging: str, end: Position, hashes: KeyHashes | None) -> None:
     """Keep the hashes of all rows before `end` for the slice that goes on there."""
     _left.clear()
-    if staging and hashes is not None and hashes.are_known:
+    if hashes is not None and hashes.are_known:
         _left[staging] = (end, hashes)

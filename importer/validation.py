@@ -59,7 +59,7 @@ class Checked:
     rejected: list[Rejected] = field(default_factory=list)
     rows: int = 0
     blank: int = 0
-    hashes: pl.DataFrame | None = None
+    hashes: pl.DataFrame | None = field(default=None, compare=False)
     marks: Sequence[Mark] = ()
 
     def reject(self, row: int, line: int, cells: Cells, issues: Sequence[Issue]) -> None:
