@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
@@ -19,7 +20,7 @@ from importer.staging import analyze, keys_table, quoted, refused_table, same_ke
 
 KEPT_RULE = "It reads a column you may not see. Ask who manages the dataset."
 
-type Statement = tuple[str, Sequence[object]]
+type Statement = tuple[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _repeated_keys(staged: Staged, suspects: Sequence[int] | None) -> Statement:
         if staged.spec.checks
         else "true"
     )
-    rows, parameters = f"(SELECT g.* FROM {table} g WHERE {is_left})", list[object]()
+    rows, parameters = f"(SELECT g.* FROM {table} g WHERE {is_left})", list[Any]()
     found = (
         # First the keys alone, which sort in half the time of keys with their rows.
         f"WITH r AS MATERIALIZED (SELECT {key} FROM {rows} q GROUP BY {key} HAVING count(*) > 1),"

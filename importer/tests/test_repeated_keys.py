@@ -19,7 +19,7 @@ from datasets.columntypes import TYPES, type_of
 from datasets.models import Dataset
 from datasets.services import NewColumn, create_dataset
 from datasets.spec import ColumnOptions, ColumnSpec, Target
-from importer import keyhashes, preview, services, validation
+from importer import keyhashes, preview, refusals, services, validation
 from importer.csvtext import csv_text
 from importer.fixing import fix_rows
 from importer.judging import Wrong
@@ -198,7 +198,7 @@ def keyed(kinds: tuple[str, ...]) -> Dataset:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[int] | None]:
     """The suspects that each search for refusals was given."""
     seen: list[list[int] | None] = []
-    find = preview.find_refusals
+    find = refusals.find_refusals
 
     def spy(staged: Any, suspects: list[int] | None = None) -> int:
         seen.append(suspects)
