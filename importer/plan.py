@@ -22,7 +22,7 @@ from datasets.sqltext import key_text
 from importer import references
 from importer.models import ImportJob, Mode
 from importer.refusals import Staged
-from importer.staging import analyze, keys_table, plan_table, quoted, same_key, staging_table
+from importer.staging import analyze, kept_keys, keys_table, plan_table, quoted, same_key, staging_table
 
 LONGEST_TRANSACTION = timedelta(days=1)
 DELETIONS_FROM = 1 << 59
@@ -282,6 +282,8 @@ def _missing(staged: Staged, created: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {spec.table}")
         records = int(cursor.fetchone()[0])
+        if not kept_keys(staged.job):
+            return records - (staged.job.staged_rows - created)
         cursor.execute(
             f"SELECT count(*) FROM {spec.table} t WHERE EXISTS"
             f" (SELECT FROM {keys_table(pk)} k WHERE {same_key(spec.key, 'k', 't')}) AND NOT EXISTS"

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from audit.services import record
 from core.errors import RowhouseError
 from datasets import ddl
 from datasets.spec import DatasetSpec
-from importer import matching, plan, recognise, services, source, staging
+from importer import keyhashes, matching, plan, recognise, services, source, staging
 from importer.collect import collect
 from importer.dialect import Dialect
 from importer.issues import Unreadable
@@ -115,23 +116,35 @@ def stage_rows(job: ImportJob, work: Slice) -> Step:
     reading = _reading(job, work)
     begin = _position(work.cursor.get("at"))
     chunks = read_chunks(reading.path, reading.dialect, start=begin)
-    staged = stage(job, validator_of(job), keys_of(job), chunks, begin, work.time_left)
+    name = work.cursor.get("staging") or uuid4().hex
+    hashes = keyhashes.take_up(name, begin)
+    staged = stage(job, validator_of(job), keys_of(job), chunks, begin, work.time_left, hashes)
     job.save(update_fields=[*COUNTED, "read_rows", "blank_rows", "head"])
     if staged.is_finished:
-        return Step(done=False, cursor={"phase": "refuse"}, processed=staged.rows, total=job.read_rows)
+        # In the cursor, and nowhere else: they are of these staged rows, and no longer true when others come to them.
+        suspects = None if hashes is None else hashes.suspects()
+        return Step(
+            done=False,
+            cursor={"phase": "refuse", "suspects": suspects, "is_of_one": begin is None},
+            processed=staged.rows,
+            total=job.read_rows,
+        )
     assert staged.end is not None
+    keyhashes.leave(name, staged.end, hashes)
     total = job.read_rows * reading.path.stat().st_size // max(staged.end.offset, 1)
-    cursor = {"phase": "stage", "at": staged.end.to_dict()}
+    cursor = {"phase": "stage", "at": staged.end.to_dict(), "staging": name}
     return Step(done=False, cursor=cursor, processed=staged.rows, total=total)
 
 
 def refuse_rows(job: ImportJob, work: Slice) -> Step:
     """Find the rows that only the whole file or the table can refuse: repeated keys and the like."""
-    if not staging.is_whole(job):
+    # What one transaction wrote, and counted, a crash of the database leaves or takes as a whole.
+    is_there = staging.is_kept if work.cursor.get("is_of_one") else staging.is_whole
+    if not is_there(job):
         return FROM_THE_START  # the database lost it in a crash
     reading = _reading(job, work)
     with work.long_statement():
-        found = find_refusals(reading.staged())
+        found = find_refusals(reading.staged(), work.cursor.get("suspects"))
     return Step(done=False, cursor={"phase": "collect" if found else "plan"}, total=job.read_rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
@@ -20,7 +21,7 @@ from importer.staging import analyze, keys_table, quoted, refused_table, same_ke
 
 KEPT_RULE = "It reads a column you may not see. Ask who manages the dataset."
 
-type Statement = tuple[str, list[str]]
+type Statement = tuple[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ class Staged:
 
 
 @as_owner()
-def find_refusals(staged: Staged) -> int:
+def find_refusals(staged: Staged, suspects: Sequence[int] | None = None) -> int:
     """Fill the table of refused rows; return how many rows it names.
 
     Repeated keys: the first row wins. A unique value that another record holds is refused even if the file
     takes it from that record, so that the merge never depends on the order of its rows; unless the file makes
     that record go, which happens first.
+
+    :param suspects: all rows that may repeat a key or have theirs repeated, where that is known; None: any may.
     """
     pk, spec = staged.job.pk, staged.spec
     table, refused = staging_table(pk), refused_table(pk)
@@ -60,7 +63,7 @@ def find_refusals(staged: Staged) -> int:
         cursor.execute(
             "SET LOCAL enable_hashagg = off"
         )  # sorting finds repetitions in three quarters of the time
-        for sql, parameters in _refusals(staged):
+        for sql, parameters in _refusals(staged, suspects):
             cursor.execute(sql, parameters)
         cursor.execute("SET LOCAL enable_hashagg = DEFAULT")
         cursor.execute(f"SELECT count(DISTINCT rn) FROM {refused}")
@@ -93,13 +96,13 @@ def remove_refused(staged: Staged) -> int:
     return removed
 
 
-def _refusals(staged: Staged) -> Iterator[Statement]:
+def _refusals(staged: Staged, suspects: Sequence[int] | None) -> Iterator[Statement]:
     spec = staged.spec
     # First what a row breaks by itself: it takes no key and no value from a later one.
     for check in spec.checks:
         yield _broken_check(staged, check)
-    if spec.key:
-        yield _repeated_keys(staged)
+    if spec.key and suspects != []:
+        yield _repeated_keys(staged, suspects)
     if not staged.has_table:
         return
     if staged.job.mode == Mode.INSERT and spec.key:
@@ -156,19 +159,33 @@ def _broken_check(staged: Staged, check: CheckSpec) -> Statement:
     )
 
 
-def _repeated_keys(staged: Staged) -> Statement:
-    # First the keys alone, which sort in half the time of keys with their rows.
-    table, key = staging_table(staged.job.pk), staged.spec.key
-    if staged.spec.checks:
-        is_left = f"NOT EXISTS (SELECT FROM {refused_table(staged.job.pk)} b WHERE b.rn = g.rn)"
-        table = f"(SELECT g.* FROM {table} g WHERE {is_left})"
+def _repeated_keys(staged: Staged, suspects: Sequence[int] | None) -> Statement:
+    """Refuse rows whose key stands before them. Only the rows `suspects` can be such, or have such; None: any."""
+    table, key = staging_table(staged.job.pk), quoted(staged.spec.key)
+    is_left = (
+        f"NOT EXISTS (SELECT FROM {refused_table(staged.job.pk)} b WHERE b.rn = g.rn)"
+        if staged.spec.checks
+        else "true"
+    )
+    rows, parameters = f"(SELECT g.* FROM {table} g WHERE {is_left})", list[Any]()
+    found = (
+        # First the keys alone, which sort in half the time of keys with their rows.
+        f"WITH r AS MATERIALIZED (SELECT {key} FROM {rows} q GROUP BY {key} HAVING count(*) > 1),"
+        f" s AS (SELECT s.rn, {quoted(staged.spec.key, 's.')}, min(s.rn) OVER"
+        f" (PARTITION BY {quoted(staged.spec.key, 's.')}) AS first"
+        f" FROM {rows} s JOIN r ON {same_key(staged.spec.key, 'r', 's')}) "
+    )
+    if suspects is not None:
+        parameters.append(list(suspects))
+        found = (
+            f"WITH s AS (SELECT g.rn, {key}, min(g.rn) OVER (PARTITION BY {key}) AS first FROM {table} g"
+            f" WHERE g.rn = ANY(%s::bigint[]) AND {is_left}) "
+        )
     return (
-        f"WITH r AS MATERIALIZED (SELECT {quoted(key)} FROM {table} q GROUP BY {quoted(key)} HAVING count(*) > 1),"
-        f" s AS (SELECT s.rn, {quoted(key, 's.')}, min(s.rn) OVER (PARTITION BY {quoted(key, 's.')}) AS first"
-        f" FROM {table} s JOIN r ON {same_key(key, 'r', 's')}) "
+        found
         + _into(staged, staged.spec.key_columns)
         + "'The key is that of row {first} already; the first row counts.', s.first FROM s WHERE s.rn > s.first",
-        ["primary-key", _label(staged.spec.key_columns)],
+        [*parameters, "primary-key", _label(staged.spec.key_columns)],
     )
 
 

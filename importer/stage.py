@@ -15,6 +15,7 @@ from importer import staging
 from importer.copytext import CopyForm
 from importer.csvtext import csv_text
 from importer.issues import Issue
+from importer.keyhashes import KeyHashes
 from importer.keys import KeyReader
 from importer.models import ImportJob
 from importer.places import noted
@@ -33,6 +34,10 @@ ISSUES_SQL = (
 REJECTS_SQL = "COPY importer_rejectedrow (job_id, row, line, cells, problem, codes) FROM STDIN (FORMAT csv)"
 
 
+class Miscounted(Exception):
+    """The database does not read staged rows as they were meant; nothing of them is to be trusted."""
+
+
 @dataclass(slots=True)
 class Staged:
     """What one slice staged. `end` is where the next one begins."""
@@ -40,6 +45,7 @@ class Staged:
     rows: int = 0
     end: Position | None = None
     is_finished: bool = False
+    hashes: KeyHashes | None = None  # of all rows up to there, if they are known
 
 
 def stage(
@@ -49,15 +55,16 @@ def stage(
     chunks: Iterator[Chunk],
     begin: Position | None,
     time_left: Callable[[], float],
+    hashes: KeyHashes | None = None,
 ) -> Staged:
     """Validate chunks, read from `begin` on, and copy their rows until the time is up.
 
-    The job's counts are brought up to date.
+    The job's counts are brought up to date. `hashes`, those of the keys of all rows before, get those of these.
 
     A thread sends one chunk to the database while the next ones are validated, in the file's order. No other
     statement may use the connection meanwhile.
     """
-    staged, sql = Staged(), _copy_sql(job, validator.form)
+    staged, sql = Staged(hashes=hashes), _copy_sql(job, validator.form)
     with connection.cursor() as cursor, ThreadPoolExecutor(1, "copy") as copier:
         cursor.execute("SELECT 1")  # the tenant's search path is set before the thread takes over
         raw = cursor.cursor
@@ -71,8 +78,10 @@ def stage(
             ]
             if sent is not None:
                 sent.result()
-            sent = copier.submit(_send, raw, tables)
+            sent = copier.submit(_send_rows, raw, tables, checked.staged_rows)
             _count(job, checked)
+            if hashes is not None:
+                hashes.add(checked.hashes)
             staged.rows += checked.rows
             staged.end = begin = chunk.end
         if sent is not None:
@@ -121,6 +130,17 @@ def write_rejected(
         cursor.execute("SELECT 1")
         _send(cursor.cursor, [*_beside(job, checked), *(_keys(job, keys, rejected, issues) if keys else ())])
     _count(job, checked)
+
+
+def _send_rows(raw: Any, tables: Sequence[tuple[str, bytes]], rows: int) -> None:
+    """Send a chunk's rows, which are the first of the tables, and what goes beside them.
+
+    :raises Miscounted: the database read another number of rows than were written for it.
+    """
+    (sql, data), *others = tables
+    if (copied := staging.copy(raw, sql, data)) != rows:
+        raise Miscounted(f"{rows} rows were written, {copied} read")
+    _send(raw, others)
 
 
 def _send(raw: Any, tables: Sequence[tuple[str, bytes]]) -> None:

@@ -111,10 +111,15 @@ def copy_sql(table: str, columns: Sequence[ColumnSpec], delimiter: str = ",", qu
     return f"COPY {table} ({names}) FROM STDIN (FORMAT csv, {marks})"
 
 
-def copy(cursor: Any, sql: str, data: bytes) -> None:
-    """Send CSV bytes to a COPY statement. `cursor` is the driver's own, so a thread may hold it."""
-    if data:
-        cursor.copy_expert(sql, io.BytesIO(data), size=len(data))
+def copy(cursor: Any, sql: str, data: bytes) -> int:
+    """Send CSV bytes to a COPY statement; return how many rows it took.
+
+    :param cursor: the driver's own, so a thread may hold it.
+    """
+    if not data:
+        return 0
+    cursor.copy_expert(sql, io.BytesIO(data), size=len(data))
+    return int(cursor.rowcount)
 
 
 def is_whole(job: ImportJob) -> bool:
@@ -127,7 +132,7 @@ def is_whole(job: ImportJob) -> bool:
         cursor.execute(
             f"SELECT (SELECT count(*) FROM {staging_table(job.pk)}), (SELECT count(*) FROM {keys_table(job.pk)})"
         )
-        return bool(cursor.fetchone() == (job.staged_rows, _kept_keys(job)))
+        return bool(cursor.fetchone() == (job.staged_rows, kept_keys(job)))
 
 
 def is_kept(job: ImportJob) -> bool:
@@ -140,10 +145,10 @@ def is_kept(job: ImportJob) -> bool:
         cursor.execute(
             f"SELECT EXISTS (SELECT FROM {staging_table(job.pk)}), EXISTS (SELECT FROM {keys_table(job.pk)})"
         )
-        return bool(cursor.fetchone() == (job.staged_rows > 0, _kept_keys(job) > 0))
+        return bool(cursor.fetchone() == (job.staged_rows > 0, kept_keys(job) > 0))
 
 
-def _kept_keys(job: ImportJob) -> int:
+def kept_keys(job: ImportJob) -> int:
     """Return of how many rejected rows the key is kept. Without a key there is none to keep."""
     return int(job.rejected_rows - job.head["keyless"]) if "keyless" in job.head else 0
 

@@ -17,6 +17,7 @@ from importer.dialect import Dialect
 from importer.framing import is_blank, without_surplus
 from importer.issues import Issue, shown, visible_cells
 from importer.judging import ColumnJudge, Wrong, hazard, make_judges
+from importer.keyhashes import KeyHasher
 from importer.mapping import Match
 from importer.readers.csv import Chunk, Mark
 from importer.readers.footer import NOTE_RULE, looks_like_note
@@ -46,7 +47,8 @@ class Checked:
     """What became of a chunk. `rows` counts staged and rejected rows; blank ones are counted apart.
 
     `issues` are errors, each of a rejected row; `warnings` are about staged rows. `staged` is text for COPY, in
-    the `form` that all chunks of a file have. `marks` say where some of its records begin, if that is known.
+    the `form` that all chunks of a file have; `hashes` are those of its keys, if they can be told. `marks` say
+    where some of its records begin, if that is known.
     """
 
     staged: bytes = b""
@@ -57,6 +59,7 @@ class Checked:
     rejected: list[Rejected] = field(default_factory=list)
     rows: int = 0
     blank: int = 0
+    hashes: pl.DataFrame | None = field(default=None, compare=False)
     marks: Sequence[Mark] = ()
 
     def reject(self, row: int, line: int, cells: Cells, issues: Sequence[Issue]) -> None:
@@ -121,20 +124,26 @@ class Validator:
 
     def _form(self) -> CopyForm:
         """Return how rows are written for COPY: as in the file, where some may go there as they stand."""
-        if self._pattern is None:
-            return CopyForm(self.columns, tuple(range(len(self._judges))))
-        order = tuple(sorted(range(len(self._judges)), key=lambda number: self._judges[number].position))
-        quote = self._grammar.quote.decode() or DEFAULT_QUOTE
-        columns = tuple(self.columns[at] for at in order)
-        return CopyForm(columns, order, self._grammar.delimiter, quote, is_as_in_file=True)
+        key = tuple(number for number, judge in enumerate(self._judges) if judge.is_key)
+        order, delimiter, quote = tuple(range(len(self._judges))), ",", DEFAULT_QUOTE
+        if self._pattern is not None:
+            order = tuple(sorted(order, key=lambda number: self._judges[number].position))
+            delimiter, quote = self._grammar.delimiter, self._grammar.quote.decode() or DEFAULT_QUOTE
+        places = [order.index(number) for number in key]
+        return CopyForm(
+            tuple(self.columns[at] for at in order), order, delimiter, quote,
+            is_as_in_file=self._pattern is not None, key=key,
+            hasher=KeyHasher([self.columns[at] for at in key], places, delimiter, quote) if key else None,
+        )  # fmt: skip
 
     def _write(self, looked: _Looked, fitted: Fitted | None = None) -> Checked:
         checked, columns, left_out = looked.checked, looked.columns, looked.left_out
         if fitted is None:
-            checked.staged, checked.staged_rows = written(self.form, looked.chunk, columns, left_out)
+            copied = written(self.form, looked.chunk, columns, left_out)
         else:
-            checked.staged, checked.staged_rows = spliced(self.form, fitted, columns, left_out)
+            copied = spliced(self.form, fitted, columns, left_out)
             checked.marks = fitted.marks
+        checked.staged, checked.staged_rows, checked.hashes = copied
         checked.rows = checked.staged_rows + len(checked.rejected)
         checked.form = self.form
         return checked

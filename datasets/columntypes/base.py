@@ -113,6 +113,14 @@ class ColumnType(ABC):
         """
         return None
 
+    def compared(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr | None:
+        """Return what is the same for any two values that PostgreSQL takes for equal; null where that is not sure.
+
+        `values` are texts that go to the database: canonical ones, and others that `pattern` takes. None means
+        that only the database can say. Texts are equal where their bytes are.
+        """
+        return values if self.sql_type(column) == "text" else None
+
     @abstractmethod
     def guess(self, values: list[str]) -> bool:
         """Return whether every one of these non-empty values fits the type in its plainest form."""

@@ -77,6 +77,12 @@ class Date(BoundedType):
         days = days_between(column.options.minimum or "", column.options.maximum or "")
         return f"{days}(?:{MIDNIGHT})?" if reading.whole_days else days
 
+    def compared(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr:
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        days = values.str.strip_suffix(MIDNIGHT)
+        return pl.when(matches(days, "[0-9]{4}-[0-9]{2}-[0-9]{2}")).then(days)
+
     def guess(self, values: list[str]) -> bool:
         return all(_is_iso(value) for value in values)
 

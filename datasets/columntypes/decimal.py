@@ -122,6 +122,16 @@ class Decimal(BoundedType):
         whole = signed(low, high, 10 ** (precision - scale) - 1, with_fraction=has_fraction)
         return whole + (rf"(?:\.[0-9]{{1,{scale}}})?" if has_fraction else "")
 
+    def compared(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr:
+        """Without the zeros at the end of a fraction."""
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        is_fraction = values.str.contains(".", literal=True)
+        shortest = values.str.strip_chars_end("0").str.strip_chars_end(".")
+        numbers = pl.when(is_fraction).then(shortest).otherwise(values)
+        zero = pl.when(numbers == "-0").then(pl.lit("0")).otherwise(numbers)
+        return pl.when(matches(values, r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")).then(zero)
+
     def _within(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr:
         """Return whether plain numbers of the column's size are surely within its bounds."""
         import polars as pl  # slow import  # noqa: PLC0415

@@ -85,5 +85,10 @@ class Integer(BoundedType):
         low, high = column.options.minimum, column.options.maximum
         return signed(None if low is None else int(low), None if high is None else int(high), SURE_LARGEST)
 
+    def compared(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr:
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        return values.cast(pl.Int64, strict=False)
+
     def guess(self, values: list[str]) -> bool:
         return all(_PLAIN.fullmatch(value) for value in values)

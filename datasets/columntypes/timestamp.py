@@ -36,6 +36,7 @@ _SURE_SHAPE = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
     r"(?:Z|[+-][0-9]{2}(?::[0-9]{2})?)?"
 )
+_COMPARED = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z?)?"
 _SURE_YEARS = "(?:1[0-9]{3}|[2-8][0-9]{3}).*"
 _MINUTE = "%Y-%m-%dT%H:%M"
 
@@ -111,6 +112,18 @@ class Timestamp(BoundedType):
         days = days_between(low.removesuffix(f"{MIDNIGHT}Z"), high)
         time = rf"[T ]{SURE_TIME}(?:\.[0-9]{{1,6}})?Z?"
         return f"{days}(?:{time})?" if reading.whole_days else days + time
+
+    def compared(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr:
+        """As they are in UTC, where nobody writes another zone; a day alone is its midnight."""
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        time = values.str.slice(LONGEST_DATE + 1).str.strip_suffix("Z")
+        is_fraction = time.str.contains(".", literal=True)
+        shortest = time.str.strip_chars_end("0").str.strip_chars_end(".")
+        time = pl.when(is_fraction).then(shortest).otherwise(time)
+        time = pl.when(time == "").then(pl.lit(MIDNIGHT[1:])).otherwise(time)
+        fits = matches(values, _COMPARED)
+        return pl.when(fits).then(values.str.slice(0, LONGEST_DATE) + pl.lit("T") + time)
 
     def guess(self, values: list[str]) -> bool:
         return all(_is_moment(value) for value in values)

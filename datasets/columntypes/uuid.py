@@ -73,5 +73,11 @@ class Uuid(ColumnType):
     def pattern(self, column: ColumnSpec, reading: Reading, marks: str) -> str | None:
         return _FORMS[0]
 
+    def compared(self, values: pl.Expr, column: ColumnSpec) -> pl.Expr:
+        import polars as pl  # slow import  # noqa: PLC0415
+
+        lower = values.str.to_lowercase()
+        return pl.when(matches(lower, _hyphenated("[0-9a-f]"))).then(lower)
+
     def guess(self, values: list[str]) -> bool:
         return all(_HYPHENATED.fullmatch(value) for value in values)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
+import pytest
 from django.db import connection
 
 import jobs.services
 from datasets.models import Dataset
-from importer import preview, services, staging
+from importer import copytext, preview, services, staging, validation
+from importer.copytext import Copied
 from importer.models import ImportJob, State
+from importer.stage import Miscounted
 from importer.tests.tools import ShortSlice, counts, import_text, person, upload
 from jobs.kinds import Step
 
@@ -59,6 +63,44 @@ def test_rows_lost_in_a_crash_during_the_preview_are_read_again(orders: Dataset)
     spec = orders.spec()
     staging.create(job.pk, spec.columns, spec.key_columns)  # what a crash leaves of an unlogged table
     assert preview.run(job, ShortSlice(step.cursor)).cursor == {"phase": "open"}
+
+
+class LongSlice(ShortSlice):
+    """A slice in which a small file is staged whole."""
+
+    def time_left(self) -> float:
+        return 5.0
+
+
+def staged_at_once(orders: Dataset) -> tuple[ImportJob, Step]:
+    """A job whose file was staged in one slice, and the step to what comes next."""
+    job, step = started(orders), Step(done=False)
+    while step.cursor.get("phase") != "refuse":
+        step = preview.run(job, LongSlice(step.cursor))
+    assert step.cursor["is_of_one"]
+    return job, step
+
+
+def test_rows_of_one_slice_lost_in_a_crash_are_read_again(orders: Dataset) -> None:
+    job, step = staged_at_once(orders)
+    assert preview.run(job, LongSlice(step.cursor)).cursor == {"phase": "collect"}
+    spec = orders.spec()
+    staging.create(job.pk, spec.columns, spec.key_columns)
+    assert preview.run(job, LongSlice(step.cursor)).cursor == {"phase": "open"}
+
+
+def test_rows_that_the_database_counts_otherwise_are_not_kept(
+    orders: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice(*words: Any) -> Copied:
+        data, rows, hashes = written(*words)
+        return Copied(data * 2, rows, hashes)
+
+    written = copytext.written
+    monkeypatch.setattr(validation, "row_pattern", lambda *_: None)
+    monkeypatch.setattr(validation, "written", twice)
+    with pytest.raises(Miscounted):
+        staged_at_once(orders)
 
 
 def test_a_preview_that_an_earlier_release_began_begins_anew(orders: Dataset) -> None:
