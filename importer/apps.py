@@ -16,6 +16,7 @@ class ImporterConfig(AppConfig):
     verbose_name = "Imports"
     space_used = "importer.space.used"
     stored_keys = "importer.space.stored_keys"
+    moved_prefix = "importer.moving.move_prefix"
     stored_files: ClassVar = {
         "importer.ImportJob": ("key", "sha256"),
         "importer.Proposal": ("key", "sha256"),

@@ -11,5 +11,24 @@ class TenantsConfig(AppConfig):
     job_kinds = {
         "tenants.provision": JobKind(
             run="tenants.tasks.provision", ended="tenants.tasks.provision_ended", title="Provision a tenant"
-        )
+        ),
+        "tenants.backup": JobKind(
+            run="tenants.backup.tasks.back_up",
+            ended="tenants.backup.tasks.backup_ended",
+            title="Backup of a tenant",
+            is_long=True,
+        ),
+        "tenants.verify_backup": JobKind(
+            run="tenants.backup.tasks.verify",
+            ended="tenants.backup.tasks.verify_ended",
+            title="Restore of a backup on trial",
+            is_long=True,
+        ),
+        "tenants.drop_schema": JobKind(
+            run="tenants.backup.tasks.drop_left_schema", title="Dropping what a restore replaced"
+        ),
+        "tenants.look_after": JobKind(
+            run="tenants.backup.tasks.look_after", title="Backups that are due or past their time"
+        ),
     }
+    chores = ("tenants.backup.services.look_after_backups",)

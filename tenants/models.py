@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django_tenants.models import DomainMixin, TenantMixin
 
 from core.tenancy import SCHEMA_PATTERN, SLUG_PATTERN, TenantRef
+from tenants.backup.models import TenantBackup as TenantBackup  # Django looks for models here
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -43,6 +44,8 @@ class Tenant(TenantMixin):
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
     state_at = models.DateTimeField(db_default=Now(), editable=False)
     error = models.TextField(blank=True, editable=False)
+    # Of a tenant that is being deleted, once its last backup was taken: when its data goes.
+    purge_after = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[models.Manager[Tenant]] = TenantQuerySet.as_manager()

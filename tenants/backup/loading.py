@@ -59,6 +59,12 @@ def check(open_backup: Opener) -> Contents:
     return contents
 
 
+def is_behind(contents: Contents) -> bool:
+    """Return whether this release has migrations that the backup's tables have not seen."""
+    applied = {(app, name) for app, name in contents.about["migrations"]}
+    return bool(set(MigrationLoader(None).disk_migrations) - applied)
+
+
 def _unknown_migrations(applied: Iterable[Sequence[str]]) -> list[str]:
     loader = MigrationLoader(None)
     known = set(loader.disk_migrations)
@@ -92,7 +98,9 @@ def load(open_backup: Opener, tenant: TenantRef, expected: Contents) -> Loaded:
             elif part.kind == "table":
                 _load_table(part)
             elif part.kind == "sequences":
-                sequences = [(name, last, called) for name, last, called in json.loads(part.content())["sequences"]]
+                sequences = [
+                    (name, last, called) for name, last, called in json.loads(part.content())["sequences"]
+                ]
             elif part.kind == "files":
                 files = [json.loads(line) for line in part.content().splitlines()]
         if reader.contents is None or reader.contents.sha256 != expected.sha256:
@@ -158,5 +166,7 @@ def mismatches(schema: str, loaded: Loaded) -> list[str]:
     sequences = {name: (last, is_called) for name, last, is_called in sequences_of(connection, schema)}
     for name, last, is_called in loaded.sequences:
         if sequences.get(name) != (last, is_called):
-            found.append(f"The sequence {name} stands at {sequences.get(name)}, in the backup at {(last, is_called)}.")
+            found.append(
+                f"The sequence {name} stands at {sequences.get(name)}, in the backup at {(last, is_called)}."
+            )
     return found

@@ -271,15 +271,15 @@ def _about(link: DatabaseWrapper, tenant: Tenant, at: datetime) -> Json:
             "name": seen.name,
             "owner_email": seen.owner_email,
             "created_at": seen.created_at.isoformat(),
-            "domains": [
-                {"domain": one.domain, "is_primary": one.is_primary} for one in seen.domains.all()
-            ],
+            "domains": [{"domain": one.domain, "is_primary": one.is_primary} for one in seen.domains.all()],
         },
         "taken_at": at.isoformat(),
         "version": version("rowhouse"),
         "postgres": server,
         "migrations": migrations,
-        "jobs": [{"id": job.pk, "kind": job.kind, "target": job.target, "payload": job.payload} for job in active],
+        "jobs": [
+            {"id": job.pk, "kind": job.kind, "target": job.target, "payload": job.payload} for job in active
+        ],
     }
 
 

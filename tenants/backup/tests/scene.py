@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 
 from audit.actor import actor
+from core import space
 from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
 from datasets.rules import NewColumn
@@ -54,3 +55,9 @@ def rows_of(tenant: TenantRef, table: str, columns: str = "*") -> list[tuple[Any
     with in_tenant(tenant), connection.cursor() as cursor:
         cursor.execute(f"SELECT {columns} FROM {table} ORDER BY 1")
         return list(cursor.fetchall())
+
+
+def keys_of(tenant: TenantRef) -> set[str]:
+    """Return the keys that a tenant's rows speak of."""
+    with in_tenant(tenant):
+        return set(space.stored_keys())

@@ -1,0 +1,3 @@
+"""The prefix of everything the platform stores for itself."""
+
+PREFIX = "_backups"
