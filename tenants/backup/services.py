@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 
 from audit.services import record
@@ -21,10 +21,9 @@ from core.stores import LocalWriter, StorageChanged, Writer
 from core.tenancy import TenantRef
 from jobs import services as jobs
 from tenants.backup import loading, taking
-from tenants.backup.format import Contents, Json
+from tenants.backup.format import Contents
 from tenants.backup.models import TenantBackup, file_name
 from tenants.backup.store import backup_store, opened
-from tenants.migrating import SchemaBusy
 from tenants.models import Tenant
 from tenants.names import new_schema_name
 
@@ -373,7 +372,7 @@ class Pruned:
 def prune_backups(*, now: datetime, dry_run: bool = False, by: object = None) -> Pruned:
     """Remove stored backups that are past their time, and objects of attempts that died. Files of commands stay.
 
-    The newest good backup of a tenant that exists is never removed. May run twice: the objects go before the rows say so.
+    The newest good backup of a tenant that exists is never removed. May run twice: objects go before their rows say so.
     """
     store = backup_store()
     doomed = _past(now)
@@ -397,11 +396,13 @@ def _past(now: datetime) -> list[TenantBackup]:
         newest[one.tenant_id] = one.pk
     for one in kept.order_by("pk"):
         if one.tenant.state == Tenant.State.DELETED:
-            if one.tenant.state_at <= now - timedelta(days=final_days):
-                found.append(one)
-        elif days and newest[one.tenant_id] != one.pk and one.trigger != Trigger.FINAL:
-            if one.created_at <= now - timedelta(days=days):
-                found.append(one)
+            is_past = one.tenant.state_at <= now - timedelta(days=final_days)
+        elif not days or newest[one.tenant_id] == one.pk or one.trigger == Trigger.FINAL:
+            is_past = False
+        else:
+            is_past = one.created_at <= now - timedelta(days=days)
+        if is_past:
+            found.append(one)
     return found
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from psycopg2.errors import LockNotAvailable, UndefinedTable
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 

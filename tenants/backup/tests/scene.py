@@ -17,6 +17,7 @@ from datasets.tests.references import make_customers, refers_to
 from exporter.tests.helpers import export
 from importer.services import create_import
 from jobs import services as jobs
+from tenants.models import Tenant
 
 NASTY = ["tab\there", "line\nbreak", "back\\slash \\N", "", "ünï – 数", 'quote "and" comma,', "\\."]
 COLUMNS = [
@@ -61,3 +62,14 @@ def keys_of(tenant: TenantRef) -> set[str]:
     """Return the keys that a tenant's rows speak of."""
     with in_tenant(tenant):
         return set(space.stored_keys())
+
+
+def tenant_of(ref: TenantRef) -> Tenant:
+    return Tenant.objects.get(slug=ref.slug)
+
+
+def schemas() -> set[str]:
+    """Return the names of all tenants' schemas, and of what looks like one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 't\\_%%'")
+        return {name for (name,) in cursor.fetchall()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from core import storage
 from core.stores import ForeignKey
 from core.tenancy import TenantRef, in_tenant
 from datasets.models import Dataset
-from exporter.models import ExportFile, ExportRun
+from exporter.models import ExportFile
 from importer.models import ImportJob
 from importer.services import confirm_import, create_import
 from jobs import services as jobs
@@ -27,41 +26,11 @@ from jobs.models import Job, TenantShare
 from tenants.backup import format as form
 from tenants.backup import loading, services
 from tenants.backup.format import BackupDamaged, BackupTooNew
-from tenants.backup.models import TenantBackup
 from tenants.backup.restoring import OtherTenantsBackup, restore_as, restore_in_place
-from tenants.backup.tests.scene import fill, keys_of, rows_of
+from tenants.backup.tests.scene import fill, keys_of, rows_of, schemas, tenant_of
 from tenants.catalog import differences
-from tenants.models import Domain, Tenant
-from tenants.schemas import drop_schema
+from tenants.models import Tenant
 from tenants.services import TenantExists, suspend_tenant
-
-
-def tenant_of(ref: TenantRef) -> Tenant:
-    return Tenant.objects.get(slug=ref.slug)
-
-
-def schemas() -> set[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 't\\_%%'")
-        return {name for (name,) in cursor.fetchall()}
-
-
-@pytest.fixture
-def first(committed_tenants: list[TenantRef]) -> Iterator[TenantRef]:
-    known = set(Tenant.objects.values_list("pk", flat=True))
-    before = schemas()
-    fill(committed_tenants[0])
-    yield committed_tenants[0]
-    TenantBackup.objects.all().delete()
-    for tenant in Tenant.objects.exclude(pk__in=known):
-        Job.objects.filter(schema=tenant.schema_name).delete()
-        TenantShare.objects.filter(schema=tenant.schema_name).delete()
-        Domain.objects.filter(tenant=tenant).delete()
-        tenant.delete()
-    Job.objects.filter(schema="public").delete()
-    with connection.cursor() as cursor:
-        for schema in schemas() - before:
-            drop_schema(cursor, schema)
 
 
 @pytest.fixture
@@ -322,7 +291,7 @@ def test_another_tenant_imports_while_one_is_backed_up_and_restored(first, commi
                     job.refresh_from_db()
                     assert job.state == "IMPORT_SUCCEEDED", job.error
                     contents.append(job.pk)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- told by the test below
             failures.append(error)
         finally:
             own.close()

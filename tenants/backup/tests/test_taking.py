@@ -13,17 +13,10 @@ from django.db import connection, transaction
 from core.tenancy import TenantRef, in_tenant
 from tenants.backup import loading, taking
 from tenants.backup.format import BackupReader
-from tenants.backup.tests.scene import fill
 from tenants.catalog import differences
 from tenants.models import Tenant
 from tenants.names import new_schema_name
 from tenants.schemas import drop_schema
-
-
-@pytest.fixture
-def first(committed_tenants: list[TenantRef]) -> TenantRef:
-    fill(committed_tenants[0])
-    return committed_tenants[0]
 
 
 @pytest.fixture
@@ -72,7 +65,7 @@ def test_what_differs_in_one_cell_one_row_or_one_sequence_is_told(first, spare):
     found = loading.mismatches(spare.schema, loaded)
     assert [" ".join(one.split()[:3]) for one in found] == [
         "Rows of datasets_dataset",
-        "django_content_type has %s" % found[1].split()[2],
+        f"django_content_type has {found[1].split()[2]}",
         "The sequence audit_event_id_seq",
         "The sequence django_content_type_id_seq",
     ]
