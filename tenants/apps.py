@@ -12,6 +12,12 @@ class TenantsConfig(AppConfig):
         "tenants.provision": JobKind(
             run="tenants.tasks.provision", ended="tenants.tasks.provision_ended", title="Provision a tenant"
         ),
+        "tenants.delete": JobKind(
+            run="tenants.tasks.delete",
+            ended="tenants.tasks.delete_ended",
+            title="Deletion of a tenant",
+            is_long=True,
+        ),
         "tenants.backup": JobKind(
             run="tenants.backup.tasks.back_up",
             ended="tenants.backup.tasks.backup_ended",
@@ -28,7 +34,7 @@ class TenantsConfig(AppConfig):
             run="tenants.backup.tasks.drop_left_schema", title="Dropping what a restore replaced"
         ),
         "tenants.look_after": JobKind(
-            run="tenants.backup.tasks.look_after", title="Backups that are due or past their time"
+            run="tenants.tasks.look_after", title="Backups and deletions that are due"
         ),
     }
     chores = ("tenants.backup.services.look_after_backups",)

@@ -205,28 +205,3 @@ def resume_tenant(*, tenant: Tenant, by: object = None) -> None:
         )
     jobs.resume_tenant(tenant.schema_name)
     record("tenants.tenant.resumed", actor=by, target=tenant)
-
-
-@transaction.atomic
-def delete_tenant(*, tenant: Tenant, by: object = None) -> None:
-    """Drop a suspended tenant's schema with all its data, then its jobs. Its row stays and keeps its names.
-
-    A slice of its work that runs now is waited for. Its files in storage stay until they are removed by hand.
-
-    :raises WrongState: it is neither suspended nor failed.
-    """
-    if not (
-        tenant.move(old=State.SUSPENDED, new=State.DELETED)
-        or tenant.move(old=State.FAILED, new=State.DELETED)
-    ):
-        raise WrongState(
-            f"{tenant.slug!r} is {tenant.get_state_display()}."
-            f" Suspend it first: `rowhouse suspend_tenant {tenant.slug}`."
-        )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SET CONSTRAINTS ALL IMMEDIATE"
-        )  # a table with checks still to be made cannot be dropped
-        cursor.execute(f"DROP SCHEMA IF EXISTS {connection.ops.quote_name(tenant.schema_name)} CASCADE")
-    jobs.forget_tenant(tenant.schema_name)  # after the schema: a running slice takes its locks in this order
-    record("tenants.tenant.deleted", actor=by, target=tenant)

@@ -55,11 +55,3 @@ def drop_left_schema(work: Slice) -> Step:
     with work.long_statement():
         restoring.drop_left_schema(str(work.payload["schema"]))
     return Step(done=True)
-
-
-def look_after(work: Slice) -> Step:
-    """Once an hour: ask for what is due, and remove what is past its time."""
-    services.request_due_backups(now=now())
-    services.request_due_drill(now=now())
-    services.prune_backups(now=now(), by="schedule")
-    return Step(done=True)
