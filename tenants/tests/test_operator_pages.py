@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -104,3 +105,13 @@ def test_what_an_operator_does_with_jobs_and_tenants_is_recorded_with_who(operat
     names = ["tenants.tenant.requested", "jobs.job.cancelled", "jobs.job.retried"]
     events = Event.objects.filter(name__in=names, actor_label="op@example.com").order_by("pk")
     assert list(events.values_list("name", flat=True)) == names
+
+
+def test_the_owners_invitation_is_shown_once(operator, acme):
+    pk = Tenant.objects.get(slug="acme").pk
+    assert operator.get(f"/operator/tenants/tenant/{pk}/invite/").status_code == 200
+    shown = operator.post(f"/operator/tenants/tenant/{pk}/invite/", follow=True).text
+    [link] = re.findall(r"http://acme\.localhost(/invitation/[\w:-]+/)", shown)
+    assert Client(HTTP_HOST="acme.localhost").get(link).status_code == 200
+    assert "/invitation/" not in operator.get(f"/operator/tenants/tenant/{pk}/change/").text
+    assert Event.objects.filter(name="tenants.owner.invited", actor_label="op@example.com").count() == 1
