@@ -97,11 +97,9 @@ def django_db_setup(
 def _provision(slug: str) -> TenantRef:
     from accounts.services import create_user  # noqa: PLC0415 -- after the settings
     from tenants.services import provision_tenant, request_tenant  # noqa: PLC0415 -- after the settings
-    from tests.schema_copies import make_schema  # noqa: PLC0415 -- after the settings
 
     owner = f"owner@{slug}.example"
     tenant = request_tenant(slug=slug, name=slug.title(), owner_email=owner, provision_now=True)
-    make_schema(tenant.ref)
     provision_tenant(tenant=tenant, owner_password=PASSWORD)
     with in_tenant(tenant.ref):
         for role in ("editor", "viewer"):

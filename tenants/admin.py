@@ -99,7 +99,7 @@ class TenantAdmin(BackupActions, WithoutLog, ListedLookups, ModelAdmin):
     search_fields = ("name", "slug", "owner_email", "domains__domain")
     ordering = ("name",)
     inlines = (DomainInline,)
-    actions_detail = ("suspend", "resume", "retry", *BackupActions.backup_actions)
+    actions_detail = ("suspend", "resume", "retry", "invite", *BackupActions.backup_actions)
     fields = (
         "name",
         "slug",
@@ -204,6 +204,22 @@ class TenantAdmin(BackupActions, WithoutLog, ListedLookups, ModelAdmin):
             object_id,
             services.provision_again,
             "A worker makes its schema, tables, roles and owner.",
+        )
+
+    def has_invite_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return _is_in(object_id, State.ACTIVE)
+
+    @action(description="Invite the owner", icon="mail", permissions=["invite"])
+    def invite(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        def invite_owner(*, tenant: Tenant, by: Any) -> None:
+            link = services.invite_owner(tenant=tenant, by=by)
+            messages.info(request, f"Give this link to {tenant.owner_email}; it is shown once: {link}")
+
+        return self._do(
+            request,
+            object_id,
+            invite_owner,
+            "The owner chooses a password by a link that works once, for seven days.",
         )
 
     def _do(self, request: HttpRequest, object_id: int, verb: Any, effect: str) -> HttpResponse:

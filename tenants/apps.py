@@ -33,8 +33,8 @@ class TenantsConfig(AppConfig):
         "tenants.drop_schema": JobKind(
             run="tenants.backup.tasks.drop_left_schema", title="Dropping what a restore replaced"
         ),
-        "tenants.look_after": JobKind(
-            run="tenants.tasks.look_after", title="Backups and deletions that are due"
-        ),
+        "tenants.look_after": JobKind(run="tenants.tasks.hourly", title="Backups and deletions that are due"),
+        "tenants.spares": JobKind(run="tenants.tasks.refill_spares", title="Make spare schemas"),
+        "tenants.invite": JobKind(run="tenants.tasks.invite", title="Invite a tenant's owner"),
     }
-    chores = ("tenants.backup.services.look_after_backups",)
+    chores = ("tenants.tasks.look_after", "tenants.backup.services.look_after_backups")

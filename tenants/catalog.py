@@ -79,9 +79,10 @@ class Schema:
             yield from parts
 
 
-def schema_script(cursor: Cursor, schema: str) -> list[str]:
+def schema_script(cursor: Cursor, schema: str, rows: Sequence[str] = ()) -> list[str]:
     """Return the statements that make a schema's objects anew in the schema that stands alone in the path.
 
+    Statements that fill its tables (`rows`) stand before those that make the references between them.
     About ten queries. Indexes that are being built, or whose building was cut off, are left out.
 
     :raises UnknownSchema: there is no such schema.
@@ -92,7 +93,9 @@ def schema_script(cursor: Cursor, schema: str) -> list[str]:
         raise NotCopied(
             f"The schema {schema} holds what cannot be copied: {', '.join(found.others)}. Set it up by migrations."
         )
-    return [part.statement for part in found.made() if part.statement]
+    made = [part.statement for part in found.made() if part.statement]
+    references = [part.statement for part in found.references]
+    return [*made[: len(made) - len(references)], *rows, *references]
 
 
 def differences(cursor: Cursor, one: str, other: str, *, rights: bool = False) -> list[str]:

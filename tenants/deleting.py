@@ -22,8 +22,8 @@ from jobs.models import Job
 from tenants.backup import services as backups
 from tenants.backup.models import TenantBackup
 from tenants.models import Tenant
-from tenants.schemas import drop_schema
 from tenants.services import WrongState
+from tenants.template import drop_schema
 
 State = Tenant.State
 FILES_PER_CALL = 1000

@@ -89,3 +89,48 @@ class Domain(DomainMixin):
 
     def __str__(self) -> str:
         return str(self.domain)
+
+
+class SchemaTemplate(models.Model):
+    """A migrated schema without a tenant, and the script that makes more of its kind, rows included."""
+
+    schema_name = models.CharField(max_length=63, unique=True)
+    digest = models.CharField(
+        max_length=64, unique=True
+    )  # of the migrations, the roles and the server's version
+    script = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.schema_name
+
+
+class SpareSchema(models.Model):
+    """A schema made beforehand, that the next tenant gets by a change of its name."""
+
+    schema_name = models.CharField(max_length=63, unique=True)
+    digest = models.CharField(max_length=64, db_index=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.schema_name
+
+
+class MigrationOutcome(models.Model):
+    """What became of one schema in one run of `migrate_tenants`."""
+
+    class State(models.TextChoices):
+        REPLAYED = "REPLAYED", "migrated by the plan's statements"
+        MIGRATED = "MIGRATED", "migrated by Django"
+        FAILED = "FAILED", "failed, and as it was before"
+
+    run = models.UUIDField(db_index=True)
+    schema = models.CharField(max_length=63)
+    slug = models.CharField(max_length=40, blank=True)
+    state = models.CharField(max_length=8, choices=State)
+    error = models.TextField(blank=True)
+    seconds = models.FloatField()
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.slug or self.schema}: {self.get_state_display()}"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from core.clock import now
 from jobs.kinds import Ended, Slice, Step
-from tenants import deleting, services
+from tenants import deleting, inviting, provisioning, services, spares, template
 from tenants.backup import services as backups
 from tenants.backup.models import TenantBackup
 from tenants.models import Tenant
@@ -59,10 +59,34 @@ def delete_ended(work: Ended) -> None:
         deleting.note_stopped(tenant=tenant, message=work.message)
 
 
-def look_after(work: Slice) -> Step:
+def hourly(work: Slice) -> Step:
     """Once an hour: ask for what is due, and remove what is past its time."""
     backups.request_due_backups(now=now())
     backups.request_due_drill(now=now())
     backups.prune_backups(now=now(), by="schedule")
     deleting.purge_due(now=now())
     return Step(done=True)
+
+
+def invite(work: Slice) -> Step:
+    """Mail the owner of a tenant an invitation."""
+    inviting.send_invitation(tenant=Tenant.objects.get(pk=work.payload["tenant"]))
+    return Step(done=True)
+
+
+def refill_spares(work: Slice) -> Step:
+    """Make one spare a slice; first see to the template, and drop what earlier code left."""
+    with work.long_statement():
+        if work.step == 0:
+            template.drop_older(template.ensure())
+            spares.drop_stale()
+        elif spares.are_few():
+            spares.make_one()
+    return Step(done=work.step > 0 and not spares.are_few(), processed=min(work.step, 1))
+
+
+def look_after() -> None:
+    """See to what nobody else does: tenants that were asked for and forgotten, spares that are missing."""
+    provisioning.pick_up_forgotten()
+    if spares.are_few():
+        spares.refill()

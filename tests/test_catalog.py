@@ -22,7 +22,6 @@ from jobs.services import run_pending
 from tenants.catalog import NotCopied, UnknownSchema, differences, quoted, schema_script
 from tenants.models import Domain, Tenant
 from tenants.services import provision_tenant, request_tenant
-from tests.schema_copies import make_schema
 
 COPY = "t_copyofaschema"
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -78,7 +77,6 @@ def source(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
     """The schema of a tenant with every type of column and of index; committed, as an index is built aside."""
     with django_db_blocker.unblock():
         tenant = request_tenant(slug="whole", name="", owner_email="owner@whole.example", provision_now=True)
-        make_schema(tenant.ref)
         provision_tenant(tenant=tenant)
         with in_tenant(tenant.ref):
             dataset, owner = make_everything(), User.objects.get()

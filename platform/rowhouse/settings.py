@@ -382,6 +382,15 @@ Q_CLUSTER = {
     "label": "Queue",
 }
 
+# ---- tenants ---------------------------------------------------------------------------------------------
+
+ROWHOUSE_SPARE_SCHEMAS = env.integer(
+    "ROWHOUSE_SPARE_SCHEMAS",
+    0 if _IS_TEST else 2,
+    purpose="Schemas made beforehand, for tenants to come; 0: each is made when it is asked for.",
+    minimum=0,
+)
+
 # ---- imports ---------------------------------------------------------------------------------------------
 
 ROWHOUSE_MERGE_MEMORY_MB = env.integer(

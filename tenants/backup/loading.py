@@ -26,7 +26,7 @@ from tenants.backup.format import (
 )
 from tenants.backup.taking import copy_rows, fix_settings, sequences_of, tables_of
 from tenants.catalog import quoted
-from tenants.schemas import finish_schema, make_schema
+from tenants.template import create_schema
 
 connection: Any = _connection  # ours knows schemas
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
@@ -82,7 +82,7 @@ def load(open_backup: Opener, tenant: TenantRef, expected: Contents) -> Loaded:
     :raises BackupDamaged: it is not the one that was checked.
     """
     with connection.cursor() as cursor:
-        make_schema(cursor, tenant.schema)
+        create_schema(cursor, tenant.schema)
         cursor.execute("SET LOCAL statement_timeout = 0")
         fix_settings(cursor)
     then: list[str] = []
@@ -108,8 +108,7 @@ def load(open_backup: Opener, tenant: TenantRef, expected: Contents) -> Loaded:
         # Behind the rows: indexes are built once, triggers note nothing, and keys are checked as a whole.
         _run(then)
         _set_sequences(sequences)
-    with connection.cursor() as cursor:
-        finish_schema(cursor, tenant.schema)
+    # What rights the tenant's roles have on what was just made is to be granted here.
     return Loaded(reader.contents, files, sequences)
 
 

@@ -24,7 +24,7 @@ from tenants.backup.loading import Loaded
 from tenants.backup.services import Found
 from tenants.models import Tenant
 from tenants.names import new_schema_name
-from tenants.schemas import drop_schema, rename_schema
+from tenants.template import drop_schema, rename_schema
 
 logger = logging.getLogger(__name__)
 

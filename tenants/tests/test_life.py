@@ -32,9 +32,11 @@ def schemas() -> set[str]:
 
 def test_a_tenant_comes_to_life_with_an_owner_who_can_sign_in(db):
     tenant = request()
-    password = services.provision_tenant(tenant=tenant)
+    made = services.provision_tenant(tenant=tenant)
     client = Client(HTTP_HOST="initech.localhost")
-    form = {"username": "boss@initech.example", "password": password}
+    chosen = {"new_password1": "correct horse battery", "new_password2": "correct horse battery"}
+    assert client.post(made.link.removeprefix("http://initech.localhost"), chosen).status_code == 302
+    form = {"username": "boss@initech.example", "password": "correct horse battery"}
     assert client.post("/admin/login/", form).status_code == 302
     assert client.get("/admin/").status_code == 200
     assert Event.objects.filter(name="tenants.tenant.provisioned").count() >= 1

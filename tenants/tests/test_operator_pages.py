@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -144,3 +145,13 @@ def test_backups_are_found_filtered_and_shown(operator, acme):
     assert operator.get(f"{list_page}{good.pk}/verify/").status_code == 200
     operator.post(f"{list_page}{good.pk}/verify/")
     assert Job.objects.get(kind="tenants.verify_backup").target == str(good.pk)
+
+
+def test_the_owners_invitation_is_shown_once(operator, acme):
+    pk = Tenant.objects.get(slug="acme").pk
+    assert operator.get(f"/operator/tenants/tenant/{pk}/invite/").status_code == 200
+    shown = operator.post(f"/operator/tenants/tenant/{pk}/invite/", follow=True).text
+    [link] = re.findall(r"http://acme\.localhost(/invitation/[\w:-]+/)", shown)
+    assert Client(HTTP_HOST="acme.localhost").get(link).status_code == 200
+    assert "/invitation/" not in operator.get(f"/operator/tenants/tenant/{pk}/change/").text
+    assert Event.objects.filter(name="tenants.owner.invited", actor_label="op@example.com").count() == 1

@@ -10,7 +10,7 @@ from jobs.models import Job, TenantShare
 from tenants.backup.models import TenantBackup
 from tenants.backup.tests.scene import fill, schemas
 from tenants.models import Domain, Tenant
-from tenants.schemas import drop_schema
+from tenants.template import drop_schema
 
 
 @pytest.fixture

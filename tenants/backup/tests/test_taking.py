@@ -16,7 +16,7 @@ from tenants.backup.format import BackupReader
 from tenants.catalog import differences
 from tenants.models import Tenant
 from tenants.names import new_schema_name
-from tenants.schemas import drop_schema
+from tenants.template import drop_schema
 
 
 @pytest.fixture
