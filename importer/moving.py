@@ -12,7 +12,7 @@ def move_prefix(old: str, new: str) -> None:
     """Let every key of the current tenant begin with its slug instead of the former one. No object moves."""
     moved = Concat(Value(f"{new}/"), Substr("key", len(old) + 2))
     for model in (ImportJob, Proposal):
-        model.objects.filter(key__startswith=f"{old}/").update(key=moved)  # type: ignore[attr-defined] # either has it
+        model.objects.filter(key__startswith=f"{old}/").update(key=moved)
     for job in ImportJob.objects.exclude(sheet={}).only("pk", "sheet"):
         sheet = {name: _moved(value, old, new) for name, value in job.sheet.items()}
         ImportJob.objects.filter(pk=job.pk).update(sheet=sheet)

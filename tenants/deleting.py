@@ -73,7 +73,7 @@ def call_off_deletion(*, tenant: Tenant, by: object = None) -> None:
             f"{tenant.slug!r} is {tenant.get_state_display()}; there is no deletion to call off."
         )
     tenant.refresh_from_db()
-    for job in Job.objects.active().filter(kind="tenants.delete", target=tenant.schema_name):  # type: ignore[attr-defined]
+    for job in Job.objects.active().filter(kind="tenants.delete", target=tenant.schema_name):
         jobs.cancel(job.pk)
     record("tenants.tenant.deletion-called-off", actor=by, target=tenant)
 

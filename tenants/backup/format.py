@@ -39,6 +39,8 @@ LENGTH = struct.Struct(">cI")
 SUM_BYTES = 32
 HASH_BYTES = 16
 
+NOT_DEFLATE: type[Exception] = isal_zlib.error  # type: ignore[assignment] # its stub calls it something else
+
 Json = dict[str, Any]
 
 
@@ -81,6 +83,10 @@ class RowHash:
         """Count a row, without the line break behind it."""
         self.rows += 1
         self._sum += int.from_bytes(hashlib.blake2b(row, digest_size=HASH_BYTES).digest(), "big")
+
+    def add_line(self, line: bytes) -> None:
+        """Count a row as COPY gives it, with its line break."""
+        self.add(line[:-1])
 
     @property
     def text(self) -> str:
@@ -231,7 +237,7 @@ class PartWriter:
 
     def write_row(self, line: bytes) -> int:
         """Write one row with its line break: COPY hands over each by itself."""
-        self.rows.add(line[:-1])
+        self.rows.add_line(line)
         return self.write(line)
 
     def end(self) -> Sums:
@@ -386,7 +392,7 @@ class BackupReader:
             raise _damaged("something stands behind its end")
         try:
             manifest = _parsed(isal_zlib.decompress(payload))
-        except isal_zlib.error:
+        except NOT_DEFLATE:
             raise _damaged("its manifest is not readable") from None
         if manifest.get("parts") != self._parts:
             raise _damaged("its manifest lists other parts")
@@ -446,7 +452,7 @@ def _unpacked(unpacker: Any, payload: bytes) -> Iterator[bytes]:
         while chunk:
             yield chunk
             chunk = unpacker.decompress(unpacker.unconsumed_tail, PIECE_BYTES)
-    except isal_zlib.error:
+    except NOT_DEFLATE:
         raise _damaged("a piece of it does not unpack") from None
 
 

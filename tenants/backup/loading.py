@@ -157,7 +157,7 @@ def mismatches(schema: str, loaded: Loaded) -> list[str]:
             if not expected[name]["has_rows"]:
                 continue
             rows = RowHash()
-            copy_rows(cursor, schema, tables[name], lambda line, rows=rows: rows.add(line[:-1]))
+            copy_rows(cursor, schema, tables[name], rows.add_line)
             if rows.rows != expected[name]["rows"]:
                 found.append(f"{name} has {rows.rows} rows, the backup {expected[name]['rows']}.")
             elif rows.rows and rows.text != expected[name]["hash"]:

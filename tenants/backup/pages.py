@@ -171,7 +171,9 @@ class BackupActions:
     def with_last_backup(self, tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
         """Give each tenant when its last good backup was taken, for `last_backup`."""
         good = TenantBackup.objects.filter(tenant=OuterRef("pk"), state=State.SUCCEEDED, deleted_at=None)
-        return tenants.annotate(last_backup_at=Subquery(good.order_by("-pk").values("taken_at")[:1]))
+        last = Subquery(good.order_by("-pk").values("taken_at")[:1])
+        found: QuerySet[Tenant] = tenants.annotate(last_backup_at=last)
+        return found
 
     @admin.display(description="last backup", ordering="last_backup_at")
     def last_backup(self, tenant: Any) -> str:

@@ -337,7 +337,7 @@ def request_due_drill(*, now: datetime) -> TenantBackup | None:
     since = now - timedelta(days=days)
     if TenantBackup.objects.filter(verified_at__gt=since).exists():
         return None
-    newest = TenantBackup.objects.kept().filter(tenant=OuterRef("pk")).exclude(key="").order_by("-pk")  # type: ignore[attr-defined]
+    newest = TenantBackup.objects.kept().filter(tenant=OuterRef("pk")).exclude(key="").order_by("-pk")
     drilled = TenantBackup.objects.filter(tenant=OuterRef("pk"), verified_at__isnull=False).order_by(
         "-verified_at"
     )
@@ -388,7 +388,7 @@ def prune_backups(*, now: datetime, dry_run: bool = False, by: object = None) ->
 
 
 def _past(now: datetime) -> list[TenantBackup]:
-    kept = TenantBackup.objects.kept().exclude(key="").select_related("tenant")  # type: ignore[attr-defined]
+    kept = TenantBackup.objects.kept().exclude(key="").select_related("tenant")
     found: list[TenantBackup] = []
     days, final_days = settings.ROWHOUSE_BACKUP_KEEP_DAYS, settings.ROWHOUSE_FINAL_BACKUP_KEEP_DAYS
     newest: dict[int, int] = {}

@@ -211,7 +211,7 @@ def _lock(link: DatabaseWrapper, schema: str, names: Iterable[str]) -> datetime 
             # Before the first query, which fixes what the transaction sees.
             cursor.execute(f"LOCK TABLE {named} IN ACCESS SHARE MODE")
             cursor.execute("SELECT statement_timestamp()")
-            [[at]] = cursor.fetchall()
+            at: datetime = cursor.fetchone()[0]
             return at
     except Exception as error:
         if isinstance(error.__cause__, (LockNotAvailable, UndefinedTable)):
@@ -235,20 +235,22 @@ def _write_table(
             copy_rows(cursor, schema, table, part.write_row)
             return
         progress(before)
-        every = _Every(progress, before)
-        copy_rows(cursor, schema, table, lambda row: every.count() or part.write_row(row))
+        every = _Every(progress, before, part.write_row)
+        copy_rows(cursor, schema, table, every.take)
 
 
 class _Every:
-    """Tells of every so many rows."""
+    """Hands each row on, and tells of every so many."""
 
     ROWS = 10_000
 
-    def __init__(self, progress: Progress, before: int) -> None:
+    def __init__(self, progress: Progress, before: int, take_row: Callable[[bytes], object]) -> None:
         self.progress = progress
         self.rows = before
+        self.take_row = take_row
 
-    def count(self) -> None:
+    def take(self, row: bytes) -> None:
+        self.take_row(row)
         self.rows += 1
         if self.rows % self.ROWS == 0:
             self.progress(self.rows)

@@ -34,7 +34,9 @@ def fill(tenant: TenantRef) -> Dataset:
         dataset = create_dataset(title="Orders", columns=COLUMNS, key=["id"], by=None)
         spec = dataset.spec()
         names = ", ".join(column.name for column in spec.columns)
-        rows = [(number, text, "10.50", "2026-08-26") for number, text in enumerate(NASTY)]
+        rows: list[tuple[object, ...]] = [
+            (number, text, "10.50", "2026-08-26") for number, text in enumerate(NASTY)
+        ]
         rows.append((len(NASTY), None, None, None))
         with actor(None, "a test"), connection.cursor() as cursor:
             cursor.executemany(f"INSERT INTO {spec.table} ({names}) VALUES (%s, %s, %s, %s)", rows)

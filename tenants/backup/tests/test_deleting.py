@@ -50,6 +50,7 @@ def test_a_deletion_takes_a_backup_tries_it_and_waits(suspended, settings):
     final = TenantBackup.objects.get(tenant=tenant)
     assert (final.trigger, final.verdict, final.is_kept) == ("FINAL", Verdict.GOOD, True)
     assert tenant.state == "DELETING"
+    assert tenant.purge_after is not None
     assert before + timedelta(days=29) < tenant.purge_after < now() + timedelta(days=31)
     assert tenant.schema_name in schemas()
     assert deleting.purge_due(now=now()) == 0
@@ -131,7 +132,9 @@ def test_an_active_tenant_is_not_deleted(first):
 def test_a_deletion_that_dies_after_any_step_goes_on_there(suspended, slices, monkeypatch):
     job = deleting.delete_tenant(tenant=suspended, at_once=True)
     for _ in range(slices - 1):
-        runner.run_slice(claim.claim_one(job.pk))
+        claimed = claim.claim_one(job.pk)
+        assert claimed is not None
+        runner.run_slice(claimed)
     # What the step does outside of its transaction stays, what it did inside is undone.
     monkeypatch.setattr(runner, "_advance", _die)
     taken = claim.claim_one(job.pk)

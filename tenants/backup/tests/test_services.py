@@ -33,7 +33,7 @@ def taken(
 ) -> TenantBackup:
     """Take a backup to the end, as if it had been asked for so many days ago."""
     backup = services.request_backup(tenant=tenant_of(tenant), trigger=trigger, by="a test")
-    jobs.run_until_done(backup.job_id)
+    jobs.run_until_done(backup.job_id or 0)
     TenantBackup.objects.filter(pk=backup.pk).update(created_at=now() - timedelta(days=days))
     return TenantBackup.objects.get(pk=backup.pk)
 
@@ -108,11 +108,11 @@ def test_a_cancelled_backup_leaves_no_object(first, monkeypatch):
     real = taking.take
 
     def take(*args: Any, **options: Any) -> Any:
-        jobs.cancel(backup.job_id)
+        jobs.cancel(backup.job_id or 0)
         return real(*args, **options)
 
     monkeypatch.setattr(taking, "take", take)
-    jobs.run_until_done(backup.job_id)
+    jobs.run_until_done(backup.job_id or 0)
     backup.refresh_from_db()
     assert (backup.state, backup.error_code) == (State.FAILED, "cancelled")
     assert list(backup_store().list_keys()) == []
