@@ -99,7 +99,7 @@ def take(
     :raises NotCopied: the schema holds something that no statement is written for.
     """
     writer = BackupWriter(send, secret=secret)
-    with _snapshot(tenant.schema_name) as (link, tables, at):
+    with snapshot(tenant.schema_name) as (link, tables, at):
         about = _about(link, tenant, at)
         writer.whole_part("about", _text(about))
         with link.cursor() as cursor:
@@ -172,7 +172,7 @@ def fix_settings(cursor: CursorWrapper) -> None:
 
 
 @contextmanager
-def _snapshot(schema: str) -> Iterator[tuple[DatabaseWrapper, list[Table], datetime]]:
+def snapshot(schema: str) -> Iterator[tuple[DatabaseWrapper, list[Table], datetime]]:
     """Open a second connection that sees one state of everything, and holds the tenant's tables against DDL."""
     link: Any = connections[DEFAULT_DB_ALIAS].copy(ALIAS)
     link.settings_dict["OPTIONS"]["isolation_level"] = ISOLATION_LEVEL_REPEATABLE_READ
