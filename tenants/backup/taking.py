@@ -105,8 +105,9 @@ def take(
         with link.cursor() as cursor:
             schema = read_schema(cursor, tenant.schema_name)
         writer.whole_part("schema", _text(_statements(schema)))
-        for table in tables:
-            _write_table(writer, link, tenant.schema_name, table, progress)
+        with link.cursor() as cursor:  # one for all: each of its own would say anew where it works
+            for table in tables:
+                _write_table(writer, cursor, tenant.schema_name, table, progress)
         # After the rows: a sequence only ever grows, so none has given a number that a row here has.
         writer.whole_part("sequences", _text({"sequences": sequences_of(link, tenant.schema_name)}))
     with writer.part("files") as part:
@@ -224,11 +225,11 @@ def _lock(link: DatabaseWrapper, schema: str, names: Iterable[str]) -> datetime 
 
 
 def _write_table(
-    writer: BackupWriter, link: DatabaseWrapper, schema: str, table: Table, progress: Progress | None
+    writer: BackupWriter, cursor: CursorWrapper, schema: str, table: Table, progress: Progress | None
 ) -> None:
     about = {"name": table.name, "columns": list(table.columns), "has_rows": table.has_rows}
     before = sum(int(part["rows"]) for part in writer.parts)
-    with writer.part("table", **about) as part, link.cursor() as cursor:
+    with writer.part("table", **about) as part:
         if not table.has_rows:
             return
         if progress is None:
