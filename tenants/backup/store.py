@@ -15,7 +15,8 @@ from django.core.files.storage import default_storage
 
 from core.storage import is_local
 from core.stores import LocalStore, Store
-from tenants.backup.prefix import PREFIX
+
+PREFIX = "_backups"
 
 
 class LocalBackups(LocalStore):
@@ -30,7 +31,14 @@ def backup_store() -> Store:
     """Return the store of backups; unlike every other it belongs to no tenant."""
     if is_local():
         return LocalBackups(Path(default_storage.path("")))
-    from tenants.backup.store_s3 import S3Backups  # noqa: PLC0415 -- slow import
+    from core.s3 import S3Store  # noqa: PLC0415 -- slow import
+
+    class S3Backups(S3Store):
+        """The platform's own bucket."""
+
+        @property
+        def root(self) -> str:
+            return PREFIX
 
     return S3Backups.of_django(default_storage, link_endpoint=settings.ROWHOUSE_S3_LINK_ENDPOINT)
 

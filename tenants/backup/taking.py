@@ -19,7 +19,7 @@ from core import storage
 from core.errors import RowhouseError
 from core.tenancy import in_tenant
 from jobs.models import ACTIVE, Job
-from tenants.backup.format import BackupWriter, Contents, Json
+from tenants.backup.format import BackupWriter, Contents, Json, PartWriter
 from tenants.catalog import NotCopied, Schema, quoted, read_schema
 from tenants.migrating import SchemaBusy
 from tenants.models import Tenant
@@ -111,8 +111,7 @@ def take(
         # After the rows: a sequence only ever grows, so none has given a number that a row here has.
         writer.whole_part("sequences", _text({"sequences": sequences_of(link, tenant.schema_name)}))
     with writer.part("files") as part:
-        for line in _files(tenant):
-            part.write(line)
+        _write_files(tenant, part)
     writer.finish()
     return Contents(about, writer.parts, writer.bytes, writer.sha256, secret is not None)
 
@@ -178,7 +177,6 @@ def snapshot(schema: str) -> Iterator[tuple[DatabaseWrapper, list[Table], dateti
     link: Any = connections[DEFAULT_DB_ALIAS].copy(ALIAS)
     link.settings_dict["OPTIONS"]["isolation_level"] = ISOLATION_LEVEL_REPEATABLE_READ
     connections[ALIAS] = link
-    link.set_schema_to_public()
     try:
         for number in range(1, TRIES + 1):
             known = [table.name for table in tables_of(link, schema)]
@@ -299,12 +297,12 @@ def _statements(schema: Schema) -> Json:
     }
 
 
-def _files(tenant: Tenant) -> Iterator[bytes]:
-    """Yield a line for each object under the tenant's prefix; the objects themselves stay where they are."""
+def _write_files(tenant: Tenant, part: PartWriter) -> None:
+    """Write a line for each object under the tenant's prefix; the objects themselves stay where they are."""
     with in_tenant(tenant.ref):
         sums = known_sums()
         for key, size in storage.list_keys():
-            yield _text({"key": key, "bytes": size, "sha256": sums.get(key, "")}) + b"\n"
+            part.write(_text({"key": key, "bytes": size, "sha256": sums.get(key, "")}) + b"\n")
 
 
 def known_sums() -> dict[str, str]:

@@ -6,6 +6,8 @@ import pytest
 from django.db import connection
 
 from core.tenancy import TenantRef
+from exporter.tests.s3 import moto as moto  # fixtures
+from exporter.tests.s3 import on_moto as on_moto
 from jobs.models import Job, TenantShare
 from tenants.backup.models import TenantBackup
 from tenants.backup.tests.scene import fill, schemas

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -154,3 +155,25 @@ def test_a_row_that_stands_twice_counts_twice():
     twice.add(b"a")
     twice.add(b"a")
     assert once.text != twice.text
+
+
+@pytest.mark.parametrize("secret", [None, SECRET], ids=["plain", "sealed"])
+def test_a_backup_many_times_as_large_as_memory_may_be_is_written_and_read(tmp_path, secret):
+    path = tmp_path / "large.backup"
+    line = b"x" * 1000 + b"\n"
+    tracemalloc.start()
+    try:
+        with path.open("wb") as out:
+            writer = BackupWriter(out.write, secret=secret)
+            writer.whole_part("about", b"{}")
+            with writer.part("table", name="ds_1", columns=["c1"]) as part:
+                for _ in range(30_000):
+                    part.write_row(line)
+            writer.finish()
+        with path.open("rb") as source:
+            contents = read_through(source, [SECRET])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert contents.tables[0]["bytes"] == 30_000 * len(line)
+    assert peak < 4 * 1024 * 1024

@@ -19,6 +19,7 @@ from jobs import services as jobs
 from jobs.models import Job
 from tenants.backup import services, taking
 from tenants.backup.models import TenantBackup
+from tenants.backup.restoring import restore_as
 from tenants.backup.store import backup_store
 from tenants.backup.tests.scene import schemas, tenant_of
 from tenants.migrating import SchemaBusy
@@ -71,6 +72,15 @@ def test_a_tenant_neither_sees_nor_removes_its_stored_backups(first):
         for act in (storage.open_read, storage.delete, storage.exists):
             with pytest.raises(ForeignKey):
                 act(backup.key)
+
+
+def test_a_backup_in_a_bucket_is_restored_from_there(on_moto, first):
+    backup = taken(first)
+    assert (backup.state, backup.key.split("/")[0]) == (State.SUCCEEDED, "_backups")
+    assert services.verify_backup(found=services.of_row(backup)).findings == []
+    assert restore_as(found=services.of_row(backup), slug=f"{first.slug}-again").tenant.state == "ACTIVE"
+    services.prune_backups(now=now() + timedelta(days=2))
+    assert backup_store().exists(backup.key)
 
 
 def test_a_suspended_tenant_is_backed_up(first):

@@ -1,3 +1,0 @@
-"""The prefix of everything the platform stores for itself."""
-
-PREFIX = "_backups"
