@@ -89,10 +89,17 @@ def create_schema(cursor: Any, schema: str, script: str = "") -> None:
     """
     cursor.execute(f"CREATE SCHEMA {quoted(schema)}")
     if script:
-        # In one message: each of some hundred statements would otherwise be a round trip.
-        cursor.execute(
-            f"SET LOCAL search_path = {quoted(schema)};\n{script};\nSET LOCAL search_path = public"
-        )
+        run_in(cursor, schema, script)
+
+
+def run_in(cursor: Any, schema: str, statements: str) -> None:
+    """Run statements in a schema, as its owner. Must be inside a transaction and outside of every tenant.
+
+    They go in one message: each of some hundred would otherwise be a round trip.
+    """
+    cursor.execute(
+        f"SET LOCAL search_path = {quoted(schema)};\n{statements};\nSET LOCAL search_path = public"
+    )
 
 
 def rename_schema(cursor: Any, old: str, new: str) -> None:
