@@ -29,9 +29,7 @@ SLUG = "template"  # the template and spares are entered as tenants of this name
 
 def digest() -> str:
     """Return what tells schemas apart that this code and this server make: of migrations, roles and version."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW server_version_num")
-        version = int(cursor.fetchone()[0]) // 10_000
+    version = connection.pg_version // 10_000
     modules = tuple(MigrationLoader.migrations_module(config.label)[0] for config in apps.get_app_configs())
     said = repr(
         (version, _of_files(modules), sorted((role, sorted(names)) for role, names in role_rights().items()))
