@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from core.tenancy import connection
 from jobs import services as jobs
@@ -22,19 +22,23 @@ logger = logging.getLogger(__name__)
 def take(cursor: Any, schema: str) -> bool:
     """Give a spare of this code the name `schema`; False: there is none. Must be inside a transaction.
 
-    Whoever takes one at the same time gets another. One that is gone, or cannot be renamed, is forgotten.
+    Whoever takes one at the same time gets another. One whose schema is gone is forgotten.
     """
-    ours = SpareSchema.objects.filter(digest=template.digest()).order_by("pk")
-    while spare := ours.select_for_update(skip_locked=True).first():
-        spare.delete()
-        try:
-            with transaction.atomic():
-                template.rename_schema(cursor, spare.schema_name, schema)
-        except DatabaseError:
-            logger.warning("The spare %s could not be taken", spare.schema_name, exc_info=True)
-        else:
-            return True
-    return False
+    while True:
+        cursor.execute(
+            "DELETE FROM tenants_spareschema WHERE id = (SELECT id FROM tenants_spareschema WHERE digest = %s"
+            " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING schema_name, to_regnamespace(schema_name) IS NULL",
+            [template.digest()],
+        )
+        found = cursor.fetchone()
+        if found is None:
+            return False
+        name, is_gone = found
+        if is_gone:
+            logger.warning("The spare %s is gone", name)
+            continue
+        template.rename_schema(cursor, name, schema)
+        return True
 
 
 def refill() -> None:

@@ -29,9 +29,7 @@ SLUG = "template"  # the template and spares are entered as tenants of this name
 
 def digest() -> str:
     """Return what tells schemas apart that this code and this server make: of migrations, roles and version."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW server_version_num")
-        version = int(cursor.fetchone()[0]) // 10_000
+    version = connection.pg_version // 10_000
     modules = tuple(MigrationLoader.migrations_module(config.label)[0] for config in apps.get_app_configs())
     said = repr(
         (version, _of_files(modules), sorted((role, sorted(names)) for role, names in role_rights().items()))
@@ -89,10 +87,17 @@ def create_schema(cursor: Any, schema: str, script: str = "") -> None:
     """
     cursor.execute(f"CREATE SCHEMA {quoted(schema)}")
     if script:
-        # In one message: each of some hundred statements would otherwise be a round trip.
-        cursor.execute(
-            f"SET LOCAL search_path = {quoted(schema)};\n{script};\nSET LOCAL search_path = public"
-        )
+        run_in(cursor, schema, script)
+
+
+def run_in(cursor: Any, schema: str, statements: str) -> None:
+    """Run statements in a schema, as its owner. Must be inside a transaction and outside of every tenant.
+
+    They go in one message: each of some hundred would otherwise be a round trip.
+    """
+    cursor.execute(
+        f"SET LOCAL search_path = {quoted(schema)};\n{statements};\nSET LOCAL search_path = public"
+    )
 
 
 def rename_schema(cursor: Any, old: str, new: str) -> None:

@@ -28,7 +28,6 @@ class InvitationInvalid(RowhouseError):
     status = 404
 
 
-@transaction.atomic
 def invite(*, user: User, by: object = None) -> str:
     """Return the path of the page, on the current tenant's hosts, where the user sets a password."""
     record("accounts.user.invited", actor=by, target=user)
