@@ -89,7 +89,7 @@ class Tenant:
 
     def remove(self) -> None:
         self.ground.run("-m", "rowhouse", "suspend_tenant", self.slug)
-        self.ground.run("-m", "rowhouse", "delete_tenant", self.slug, "--confirm", self.slug)
+        self.ground.run("-m", "rowhouse", "delete_tenant", self.slug, "--now", "--confirm", self.slug)
 
 
 def check(what: str, said: dict[str, Any], expected: dict[str, int]) -> None:

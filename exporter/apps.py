@@ -17,6 +17,8 @@ class ExporterConfig(AppConfig):
     verbose_name = "Exports"
     space_used = "exporter.space.used"
     stored_keys = "exporter.space.stored_keys"
+    moved_prefix = "exporter.moving.move_prefix"
+    stored_files: ClassVar = {"exporter.ExportFile": ("key", "sha256")}
 
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {

@@ -16,6 +16,11 @@ class ImporterConfig(AppConfig):
     verbose_name = "Imports"
     space_used = "importer.space.used"
     stored_keys = "importer.space.stored_keys"
+    moved_prefix = "importer.moving.move_prefix"
+    stored_files: ClassVar = {
+        "importer.ImportJob": ("key", "sha256"),
+        "importer.Proposal": ("key", "sha256"),
+    }
     # What may be seen and done with one import follows from the rights on its dataset (importer.rights).
     role_rights = {
         "owner": ("importer.view_importjob",),

@@ -19,6 +19,7 @@ from accounts.sites import operator_site
 from core.errors import RowhouseError
 from core.lookups import ListedLookups
 from tenants import services
+from tenants.backup.pages import BackupActions
 from tenants.models import Domain, Tenant
 
 State = Tenant.State
@@ -29,6 +30,7 @@ STATE_COLOURS = {
     Tenant.State.FAILED: "danger",
     Tenant.State.REQUESTED: "info",
     Tenant.State.PROVISIONING: "info",
+    Tenant.State.DELETING: "warning",
 }
 
 
@@ -87,15 +89,17 @@ class DomainInline(TabularInline):
 
 
 @admin.register(Tenant, site=operator_site)
-class TenantAdmin(WithoutLog, ListedLookups, ModelAdmin):
+class TenantAdmin(BackupActions, WithoutLog, ListedLookups, ModelAdmin):
     """The platform's tenants. What changes one is a service; this page only calls it."""
 
-    list_display = ("name", "slug", "shown_state", "exports", "primary_domain", "owner_email", "created_at")
+    list_display = (
+        "name", "slug", "shown_state", "exports", "last_backup", "primary_domain", "owner_email", "created_at",
+    )  # fmt: skip
     list_filter = ("state",)
     search_fields = ("name", "slug", "owner_email", "domains__domain")
     ordering = ("name",)
     inlines = (DomainInline,)
-    actions_detail = ("suspend", "resume", "retry")
+    actions_detail = ("suspend", "resume", "retry", "invite", *BackupActions.backup_actions)
     fields = (
         "name",
         "slug",
@@ -103,6 +107,8 @@ class TenantAdmin(WithoutLog, ListedLookups, ModelAdmin):
         "state",
         "state_at",
         "exports",
+        "last_backup",
+        "deletion",
         "schema_name",
         "error",
         "created_at",
@@ -111,7 +117,7 @@ class TenantAdmin(WithoutLog, ListedLookups, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         tenants: QuerySet[Tenant] = super().get_queryset(request)
-        return tenants.prefetch_related("domains")
+        return self.with_last_backup(tenants.prefetch_related("domains"))
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, tenant: Tenant) -> tuple[str, str]:
@@ -198,6 +204,22 @@ class TenantAdmin(WithoutLog, ListedLookups, ModelAdmin):
             object_id,
             services.provision_again,
             "A worker makes its schema, tables, roles and owner.",
+        )
+
+    def has_invite_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return _is_in(object_id, State.ACTIVE)
+
+    @action(description="Invite the owner", icon="mail", permissions=["invite"])
+    def invite(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        def invite_owner(*, tenant: Tenant, by: Any) -> None:
+            link = services.invite_owner(tenant=tenant, by=by)
+            messages.info(request, f"Give this link to {tenant.owner_email}; it is shown once: {link}")
+
+        return self._do(
+            request,
+            object_id,
+            invite_owner,
+            "The owner chooses a password by a link that works once, for seven days.",
         )
 
     def _do(self, request: HttpRequest, object_id: int, verb: Any, effect: str) -> HttpResponse:

@@ -11,5 +11,30 @@ class TenantsConfig(AppConfig):
     job_kinds = {
         "tenants.provision": JobKind(
             run="tenants.tasks.provision", ended="tenants.tasks.provision_ended", title="Provision a tenant"
-        )
+        ),
+        "tenants.delete": JobKind(
+            run="tenants.tasks.delete",
+            ended="tenants.tasks.delete_ended",
+            title="Deletion of a tenant",
+            is_long=True,
+        ),
+        "tenants.backup": JobKind(
+            run="tenants.backup.tasks.back_up",
+            ended="tenants.backup.tasks.backup_ended",
+            title="Backup of a tenant",
+            is_long=True,
+        ),
+        "tenants.verify_backup": JobKind(
+            run="tenants.backup.tasks.verify",
+            ended="tenants.backup.tasks.verify_ended",
+            title="Restore of a backup on trial",
+            is_long=True,
+        ),
+        "tenants.drop_schema": JobKind(
+            run="tenants.backup.tasks.drop_left_schema", title="Dropping what a restore replaced"
+        ),
+        "tenants.look_after": JobKind(run="tenants.tasks.hourly", title="Backups and deletions that are due"),
+        "tenants.spares": JobKind(run="tenants.tasks.refill_spares", title="Make spare schemas"),
+        "tenants.invite": JobKind(run="tenants.tasks.invite", title="Invite a tenant's owner"),
     }
+    chores = ("tenants.tasks.look_after", "tenants.backup.services.look_after_backups")

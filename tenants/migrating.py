@@ -41,8 +41,10 @@ def migrate() -> None:
     patiently(lambda: call_command(Migrate(), interactive=False, verbosity=0))
 
 
-def patiently(act: Callable[[], object]) -> None:
+def patiently(act: Callable[[], object], schema: str = "") -> None:
     """Do it with little patience for each lock, and again when one was not to be had.
+
+    :param schema: whose tables it is about, if not those of the schema the connection is in.
 
     :raises SchemaBusy: it never was.
     """
@@ -55,7 +57,7 @@ def patiently(act: Callable[[], object]) -> None:
                 raise
             if number == TRIES:
                 raise SchemaBusy(
-                    f"A table of {connection.schema_name} was in use all the time, so it was not migrated; "
+                    f"A table of {schema or connection.schema_name} was in use all the time, so it was not migrated; "
                     "nothing is half done. Look for long transactions, then run it again."
                 ) from error
             sleep(PAUSE_SECONDS)

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django_tenants.models import DomainMixin, TenantMixin
 
 from core.tenancy import SCHEMA_PATTERN, SLUG_PATTERN, TenantRef
+from tenants.backup.models import TenantBackup as TenantBackup  # Django looks for models here
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -43,6 +44,8 @@ class Tenant(TenantMixin):
     state = models.CharField(max_length=12, choices=State, default=State.REQUESTED)
     state_at = models.DateTimeField(db_default=Now(), editable=False)
     error = models.TextField(blank=True, editable=False)
+    # Of a tenant that is being deleted, once its last backup was taken: when its data goes.
+    purge_after = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[models.Manager[Tenant]] = TenantQuerySet.as_manager()
@@ -86,3 +89,48 @@ class Domain(DomainMixin):
 
     def __str__(self) -> str:
         return str(self.domain)
+
+
+class SchemaTemplate(models.Model):
+    """A migrated schema without a tenant, and the script that makes more of its kind, rows included."""
+
+    schema_name = models.CharField(max_length=63, unique=True)
+    digest = models.CharField(
+        max_length=64, unique=True
+    )  # of the migrations, the roles and the server's version
+    script = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.schema_name
+
+
+class SpareSchema(models.Model):
+    """A schema made beforehand, that the next tenant gets by a change of its name."""
+
+    schema_name = models.CharField(max_length=63, unique=True)
+    digest = models.CharField(max_length=64, db_index=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.schema_name
+
+
+class MigrationOutcome(models.Model):
+    """What became of one schema in one run of `migrate_tenants`."""
+
+    class State(models.TextChoices):
+        REPLAYED = "REPLAYED", "migrated by the plan's statements"
+        MIGRATED = "MIGRATED", "migrated by Django"
+        FAILED = "FAILED", "failed, and as it was before"
+
+    run = models.UUIDField(db_index=True)
+    schema = models.CharField(max_length=63)
+    slug = models.CharField(max_length=40, blank=True)
+    state = models.CharField(max_length=8, choices=State)
+    error = models.TextField(blank=True)
+    seconds = models.FloatField()
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.slug or self.schema}: {self.get_state_display()}"

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-import secrets
-
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils.text import capfirst
 
-from accounts.models import User
-from accounts.services import create_user, sync_roles
 from audit.services import record
-from core.backend.roles import drop_roles, grant_rights, make_roles
 from core.errors import RowhouseError
-from core.tenancy import TenantRef, in_public, in_tenant
+from core.tenancy import TenantRef, connection, in_public, in_tenant
 from jobs import services as jobs
+from tenants import template
+from tenants.inviting import NotInvited, invite_owner
 from tenants.migrating import migrate
 from tenants.models import Domain, Tenant
 from tenants.names import is_domain, is_slug, new_schema_name
+from tenants.provisioning import Provisioned, WrongState, provision, provision_again
+from tenants.provisioning import fail as fail_provisioning
+
+__all__ = [
+    "BadTenant",
+    "NotInvited",
+    "Provisioned",
+    "TenantExists",
+    "UnknownTenant",
+    "WrongState",
+    "fail_provisioning",
+    "get_tenant",
+    "invite_owner",
+    "migrate_schema",
+    "provision_again",
+    "provision_tenant",
+    "request_tenant",
+    "resume_tenant",
+    "suspend_tenant",
+]
 
 State = Tenant.State
 
@@ -42,12 +59,6 @@ class UnknownTenant(RowhouseError):
 
     code = "unknown-tenant"
     status = 404
-
-
-class WrongState(RowhouseError):
-    """The tenant is not in the state this needs."""
-
-    code = "wrong-state"
 
 
 def get_tenant(slug: str) -> Tenant:
@@ -107,88 +118,27 @@ def _check_names(*, slug: str, domain: str, owner_email: str) -> None:
         raise BadTenant(f"{owner_email!r} is not an e-mail address.") from None
 
 
-def provision_tenant(*, tenant: Tenant, owner_password: str | None = None) -> str:
-    """Make the tenant's schema, tables, roles and owner, then let it in. Every step may run again.
+def provision_tenant(*, tenant: Tenant, owner_password: str | None = None) -> Provisioned:
+    """Make the tenant's schema with all that is in it, and its owner, then let it in (`provisioning`).
 
-    Returns the owner's first password, which is shown once: the given one, or a new one.
+    Without a password the owner is invited: the link is in what is returned, and is mailed if there is a server.
 
-    :raises WrongState: the tenant is set up already, suspended or deleted.
+    :raises WrongState: the tenant is set up already, suspended or deleted, or another process is at it.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        # One process at a time sets a tenant up; the lock goes with this transaction or this process.
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", [tenant.schema_name])
-        if not cursor.fetchone()[0]:
-            raise WrongState(f"{tenant.slug!r} is being set up by another process. Wait for it to end.")
-        _begin(tenant)
-        make_schema(tenant.ref)
-        migrate_schema(tenant.ref)
-        password = _people(tenant, owner_password)
-        jobs.admit_tenant(tenant.ref)
-        if not tenant.move(old=State.PROVISIONING, new=State.ACTIVE):
-            raise WrongState(f"{tenant.slug!r} was moved by another process. Try again.")
-        record("tenants.tenant.provisioned", target=tenant)
-    return password
-
-
-def _begin(tenant: Tenant) -> None:
-    tenant.refresh_from_db()
-    if tenant.state == State.PROVISIONING:
-        return
-    for old in (State.REQUESTED, State.FAILED):
-        if tenant.move(old=old, new=State.PROVISIONING):
-            return
-    raise WrongState(f"{tenant.slug!r} is {tenant.get_state_display()}; only a requested tenant is set up.")
-
-
-def make_schema(tenant: TenantRef) -> None:
-    """Make a tenant's schema and roles unless they are there, and give each what is its own. May run again.
-
-    :raises RolesUnavailable: the platform's database role may not make roles.
-    """
-    with in_public(), transaction.atomic(), connection.cursor() as cursor:
-        make_roles(cursor, tenant.schema)
-        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {tenant.schema} AUTHORIZATION {tenant.schema}_owner")
-        grant_rights(cursor, tenant.schema)
+    return provision(tenant=tenant, owner_password=owner_password)
 
 
 def migrate_schema(tenant: TenantRef) -> None:
     """Bring a tenant's tables up to this code, and the rights in it."""
-    make_schema(tenant)  # an older one has no roles
+    _ensure_rights(tenant)  # an older one has no roles
     with in_tenant(tenant):
         migrate()
-    make_schema(tenant)  # members write no history of what was added
+    _ensure_rights(tenant)  # members write no history of what was added
 
 
-def _people(tenant: Tenant, password: str | None) -> str:
-    password = password or secrets.token_urlsafe(12)
-    with in_tenant(tenant.ref):
-        sync_roles()
-        owner = User.objects.filter(email__iexact=tenant.owner_email).first()
-        if owner is None:
-            create_user(email=tenant.owner_email, password=password, role="owner", by="provisioning")
-        else:
-            owner.set_password(password)
-            owner.save()
-    return password
-
-
-@transaction.atomic
-def provision_again(*, tenant: Tenant, by: object = None) -> None:
-    """Have a worker set up a tenant that was requested or failed.
-
-    :raises WrongState: there is nothing to set up.
-    """
-    if tenant.state not in {State.FAILED, State.REQUESTED}:
-        raise WrongState(f"{tenant} is {tenant.get_state_display()}; there is nothing to set up.")
-    jobs.submit("tenants.provision", target=tenant.schema_name, payload={"tenant": tenant.pk})
-    record("tenants.tenant.requested-again", actor=by, target=tenant)
-
-
-def fail_provisioning(*, tenant: Tenant, error: str) -> None:
-    """Note that a tenant could not be set up; it can be tried again."""
-    tenant.move(old=State.PROVISIONING, new=State.FAILED, error=error) or tenant.move(
-        old=State.REQUESTED, new=State.FAILED, error=error
-    )
+def _ensure_rights(tenant: TenantRef) -> None:
+    with in_public(), transaction.atomic(), connection.cursor() as cursor:
+        template.ensure_rights(cursor, tenant.schema)
 
 
 @transaction.atomic
@@ -219,29 +169,3 @@ def resume_tenant(*, tenant: Tenant, by: object = None) -> None:
         )
     jobs.resume_tenant(tenant.schema_name)
     record("tenants.tenant.resumed", actor=by, target=tenant)
-
-
-@transaction.atomic
-def delete_tenant(*, tenant: Tenant, by: object = None) -> None:
-    """Drop a suspended tenant's schema with all its data, then its jobs. Its row stays and keeps its names.
-
-    A slice of its work that runs now is waited for. Its files in storage stay until they are removed by hand.
-
-    :raises WrongState: it is neither suspended nor failed.
-    """
-    if not (
-        tenant.move(old=State.SUSPENDED, new=State.DELETED)
-        or tenant.move(old=State.FAILED, new=State.DELETED)
-    ):
-        raise WrongState(
-            f"{tenant.slug!r} is {tenant.get_state_display()}."
-            f" Suspend it first: `rowhouse suspend_tenant {tenant.slug}`."
-        )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SET CONSTRAINTS ALL IMMEDIATE"
-        )  # a table with checks still to be made cannot be dropped
-        cursor.execute(f"DROP SCHEMA IF EXISTS {connection.ops.quote_name(tenant.schema_name)} CASCADE")
-        drop_roles(cursor, tenant.schema_name)
-    jobs.forget_tenant(tenant.schema_name)  # after the schema: a running slice takes its locks in this order
-    record("tenants.tenant.deleted", actor=by, target=tenant)

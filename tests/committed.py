@@ -11,14 +11,12 @@ from core.backend.roles import drop_roles
 from core.tenancy import TenantRef, in_tenant, leave_tenant
 from tenants.models import Domain, Tenant
 from tenants.services import provision_tenant, request_tenant
-from tests.schema_copies import make_schema
 
 
 def provision(slug: str, password: str) -> TenantRef:
     """Make a tenant with an owner, an editor and a viewer of the same password, and return it."""
     owner = f"owner@{slug}.example"
     tenant = request_tenant(slug=slug, name=slug.title(), owner_email=owner, provision_now=True)
-    make_schema(tenant.ref)
     provision_tenant(tenant=tenant, owner_password=password)
     with in_tenant(tenant.ref):
         for role in ("editor", "viewer"):

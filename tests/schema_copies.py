@@ -1,4 +1,4 @@
-"""Schemas of tenants as the migrations leave them, without running all of them for each tenant of a test."""
+"""What pg_dump says of a schema."""
 
 from __future__ import annotations
 
@@ -8,40 +8,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import psycopg2
 from django.conf import settings
 from django.db import connection
 
 from core.embedded import EmbeddedServer
-from core.tenancy import TenantRef
-from tenants import services
-
-_dumps: dict[str, tuple[str, str]] = {}  # of each database: a schema's name, and the SQL that makes it
-
-
-def make_schema(tenant: TenantRef) -> None:
-    """Make a tenant's schema: the first of a database by its migrations, the others from a dump of that one.
-
-    Every step of provision_tenant() may run again, and finds nothing left to migrate. Rendering the models of
-    sixty migrations takes two seconds, a dump is replayed in a fifth of one. Without a pg_dump it does nothing.
-    """
-    services.make_schema(tenant)
-    if _pg_dump() is None:
-        return
-    database = str(connection.settings_dict["NAME"])
-    if database not in _dumps:
-        services.migrate_schema(tenant)
-        _dumps[database] = (tenant.schema, dump(tenant.schema, "--no-privileges"))
-        return
-    schema, statements = _dumps[database]
-    link = psycopg2.connect(**connection.get_connection_params() | {"cursor_factory": None})
-    try:
-        with link, link.cursor() as cursor:
-            cursor.execute(f"DROP SCHEMA {tenant.schema}")
-            cursor.execute(re.sub(rf"\b{re.escape(schema)}\b", tenant.schema, statements))
-    finally:
-        link.close()
-    services.make_schema(tenant)
 
 
 def dump(schema: str, *options: str) -> str:

@@ -34,7 +34,9 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, path
 
+from accounts import invitations
 from accounts.models import User
+from accounts.services import create_user
 from audit.models import Event
 from core.tenancy import TenantRef, in_tenant
 from datasets import access
@@ -126,10 +128,13 @@ class Place:
     template: int
     notice: int
     delivery: int
+    invitation: str
 
     def value(self, page: Page, parameter: str) -> object:
         """Return what stands in a page's address."""
         of_rows = "/rows/" in page.route
+        if page.name == "accounts_invitation":
+            return self.invitation
         if parameter in ("dataset_id",):
             return self.dataset.pk
         if parameter in ("rest", "url"):
@@ -234,6 +239,9 @@ def place(acme: TenantRef) -> Place:
             template=DatasetTemplate.objects.create(title="Ours", schema={}).pk,
             notice=notice.pk,
             delivery=Delivery.objects.create(notice=notice, channel="MAIL", state="SENT").pk,
+            invitation=invitations.token_of(
+                create_user(email="new@acme.example", password=None, role="viewer")
+            ),
         )
 
 

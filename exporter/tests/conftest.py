@@ -22,7 +22,6 @@ def committed_pair(django_db_setup: None, django_db_blocker: DjangoDbBlocker) ->
     from accounts.services import create_user  # noqa: PLC0415 -- after the settings
     from tenants.models import Domain, Tenant  # noqa: PLC0415 -- after the settings
     from tenants.services import provision_tenant, request_tenant  # noqa: PLC0415 -- after the settings
-    from tests.schema_copies import make_schema  # noqa: PLC0415 -- after the settings
 
     if not str(connection.settings_dict["NAME"]).startswith("test_"):
         raise RuntimeError("There is no test database: run these tests together with one that uses `db`.")
@@ -31,7 +30,6 @@ def committed_pair(django_db_setup: None, django_db_blocker: DjangoDbBlocker) ->
         for slug in SLUGS:
             owner = f"owner@{slug}.example"
             tenant = request_tenant(slug=slug, name=slug, owner_email=owner, provision_now=True)
-            make_schema(tenant.ref)
             provision_tenant(tenant=tenant, owner_password="correct horse battery")
             refs.append(tenant.ref)
             with in_tenant(tenant.ref):

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 import jobs.services
+from core.clock import now
 from core.tenancy import TenantRef, in_public, in_tenant
 from datasets.models import Dataset
 from importer import services, staging
@@ -19,8 +20,9 @@ from importer.undo import undo_import
 from jobs import claim, runner
 from jobs.models import Job
 from jobs.models import State as JobState
+from tenants.deleting import purge_tenant
 from tenants.models import Tenant
-from tenants.services import delete_tenant, resume_tenant, suspend_tenant
+from tenants.services import resume_tenant, suspend_tenant
 
 OTHER = "id,status,amount,note\n1,paid,11.00,other\n4,new,4.00,new\n"
 
@@ -143,7 +145,8 @@ def test_a_tenant_deleted_while_its_import_goes_on_leaves_nothing(acme: TenantRe
         claimed = claim.claim_one(number)
     assert claimed is not None
     suspend_tenant(tenant=tenant_row(acme))
-    delete_tenant(tenant=tenant_row(acme))
+    Tenant.objects.filter(slug=acme.slug).update(state="DELETING", purge_after=now())
+    purge_tenant(tenant=tenant_row(acme), now=now())
     runner.run_slice(claimed)  # the worker that had it: its tenant is not there any more
     jobs.services.run_pending()
     assert not Job.objects.filter(schema=acme.schema).exists()

@@ -11,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from core.tenancy import in_public, leave_tenant
 from jobs import claim, dispatcher, engine, heartbeat, purging, runner
-from jobs.kinds import long_kinds
+from jobs.kinds import chores, long_kinds
 from jobs.limits import DOORBELL_SECONDS, MAX_DOORBELLS
 from jobs.models import Job
 
@@ -91,9 +91,11 @@ def tick(now: datetime | None = None) -> None:
 
 
 def tidy() -> None:
-    """Remove jobs that ended long ago."""
+    """Remove jobs that ended long ago, then do what else is to be done now and then (`jobs.kinds.chores`)."""
     with in_public():
         purging.purge()
+        for chore in chores():
+            chore()
 
 
 def look_for_others() -> None:

@@ -163,6 +163,16 @@ def slot_kinds() -> tuple[str, ...]:
     return _declared("slot_jobs")
 
 
+@cache
+def chores() -> tuple[Callable[[], None], ...]:
+    """Return what apps want done every ten minutes, by dotted path in their config's `chores`: quick, in `public`.
+
+    Every worker does it, several at once too; what takes longer than a moment submits a job.
+    """
+    paths = [path for config in apps.get_app_configs() for path in getattr(config, "chores", ())]
+    return tuple(import_string(path) for path in paths)
+
+
 def _declared(attribute: str) -> tuple[str, ...]:
     names = [name for config in apps.get_app_configs() for name in getattr(config, attribute, ())]
     for name in names:

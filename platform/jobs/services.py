@@ -32,6 +32,7 @@ __all__ = [
     "admit_tenant",
     "cancel",
     "dispatch_hourly",
+    "forget_jobs",
     "forget_tenant",
     "is_active",
     "last_pause",
@@ -264,6 +265,14 @@ def targets_asked(kind: str, targets: Iterable[str]) -> set[str]:
     """Return those of the targets for which the current tenant has a job of this kind, whatever became of it."""
     with looking.own_jobs() as own:
         return set(own.filter(kind=kind, target__in=list(targets)).values_list("target", flat=True))
+
+
+def forget_jobs(schema: str) -> None:
+    """Delete a tenant's jobs; it keeps its share. A slice that runs now is undone when it tries to commit."""
+    if schema == PUBLIC:
+        raise ValueError("the platform's own jobs are never forgotten")
+    with in_public(), transaction.atomic():
+        Job.objects.filter(schema=schema).delete()
 
 
 def forget_tenant(schema: str) -> None:

@@ -94,6 +94,7 @@ def operator_sidebar(_request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item("Platform", "dashboard", "operator:index"),
                 _item("Tenants", "apartment", "operator:tenants_tenant_changelist"),
+                _item("Backups", "backup", "operator:tenants_tenantbackup_changelist"),
                 _item("Jobs", "work_history", "operator:jobs_job_changelist"),
                 _item("Work per tenant", "balance", "operator:jobs_tenantshare_changelist"),
                 _item("Events", "history", "operator:audit_event_changelist"),

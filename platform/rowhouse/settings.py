@@ -382,6 +382,15 @@ Q_CLUSTER = {
     "label": "Queue",
 }
 
+# ---- tenants ---------------------------------------------------------------------------------------------
+
+ROWHOUSE_SPARE_SCHEMAS = env.integer(
+    "ROWHOUSE_SPARE_SCHEMAS",
+    0 if _IS_TEST else 2,
+    purpose="Schemas made beforehand, for tenants to come; 0: each is made when it is asked for.",
+    minimum=0,
+)
+
 # ---- imports ---------------------------------------------------------------------------------------------
 
 ROWHOUSE_MERGE_MEMORY_MB = env.integer(
@@ -409,6 +418,39 @@ ROWHOUSE_DESTINATION_PRIVATE_HOSTS = env.words(
     "ROWHOUSE_DESTINATION_PRIVATE_HOSTS",
     purpose="Hosts tenants may export to although they are private or unencrypted, comma-separated.",
 )
+
+# ---- backups ---------------------------------------------------------------------------------------------
+
+ROWHOUSE_BACKUP_KEYS = env.words(
+    "ROWHOUSE_BACKUP_KEYS",
+    purpose="Encrypt backups of tenants: the first encrypts, all open; unset: backups are not encrypted.",
+)
+if IS_PRODUCTION and ROWHOUSE_BACKUP_KEYS and min(map(len, ROWHOUSE_BACKUP_KEYS)) < 32:
+    raise ImproperlyConfigured("ROWHOUSE_BACKUP_KEYS: each must be 32 or more random characters.")
+ROWHOUSE_BACKUP_HOURS = env.integer(
+    "ROWHOUSE_BACKUP_HOURS", 24, purpose="How often each tenant is backed up, in hours; 0: only on demand."
+)
+ROWHOUSE_BACKUP_KEEP_DAYS = env.integer(
+    "ROWHOUSE_BACKUP_KEEP_DAYS",
+    30,
+    purpose="Backups older than this many days are removed, the newest of each tenant never; 0: no limit.",
+)
+ROWHOUSE_FINAL_BACKUP_KEEP_DAYS = env.integer(
+    "ROWHOUSE_FINAL_BACKUP_KEEP_DAYS",
+    90,
+    purpose="How long the backups of a tenant stay after its data was deleted, in days.",
+)
+ROWHOUSE_DRILL_DAYS = env.integer(
+    "ROWHOUSE_DRILL_DAYS",
+    7,
+    purpose="How often the newest backup of one tenant is restored on trial, in days; 0: never.",
+)
+ROWHOUSE_DELETE_GRACE_DAYS = env.integer(
+    "ROWHOUSE_DELETE_GRACE_DAYS",
+    30,
+    purpose="How long a deleted tenant's data stays, in days; until then the deletion can be called off.",
+)
+
 # ---- notices ---------------------------------------------------------------------------------------------
 
 ROWHOUSE_WEBHOOK_PRIVATE_HOSTS = env.words(

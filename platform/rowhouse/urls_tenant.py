@@ -4,6 +4,7 @@ from django.urls import include, path
 from django.urls.resolvers import RoutePattern
 from django.views.generic import RedirectView
 
+from accounts import invitation_pages
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
 from rowhouse import restoring_pages
@@ -12,6 +13,7 @@ from rowhouse.apps import load_pages
 load_pages()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    *invitation_pages.urls(),
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
     RowsURLResolver(
         RoutePattern(""),

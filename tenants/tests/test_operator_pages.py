@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from accounts.operators.models import Operator
 from audit.models import Event
 from jobs import services as jobs
 from jobs.models import Job
-from tenants.models import Domain, Tenant
+from tenants.models import Domain, Tenant, TenantBackup
 
 PAGES = ["", "tenants/tenant/", "tenants/tenant/add/", "jobs/job/", "audit/event/", "operators/operator/",
+         "tenants/tenantbackup/",
          "password_change/"]  # fmt: skip
 
 
@@ -104,3 +106,52 @@ def test_what_an_operator_does_with_jobs_and_tenants_is_recorded_with_who(operat
     names = ["tenants.tenant.requested", "jobs.job.cancelled", "jobs.job.retried"]
     events = Event.objects.filter(name__in=names, actor_label="op@example.com").order_by("pk")
     assert list(events.values_list("name", flat=True)) == names
+
+
+def test_a_backup_and_a_deletion_are_asked_for_on_the_tenants_page(operator, acme):
+    tenant = Tenant.objects.get(slug="acme")
+    page = f"/operator/tenants/tenant/{tenant.pk}/"
+    assert "last backup" in operator.get(f"{page}change/").text.lower()
+    for verb in ("back_up", "delete_it", "keep"):
+        assert operator.get(f"{page}{verb}/").status_code in {200, 403, 404}
+    assert not Job.objects.filter(kind__in=["tenants.backup", "tenants.delete"]).exists()
+    operator.post(f"{page}back_up/")
+    assert Job.objects.get(kind="tenants.backup").target == tenant.schema_name
+    operator.post(f"{page}suspend/")
+    operator.post(f"{page}delete_it/")
+    tenant.refresh_from_db()
+    assert (tenant.state, Job.objects.filter(kind="tenants.delete").count()) == ("DELETING", 1)
+    operator.post(f"{page}keep/")
+    tenant.refresh_from_db()
+    assert tenant.state == "SUSPENDED"
+
+
+def test_backups_are_found_filtered_and_shown(operator, acme):
+    tenant = Tenant.objects.get(slug="acme")
+    list_page = "/operator/tenants/tenantbackup/"
+    assert "No backups yet" in operator.get(list_page).text
+    good = TenantBackup.objects.create(
+        tenant=tenant, trigger="MANUAL", state="SUCCEEDED", key="_backups/x", sha256="0" * 64, bytes=5000
+    )
+    TenantBackup.objects.create(
+        tenant=tenant, trigger="SCHEDULED", state="FAILED", error_code="x", error="The disk was full."
+    )
+    assert "No backup fits" in operator.get(list_page, {"q": "nobody"}).text
+    assert operator.get(list_page, {"state": "kept"}).context["cl"].result_count == 1
+    assert operator.get(list_page, {"state": "failed"}).context["cl"].result_count == 1
+    assert operator.get(list_page, {"q": "acme"}).context["cl"].result_count == 2
+    page = operator.get(f"{list_page}{good.pk}/change/")
+    assert f"restore_tenant {good.pk} --as" in page.text
+    assert operator.get(f"{list_page}{good.pk}/verify/").status_code == 200
+    operator.post(f"{list_page}{good.pk}/verify/")
+    assert Job.objects.get(kind="tenants.verify_backup").target == str(good.pk)
+
+
+def test_the_owners_invitation_is_shown_once(operator, acme):
+    pk = Tenant.objects.get(slug="acme").pk
+    assert operator.get(f"/operator/tenants/tenant/{pk}/invite/").status_code == 200
+    shown = operator.post(f"/operator/tenants/tenant/{pk}/invite/", follow=True).text
+    [link] = re.findall(r"http://acme\.localhost(/invitation/[\w:-]+/)", shown)
+    assert Client(HTTP_HOST="acme.localhost").get(link).status_code == 200
+    assert "/invitation/" not in operator.get(f"/operator/tenants/tenant/{pk}/change/").text
+    assert Event.objects.filter(name="tenants.owner.invited", actor_label="op@example.com").count() == 1

@@ -128,6 +128,11 @@ def drop_roles(cursor: Any, schema: str) -> None:
             cursor.execute(f"DROP ROLE {name}")
 
 
+def owner_of(schema: str) -> str:
+    """Return the name of a schema's owner."""
+    return _name(schema, Role.OWNER)
+
+
 def _name(schema: str, role: Role) -> str:
     name = place_of(schema, role).role
     assert name, "public has no roles of its own"

@@ -3,49 +3,66 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
 from core.command import FAILED, Result, RowhouseCommand
-from core.tenancy import in_tenant
 from core.words import count
-from tenants.migrating import migrate
-from tenants.models import Tenant
-from tenants.services import migrate_schema
+from tenants import fanout
+from tenants.models import MigrationOutcome
+from tenants.planning import behind
 
 
 class Command(RowhouseCommand):
-    help = "Migrate the platform's own schema, then every tenant's. --check only says what is behind."
+    help = "Migrate the platform's own schema, the template, then every tenant's. --check only says what is behind."
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--check", action="store_true", help="change nothing; exit 1 when a schema is behind"
         )
+        parser.add_argument(
+            "--canaries",
+            type=int,
+            default=fanout.CANARIES,
+            help="how many tenants come first, of which none may fail if the others are to follow",
+        )
 
     def run(self, **options: Any) -> Result:
         if options["check"]:
             return self._check()
-        migrate()
-        outcomes = [{"schema": "public", "tenant": "", "outcome": "migrated"}]
-        for tenant in self._tenants():
-            migrate_schema(tenant.ref)
-            outcomes.append({"schema": tenant.schema_name, "tenant": tenant.slug, "outcome": "migrated"})
-        return Result({"schemas": outcomes}, [f"{count(len(outcomes), 'schema')} migrated."])
+        report = fanout.migrate_all(canaries=options["canaries"])
+        schemas: list[dict[str, Any]] = []
+        if report.public_migrated:
+            schemas.append({"schema": "public", "tenant": "", "outcome": "migrated"})
+        schemas += [
+            {
+                "schema": one.schema,
+                "tenant": one.slug,
+                "outcome": _word(one),
+                "seconds": round(one.seconds, 3),
+            }
+            | ({"error": one.error} if one.error else {})
+            for one in report.outcomes
+        ]
+        failed = [one.slug for one in report.failed]
+        done = len(schemas) - len(failed)
+        lines = [f"{count(done, 'schema')} migrated."] if done or failed else ["Every schema is up to date."]
+        lines += [f"{one.slug} failed and is as it was before: {one.error}" for one in report.failed]
+        if report.left:
+            lines.append(
+                f"{count(len(report.left), 'tenant')} not tried, because one of the first failed:"
+                f" {', '.join(report.left)}."
+            )
+        if failed:
+            lines.append("Mend the cause, then run it again: what is done stays done.")
+        data = {"run": str(report.run), "schemas": schemas, "failed": failed, "left": report.left}
+        return Result(data, lines, FAILED if failed else 0)
 
     def _check(self) -> Result:
-        behind = [] if self._is_current() else ["public"]
-        if not behind:
-            for tenant in self._tenants():
-                with in_tenant(tenant.ref):
-                    if not self._is_current():
-                        behind.append(tenant.slug)
-        lines = [f"{name} is behind. Run `rowhouse migrate_tenants`." for name in behind]
-        return Result({"behind": behind}, lines or ["Every schema is up to date."], FAILED if behind else 0)
+        tenants = fanout.tenants_to_migrate()
+        found = behind([fanout.PUBLIC, *tenants])
+        names = [tenants[one].slug if one in tenants else one for one in found]
+        lines = [f"{name} is behind. Run `rowhouse migrate_tenants`." for name in names]
+        return Result({"behind": names}, lines or ["Every schema is up to date."], FAILED if names else 0)
 
-    def _tenants(self) -> list[Tenant]:
-        states = [Tenant.State.ACTIVE, Tenant.State.SUSPENDED]
-        return list(Tenant.objects.filter(state__in=states).order_by("pk"))
 
-    def _is_current(self) -> bool:
-        executor = MigrationExecutor(connection)
-        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+def _word(outcome: MigrationOutcome) -> str:
+    return "failed" if outcome.state == MigrationOutcome.State.FAILED else "migrated"

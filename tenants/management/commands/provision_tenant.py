@@ -16,6 +16,9 @@ class Command(RowhouseCommand):
         parser.add_argument("slug", metavar="SLUG")
         parser.add_argument("--name", default="", help="what people call it")
         parser.add_argument("--admin", required=True, metavar="EMAIL", help="the owner's address")
+        parser.add_argument(
+            "--password", help="the owner's; without it the owner is invited by a link, which is shown once"
+        )
         parser.add_argument("--domain", default="", help="its first domain; by default <slug>.<base domain>")
 
     def run(self, **options: Any) -> Result:
@@ -28,7 +31,7 @@ class Command(RowhouseCommand):
             provision_now=True,
         )
         try:
-            password = provision_tenant(tenant=tenant)
+            made = provision_tenant(tenant=tenant, owner_password=options["password"])
         except Exception as error:
             fail_provisioning(tenant=tenant, error=str(error))
             raise
@@ -40,10 +43,13 @@ class Command(RowhouseCommand):
                 "state": tenant.state,
                 "domain": domain,
                 "admin": tenant.owner_email,
-                "password": password,
+                "way": made.way,
+                "invitation": made.link,
             },
             [
                 f"{tenant.name} is active at {domain}.",
-                f"Sign in as {tenant.owner_email} with the password {password} (shown this once).",
+                f"{tenant.owner_email} chooses a password at {made.link} (shown this once)."
+                if made.link
+                else f"Sign in as {tenant.owner_email} with the password given.",
             ],
         )
