@@ -283,6 +283,10 @@ def _trigram_schema(cursor: Any) -> str:
             ) from error
         cursor.execute(found)
         row = cursor.fetchone()
+    # Indexes name its operators, and their owners are the roles of tenants.
+    cursor.execute("SELECT has_schema_privilege('public', %s, 'USAGE')", row)
+    if not cursor.fetchone()[0]:
+        cursor.execute(f"GRANT USAGE ON SCHEMA {row[0]} TO PUBLIC")
     return str(row[0])
 
 

@@ -89,7 +89,7 @@ def _copied(cursor: Any, file: ExportFile, table: str, options: str, encoding: s
 @as_owner()
 def _load_lines(cursor: Any, file: ExportFile, table: str, fields: Sequence[Field]) -> int:
     lines = f"{table}_lines"
-    cursor.execute(f"CREATE TEMP TABLE {lines} (line json) ON COMMIT DROP")
+    cursor.execute(f"CREATE UNLOGGED TABLE {lines} (line json)")
     rows = _copied(cursor, file, lines, LINES, "utf-8")
     names = quoted([field.name for field in fields])
     cells = ", ".join(map(_json_text, fields))

@@ -94,6 +94,8 @@ def _make_schema(tenant: Tenant) -> Way:
     with in_tenant(tenant.ref):
         migrate()
         sync_roles()
+    with connection.cursor() as cursor:
+        template.ensure_rights(cursor, tenant.schema_name)
     return "migrations"
 
 

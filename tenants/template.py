@@ -78,6 +78,7 @@ def ensure() -> SchemaTemplate:
         with in_tenant(TenantRef(schema, SLUG)):
             migrate()
             sync_roles()
+        grant_rights(cursor, schema)
         script = ";\n".join(schema_script(cursor, schema, _rows(cursor, schema)))
         return SchemaTemplate.objects.create(schema_name=schema, digest=digest(), script=script)
 

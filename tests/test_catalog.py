@@ -22,6 +22,7 @@ from jobs.services import run_pending
 from tenants.catalog import NotCopied, UnknownSchema, differences, quoted, schema_script
 from tenants.models import Domain, Tenant
 from tenants.services import provision_tenant, request_tenant
+from tenants.template import create_schema, run_in
 
 COPY = "t_copyofaschema"
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -108,13 +109,7 @@ def whole(source: str, db: None) -> str:
 
 
 def make_copy(cursor: Any, schema: str, name: str = COPY) -> None:
-    script = schema_script(cursor, schema)
-    cursor.execute(f"CREATE SCHEMA {name}")
-    run_in(cursor, name, ";\n".join(script))
-
-
-def run_in(cursor: Any, schema: str, statements: str) -> None:
-    cursor.execute(f"SET LOCAL search_path = {schema};\n{statements};\nSET LOCAL search_path = public")
+    create_schema(cursor, name, ";\n".join(schema_script(cursor, schema)))
 
 
 def test_a_copy_does_not_differ(whole: str) -> None:

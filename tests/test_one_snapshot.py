@@ -227,7 +227,8 @@ def test_a_snapshot_for_each_dataset_is_caught(
         def anew(source: Snapshot, *rest: Any, **named: Any) -> Written:
             traffic.move(link, random.Random(7))
             with source.cursor() as cursor:
-                cursor.execute("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                cursor.execute("COMMIT")
+                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return written(source, *rest, **named)
 
         monkeypatch.setattr(running, "write_dataset", anew)

@@ -6,6 +6,7 @@ import io
 import pytest
 from django.db import connection
 
+from core.backend.cursors import Statements
 from datasets.columntypes import TYPES
 from datasets.spec import ColumnOptions, ColumnSpec
 
@@ -124,7 +125,10 @@ def test_the_checks_refuse_what_the_grammar_refuses(
     checks = ", ".join(check.replace("{c}", '"c1"') for check in kind.checks(spec))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT ARRAY[{checks}]::boolean[] FROM (SELECT $v${canonical}$v$::{kind.sql_type(spec)} AS c1) t"
+            Statements(
+                f"SELECT ARRAY[{checks}]::boolean[]"
+                f" FROM (SELECT $v${canonical}$v$::{kind.sql_type(spec)} AS c1) t"
+            )
         )
         assert cursor.fetchone() == (answers,)
 

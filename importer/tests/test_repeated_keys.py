@@ -92,9 +92,7 @@ def differing(cursor: Any, column: ColumnSpec, texts: list[str]) -> list[Any]:
     """The values that PostgreSQL takes for one and the hashes for several."""
     hashes = hashes_of(column, texts)
     assert hashes is not None
-    cursor.execute(
-        f"CREATE TEMP TABLE valued (hash text, value {type_of(column).sql_type(column)}) ON COMMIT DROP"
-    )
+    cursor.execute(f"CREATE TABLE valued (hash text, value {type_of(column).sql_type(column)})")
     rows = csv_text(zip(map(str, hashes["hash"].to_list()), texts, strict=True))
     cursor.copy_expert("COPY valued FROM STDIN (FORMAT csv)", io.BytesIO(rows))
     cursor.execute("SELECT value FROM valued GROUP BY value HAVING count(DISTINCT hash) > 1")

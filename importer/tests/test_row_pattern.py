@@ -61,9 +61,7 @@ def test_postgresql_reads_it_so(acme: TenantRef, kind: str):
             if not passed:
                 continue
             sql_type = type_of(passed[0].column).sql_type(passed[0].column)
-            cursor.execute(
-                f"CREATE TEMP TABLE both_ways (raw {sql_type}, canonical {sql_type}) ON COMMIT DROP"
-            )
+            cursor.execute(f"CREATE TABLE both_ways (raw {sql_type}, canonical {sql_type})")
             rows = csv_text((each.text, each.truth) for each in passed)
             cursor.copy_expert("COPY both_ways FROM STDIN (FORMAT csv)", io.BytesIO(rows))
             cursor.execute(

@@ -51,8 +51,8 @@ def make_roles(cursor: Any, schema: str) -> None:
 
     :raises RolesUnavailable: the platform's role may not.
     """
-    group = _group(cursor)
     try:
+        _no_temporary_tables(cursor)
         for role in Role:
             name = _name(schema, role)
             cursor.execute("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [name])
@@ -60,7 +60,6 @@ def make_roles(cursor: Any, schema: str) -> None:
                 cursor.execute(f"CREATE ROLE {name} NOLOGIN NOINHERIT")
                 has = "TRUE" if role is Role.OWNER else "FALSE"
                 cursor.execute(f"GRANT {name} TO CURRENT_USER WITH INHERIT {has}, SET TRUE")
-        cursor.execute(f"GRANT {group} TO {_name(schema, Role.OWNER)} WITH INHERIT TRUE")
     except Exception as error:
         if isinstance(error.__cause__ or error, psycopg2.errors.InsufficientPrivilege):
             raise RolesUnavailable(
@@ -139,23 +138,16 @@ def _name(schema: str, role: Role) -> str:
     return name
 
 
-def _group(cursor: Any) -> str:
-    """Return the role whose members may make temporary tables in this database: all owners, no member.
+def _no_temporary_tables(cursor: Any) -> None:
+    """Let nobody but the platform make temporary tables in this database.
 
-    A temporary table of a tenant's would be found before another tenant's own table, if it could make one.
+    One of a tenant's would be found before another tenant's own table, if `pg_temp` did not stand last in the path.
     """
     cursor.execute(
-        "SELECT left(current_user::text, 50) || '_owners', current_database(), to_regrole(left(current_user::text, 50)"
-        " || '_owners'), has_database_privilege('public', current_database(), 'TEMPORARY')"
+        "SELECT datname, has_database_privilege('public', oid, 'TEMPORARY') AND pg_has_role(datdba, 'USAGE')"
+        " FROM pg_catalog.pg_database WHERE datname = current_database()"
     )
-    group, database, found, has_everyone = cursor.fetchone()
-    if found is None:
-        # Two databases of a server may be set up at once.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('rowhouse-owners'))")
-        cursor.execute("SELECT to_regrole(%s)", [group])
-        if cursor.fetchone()[0] is None:
-            cursor.execute(f'CREATE ROLE "{group}" NOLOGIN')
-    if has_everyone:
+    database, may_everyone = cursor.fetchone()
+    if may_everyone:
         cursor.execute(f'REVOKE TEMPORARY ON DATABASE "{database}" FROM PUBLIC')
-        cursor.execute(f'GRANT TEMPORARY ON DATABASE "{database}" TO "{group}", CURRENT_USER')
-    return f'"{group}"'
+        cursor.execute(f'GRANT TEMPORARY ON DATABASE "{database}" TO CURRENT_USER')
