@@ -25,6 +25,9 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+# Workers that tests start are processes of their own, and would make schemas for tenants to come.
+os.environ.setdefault("ROWHOUSE_SPARE_SCHEMAS", "0")
+
 PASSWORD = "correct horse battery"
 ClientOf = Callable[..., Client]
 # Taken now: tests keep their files in folders of their own.

@@ -118,6 +118,7 @@ def open_ground() -> Iterator[Ground]:
                 **os.environ,
                 "DATABASE_URL": server.url(),
                 "PYTHONPATH": os.pathsep.join(path),
+                "ROWHOUSE_SPARE_SCHEMAS": "0",
                 "ROWHOUSE_DATA": str(folder / "data"),
                 "ROWHOUSE_LOG_LEVEL": "WARNING",
             },

@@ -106,6 +106,7 @@ def open_ground() -> Iterator[Ground]:
             "DATABASE_URL": ground.server.url(),
             "DJANGO_SETTINGS_MODULE": "benchmarks.jobs_settings",
             "PYTHONPATH": os.pathsep.join(path),
+            "ROWHOUSE_SPARE_SCHEMAS": "0",
             "ROWHOUSE_DATA": str(folder / "data"),
             "ROWHOUSE_LOG_LEVEL": "ERROR",
             "ROWHOUSE_WORKERS": str(WORKERS),

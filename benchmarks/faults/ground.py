@@ -201,6 +201,7 @@ def _set_up(ground: Ground, environment: Mapping[str, str]) -> None:
     os.environ |= {
         **ENVIRONMENT,
         "DATABASE_URL": ground.url,
+        "ROWHOUSE_SPARE_SCHEMAS": "0",
         "ROWHOUSE_DATA": str(ground.folder / "data"),
         "PYTHONPATH": os.pathsep.join(path),
         **environment,
