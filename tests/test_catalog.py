@@ -22,7 +22,7 @@ from jobs.services import run_pending
 from tenants.catalog import NotCopied, UnknownSchema, differences, quoted, schema_script
 from tenants.models import Domain, Tenant
 from tenants.services import provision_tenant, request_tenant
-from tenants.template import create_schema, run_in
+from tenants.template import create_schema
 
 COPY = "t_copyofaschema"
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -110,6 +110,11 @@ def whole(source: str, db: None) -> str:
 
 def make_copy(cursor: Any, schema: str, name: str = COPY) -> None:
     create_schema(cursor, name, ";\n".join(schema_script(cursor, schema)))
+
+
+def run_in(cursor: Any, schema: str, statements: str) -> None:
+    """Run statements in a schema as the platform, which may make functions too."""
+    cursor.execute(f"SET LOCAL search_path = {schema};\n{statements}")
 
 
 def test_a_copy_does_not_differ(whole: str) -> None:

@@ -31,7 +31,8 @@ from datasets.tests.references import make_customers, refers_to
 from datasets.tests.test_editing import run_purges
 
 CATALOG = {
-    "table": "SELECT relkind, relpersistence, reloptions, (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(relacl) a)::text, relowner::regrole::text, relreplident,"
+    "table": "SELECT relkind, relpersistence, reloptions,"
+    " (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(relacl) a)::text, relowner::regrole::text, relreplident,"
     " relrowsecurity FROM pg_class WHERE oid = {t}",
     "columns": "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated, attstorage,"
     " attcompression, attcollation, attacl::text, pg_get_expr(adbin, adrelid) FROM pg_attribute LEFT JOIN pg_attrdef"
