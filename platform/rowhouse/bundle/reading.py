@@ -168,7 +168,7 @@ def _load_history(archive: ZipFile, spec: DatasetSpec) -> int:
     listed = ", ".join(["id", *own])
     with connection.cursor() as cursor, archive.open(f"history/{spec.slug}.csv") as rows:
         cursor.execute(
-            f"CREATE TEMPORARY TABLE bundle_history ON COMMIT DROP AS SELECT {listed}, history_id, history_date,"
+            f"CREATE UNLOGGED TABLE bundle_history AS SELECT {listed}, history_id, history_date,"
             f" history_type, NULL::text AS by_email, history_change_reason FROM {quoted(spec.history_table)}"
             " WITH NO DATA"
         )
