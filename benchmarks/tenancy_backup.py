@@ -46,9 +46,10 @@ def main() -> None:
         set_up(ground)
         tenant = many_tenants(asked.tenants)
         found = measure(tenant, ground.server, rounds=asked.rounds)
-    for name, value in found.items():
-        sys.stdout.write(f"{name:24} {value:,.3f}\n")
-    sys.stdout.write(json.dumps(found) + "\n")
+        for name, value in found.items():
+            sys.stdout.write(f"{name:24} {value:,.3f}\n")
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()  # removing the files of so many tenants takes longer than all of it
 
 
 def set_up(ground: Ground) -> None:
@@ -141,7 +142,7 @@ def measure(tenant: Tenant, server: EmbeddedServer, *, rounds: int = 7) -> dict[
         "restore_and_compare_ms": restore,
         "restore_differences": len(verified.findings),
         "restore_rows": verified.contents.rows,
-        "tenants": Row.objects.existing().count(),  # type: ignore[attr-defined] # our queryset's
+        "tenants": Row.objects.exclude(state=Row.State.DELETED).count(),
     }
 
 

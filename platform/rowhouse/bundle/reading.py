@@ -233,7 +233,7 @@ def _permit(dataset: Dataset, stated: Json) -> None:
     columns = {column.label: column for column in dataset.columns.in_use()}
     for limit in stated["limits"]:
         who = _who(limit)
-        of = {"user": who} if isinstance(who, User) else {"group": who}
+        of: Json = {"user": who} if isinstance(who, User) else {"group": who}
         ColumnLimit.objects.create(column=columns[limit["column"]], access=limit["access"], **of)
 
 

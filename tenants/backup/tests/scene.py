@@ -34,7 +34,7 @@ def fill(tenant: TenantRef) -> Dataset:
         dataset = create_dataset(title="Orders", columns=COLUMNS, key=["id"], by=None)
         spec = dataset.spec()
         names = ", ".join(column.name for column in spec.columns)
-        rows: list[tuple[object, ...]] = [
+        rows: list[tuple[Any, ...]] = [
             (number, text, "10.50", "2026-08-26") for number, text in enumerate(NASTY)
         ]
         rows.append((len(NASTY), None, None, None))
