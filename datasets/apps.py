@@ -73,7 +73,10 @@ class DatasetsConfig(AppConfig):
             is_long=True,
         ),
         "datasets.tidy_change": JobKind(
-            run="datasets.tasks.tidy_change", title="Tidying up after a change of a definition"
+            run="datasets.tasks.tidy_change",
+            title="Tidying up after a change of a definition",
+            writes=False,
+            follows=True,
         ),
         "datasets.prune_history": JobKind(run="datasets.tasks.prune_history", title="Clean-up of history"),
         "datasets.forget_former_values": JobKind(

@@ -69,7 +69,7 @@ class ImporterConfig(AppConfig):
             is_long=True,
             ends_suspended=True,
         ),
-        "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports"),
+        "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports", writes=False),
     }
     hourly_jobs: ClassVar = ("importer.tidy",)
 

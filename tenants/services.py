@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, connection, transaction
@@ -19,6 +20,7 @@ from jobs import services as jobs
 from tenants.migrating import migrate
 from tenants.models import Domain, Tenant
 from tenants.names import is_domain, is_slug, new_schema_name
+from tenants.routing import forget_routes
 
 State = Tenant.State
 
@@ -125,6 +127,7 @@ def provision_tenant(*, tenant: Tenant, owner_password: str | None = None) -> st
         jobs.admit_tenant(tenant.ref)
         if not tenant.move(old=State.PROVISIONING, new=State.ACTIVE):
             raise WrongState(f"{tenant.slug!r} was moved by another process. Try again.")
+        forget_routes()
         record("tenants.tenant.provisioned", target=tenant)
     return password
 
@@ -179,9 +182,10 @@ def fail_provisioning(*, tenant: Tenant, error: str) -> None:
 
 @transaction.atomic
 def suspend_tenant(*, tenant: Tenant, by: object = None) -> None:
-    """Stop serving a tenant, working for it and exporting it; its data stays.
+    """Stop serving a tenant, working for it and exporting it; its data stays. Everybody is signed out.
 
-    Imports that go on end with nothing applied; other work waits.
+    Imports that go on end with nothing applied; other work waits. Links to files that a bucket has signed are good
+    for the rest of their minute; other processes refuse requests within `ROWHOUSE_ROUTING_SECONDS`.
 
     :raises WrongState: it is not active.
     """
@@ -190,6 +194,9 @@ def suspend_tenant(*, tenant: Tenant, by: object = None) -> None:
             f"{tenant.slug!r} is {tenant.get_state_display()}; only an active tenant is suspended."
         )
     jobs.suspend_tenant(tenant.schema_name)
+    with in_tenant(tenant.ref):
+        Session.objects.all().delete()
+    forget_routes()
     record("tenants.tenant.suspended", actor=by, target=tenant)
 
 
@@ -204,6 +211,7 @@ def resume_tenant(*, tenant: Tenant, by: object = None) -> None:
             f"{tenant.slug!r} is {tenant.get_state_display()}; only a suspended tenant is resumed."
         )
     jobs.resume_tenant(tenant.schema_name)
+    forget_routes()
     record("tenants.tenant.resumed", actor=by, target=tenant)
 
 
@@ -229,4 +237,5 @@ def delete_tenant(*, tenant: Tenant, by: object = None) -> None:
         )  # a table with checks still to be made cannot be dropped
         cursor.execute(f"DROP SCHEMA IF EXISTS {connection.ops.quote_name(tenant.schema_name)} CASCADE")
     jobs.forget_tenant(tenant.schema_name)  # after the schema: a running slice takes its locks in this order
+    forget_routes()
     record("tenants.tenant.deleted", actor=by, target=tenant)

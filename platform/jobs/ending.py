@@ -48,7 +48,10 @@ UPDATE jobs_job SET state = 'QUEUED', attempts = attempts - 1, lease = NULL, lea
 LIMITS = f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
 
 
-SUSPENDED = "The tenant was suspended meanwhile. What was not finished then was not applied. Start it again."
+SUSPENDED = (
+    "The tenant was suspended or became read-only meanwhile."
+    " What was not finished then was not applied. Start it again."
+)
 
 # Of a job whose kind only another release declares: its workers get it within a deploy's time.
 NOT_YET = "not-yet"

@@ -244,7 +244,7 @@ if S3_BUCKET:
                 "ROWHOUSE_S3_ADDRESSING", "path", purpose="path or virtual: how the bucket stands in URLs."
             ),
             "querystring_auth": True,
-            "querystring_expire": 300,
+            "querystring_expire": 60,
             "default_acl": None,
             "file_overwrite": True,  # keys are unique by design; a retry writes the same object again
         },
@@ -288,6 +288,16 @@ STORAGES = {
 # Outside production static files come from the apps' folders, so that nothing must be collected first.
 WHITENOISE_USE_FINDERS = not IS_PRODUCTION
 WHITENOISE_AUTOREFRESH = DEBUG
+
+# ---- tenants ---------------------------------------------------------------------------------------------
+
+# Tests change tenants behind the services' backs, and each must see what it has done.
+ROWHOUSE_ROUTING_SECONDS = 0 if _IS_TEST else env.integer(
+    "ROWHOUSE_ROUTING_SECONDS",
+    5,
+    purpose="How long a process trusts what it knows of domains and tenants' states.",
+    minimum=0,
+)  # fmt: skip
 
 # ---- accounts --------------------------------------------------------------------------------------------
 
