@@ -66,7 +66,6 @@ class ExporterConfig(AppConfig):
             ended="exporter.tasks.notify_ended",
             title="Notice of an export",
             writes=False,
-            follows=True,
         ),
     }
     slot_jobs: ClassVar = ("exporter.run",)

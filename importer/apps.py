@@ -71,6 +71,7 @@ class ImporterConfig(AppConfig):
         ),
         "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports", writes=False),
     }
+    quota_used: ClassVar = {"rows": "importer.quotas.rows_on_their_way"}
     hourly_jobs: ClassVar = ("importer.tidy",)
 
     def ready(self) -> None:

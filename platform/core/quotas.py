@@ -2,8 +2,8 @@
 
 The app that knows the limits says so on its AppConfig: `quota_limits = "tenants.quotas.limits_of"`, a function that
 takes a schema's name, is called in `public`, and returns the limit of each resource (0: none). The apps that know
-what there is say `quota_used = {"rows": "datasets.quotas.rows"}`: functions that are called inside the tenant; what
-several tell of one resource is added up.
+what there is say `quota_used = {"rows": "datasets.quotas.rows"}`: functions that are called inside the tenant and
+take the limit, far below which they need not count one by one; what several tell of one resource is added up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
 
 from django.apps import apps
 from django.db import connection
@@ -70,6 +69,14 @@ class Use:
         return LABELS[self.resource]
 
     @property
+    def used_said(self) -> str:
+        return amount(self.resource, self.used)
+
+    @property
+    def limit_said(self) -> str:
+        return amount(self.resource, self.limit)
+
+    @property
     def percent(self) -> int:
         """Return how much of the limit is taken, rounded down; may be more than 100. 0 without a limit."""
         return 100 * self.used // self.limit if self.limit else 0
@@ -82,6 +89,11 @@ class Use:
     def is_warned(self) -> bool:
         """Return whether people should be told: from WARN_PERCENT on."""
         return bool(self.limit) and self.percent >= WARN_PERCENT
+
+    @property
+    def remedy(self) -> str:
+        """Return what people can do when it is nearly taken."""
+        return REMEDIES[self.resource]
 
     @property
     def said(self) -> str:
@@ -119,15 +131,15 @@ def limits() -> Mapping[Resource, int]:
     return found
 
 
-def used(resource: Resource) -> int:
-    """Return how much of it the current tenant has."""
-    return sum(tell() for tell in _use_tellers(resource))
+def used(resource: Resource, limit: int = 0) -> int:
+    """Return how much of it the current tenant has; far below a limit, about how much."""
+    return sum(tell(limit) for tell in _use_tellers(resource))
 
 
 def uses() -> list[Use]:
     """Return all that the current tenant has a limit of, in the order of `Resource`."""
     found = limits()
-    return [Use(one, used(one), found[one]) for one in Resource if found.get(one, 0)]
+    return [Use(one, used(one, found[one]), found[one]) for one in Resource if found.get(one, 0)]
 
 
 def require_room(resource: Resource, wanted: int = 1) -> None:
@@ -147,7 +159,7 @@ def require_room(resource: Resource, wanted: int = 1) -> None:
             cursor.execute(
                 "SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))", [tenant.schema, resource.value]
             )
-    has = used(resource)
+    has = used(resource, limit)
     if has + wanted > limit:
         use = Use(resource, has, limit)
         is_one = wanted == 1 and resource is not Resource.BYTES
@@ -162,6 +174,6 @@ def _limit_tellers() -> tuple[Callable[[str], Mapping[Resource, int]], ...]:
 
 
 @cache
-def _use_tellers(resource: Resource) -> tuple[Callable[[], Any], ...]:
+def _use_tellers(resource: Resource) -> tuple[Callable[[int], int], ...]:
     told = [getattr(config, "quota_used", {}) for config in apps.get_app_configs()]
     return tuple(import_string(one[resource.value]) for one in told if resource.value in one)

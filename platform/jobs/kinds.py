@@ -36,8 +36,7 @@ class JobKind:
     started again, and may refuse it. `is_long`: it can keep a process busy for long, and a pool of
     workers keeps one process free of such jobs. `ends_suspended`: it does not wait while its tenant is suspended but
     ends FAILED, because nobody would expect it to go on by itself months later. `writes`: it changes what the
-    tenant's people see, and is not done while the tenant is read-only. `follows`: it follows from other work, and is
-    taken however much background work the tenant has waiting.
+    tenant's people see, and is not done while the tenant is read-only.
     """
 
     run: str
@@ -47,7 +46,6 @@ class JobKind:
     is_long: bool = False
     ends_suspended: bool = False
     writes: bool = True
-    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

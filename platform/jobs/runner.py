@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from core.errors import RowhouseError
 from core.standing import TenantReadOnly, require_writable
 from core.tenancy import TenantRef, in_public
-from jobs import ending, heartbeat, lease
+from jobs import ending, heartbeat, lease, within
 from jobs.kinds import Json, Step, Tell, handler_of, hourly_kinds, kind_of, slot_kinds
 from jobs.limits import (
     HURRIED_SECONDS,
@@ -93,6 +93,7 @@ def run_slice(job: Job) -> None:
         in_public(),
         structlog.contextvars.bound_contextvars(job=job.pk, kind=job.kind, tenant=job.slug or "-"),
         _heard(),
+        within.work(),
     ):
         verdict = ending.due(job)
         if verdict is not None:

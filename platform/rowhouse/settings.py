@@ -298,6 +298,24 @@ ROWHOUSE_ROUTING_SECONDS = 0 if _IS_TEST else env.integer(
     purpose="How long a process trusts what it knows of domains and tenants' states.",
     minimum=0,
 )  # fmt: skip
+ROWHOUSE_DNS_RESOLVERS = env.words(
+    "ROWHOUSE_DNS_RESOLVERS",
+    purpose="Who is asked for the records that verify domains, host or host:port; none: the machine's own.",
+)
+# What a tenant may have unless an operator has said otherwise of it; 0: no limit.
+ROWHOUSE_QUOTA_ROWS = env.integer("ROWHOUSE_QUOTA_ROWS", 0, purpose="Records a tenant may have.", minimum=0)
+ROWHOUSE_QUOTA_MB = env.integer(
+    "ROWHOUSE_QUOTA_MB", 0, purpose="Space a tenant's records and files may take, in MB.", minimum=0
+)
+ROWHOUSE_QUOTA_DATASETS = env.integer(
+    "ROWHOUSE_QUOTA_DATASETS", 0, purpose="Datasets a tenant may have.", minimum=0
+)
+ROWHOUSE_QUOTA_JOBS = env.integer(
+    "ROWHOUSE_QUOTA_JOBS", 0, purpose="Jobs of a tenant that may wait or run.", minimum=0
+)
+ROWHOUSE_QUOTA_USERS = env.integer(
+    "ROWHOUSE_QUOTA_USERS", 0, purpose="Active users a tenant may have.", minimum=0
+)
 
 # ---- accounts --------------------------------------------------------------------------------------------
 
@@ -411,10 +429,6 @@ ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
     1000,
     purpose="Export files of a dataset beyond this many are removed, the oldest first; 0: no limit.",
 )
-ROWHOUSE_QUOTA_MB = env.integer(
-    "ROWHOUSE_QUOTA_MB", 0, purpose="Space a tenant is meant to take at most, in MB; 0: no limit.", minimum=0
-)
-
 ROWHOUSE_DESTINATION_PRIVATE_HOSTS = env.words(
     "ROWHOUSE_DESTINATION_PRIVATE_HOSTS",
     purpose="Hosts tenants may export to although they are private or unencrypted, comma-separated.",
@@ -505,6 +519,7 @@ UNFOLD = {
     "SITE_TITLE": "rowhouse.navigation.tenant_title",
     "SITE_HEADER": "rowhouse.navigation.tenant_title",
     "SITE_SUBHEADER": "Rowhouse",
+    "ENVIRONMENT": "rowhouse.navigation.tenant_banner",
     "DASHBOARD_CALLBACK": "rowhouse.dashboard.tenant_dashboard",
     "SIDEBAR": {"show_search": True, "navigation": "rowhouse.navigation.tenant_sidebar"},
     "COMMAND": {"search_models": False},

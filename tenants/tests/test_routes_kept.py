@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -82,7 +83,7 @@ def test_a_suspension_made_elsewhere_counts_after_five_seconds(acme, clock):
 def test_what_is_forgotten_while_it_is_read_is_read_again(acme, clock, monkeypatch):
     read = routing.Route
 
-    def forget_then_read(*values: object) -> Route:
+    def forget_then_read(*values: Any) -> Route:
         routing._forget()
         return read(*values)
 
