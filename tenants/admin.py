@@ -82,7 +82,6 @@ class TenantAdmin(Operated, WithoutLog, ListedLookups, ModelAdmin):
 
     list_display = (
         "name",
-        "slug",
         "shown_state",
         "space",
         "records",

@@ -23,6 +23,8 @@ from accounts.services import ROLES
 from core.clock import now
 from core.errors import RowhouseError
 from core.quotas import LABELS, Resource, Use
+from core.tenancy import in_tenant
+from jobs import services as jobs
 from jobs.models import Job
 from jobs.models import State as JobState
 from tenants import domains, entering, standing
@@ -118,7 +120,7 @@ class LimitsForm(forms.Form):
             self.fields[one.value] = forms.IntegerField(
                 min_value=0,
                 required=False,
-                label=label.capitalize(),
+                label=f"{label[0].upper()}{label[1:]}",
                 help_text="0: no limit. Empty: as for everybody.",
             )
 
@@ -159,6 +161,12 @@ def _make_read_only(tenant: Tenant, by: Any, cleaned: dict[str, Any]) -> str:
 def _make_writable(tenant: Tenant, by: Any, cleaned: dict[str, Any]) -> str:
     standing.make_writable(tenant=tenant, by=by)
     return f"{tenant} can be written to again."
+
+
+def _measure(tenant: Tenant, by: Any, cleaned: dict[str, Any]) -> str:
+    with in_tenant(tenant.ref):
+        jobs.submit("rowhouse.measure", target="now", payload={})
+    return "A worker measures it now. Look again in a moment."
 
 
 def _add_note(tenant: Tenant, by: Any, cleaned: dict[str, Any]) -> str:
@@ -215,6 +223,7 @@ DEEDS: dict[str, Deed] = {
     "writable": Deed(
         "Let {} be written to again?", "Its people can change things again.", "Make it writable", _make_writable
     ),
+    "measure": Deed("Measure {} now?", "By itself this happens once an hour.", "Measure it", _measure),
     "limits": Deed(
         "Limits of {}",
         "Whoever would go beyond one is refused, with the figures. The tenant's people see use and limit.",

@@ -79,6 +79,14 @@ def test_a_tenant_is_measured_in_its_hour(acme, operator):
     assert f"{found.measured_at:%Y-%m-%d %H:%M} UTC" in text
 
 
+def test_an_operator_has_a_tenant_measured_now(acme, operator):
+    assert "not measured yet" in operator.get(f"{page_of()}/change/").text
+    assert operator.post(f"{page_of()}/do/measure/").status_code == 302
+    jobs.services.run_pending()
+    assert "not measured yet" not in operator.get(f"{page_of()}/change/").text
+    assert TenantFigures.objects.get().users == 3
+
+
 def test_measuring_again_replaces_the_figures(acme):
     assert measure_tenant(tenant()).rows == 0
     with in_tenant(acme):
