@@ -176,7 +176,7 @@ def _add_note(tenant: Tenant, by: Any, cleaned: dict[str, Any]) -> str:
 
 def _set_limits(tenant: Tenant, by: Any, cleaned: dict[str, Any]) -> str:
     set_quota(tenant=tenant, limits=cleaned["limits"], by=by)
-    return "The limits hold from now on. What is there already stays."
+    return "The quotas hold from now on. What is there already stays."
 
 
 def _claim_domain(tenant: Tenant, by: Any, cleaned: dict[str, Any]) -> str:
@@ -225,9 +225,9 @@ DEEDS: dict[str, Deed] = {
     ),
     "measure": Deed("Measure {} now?", "By itself this happens once an hour.", "Measure it", _measure),
     "limits": Deed(
-        "Limits of {}",
-        "Whoever would go beyond one is refused, with the figures. The tenant's people see use and limit.",
-        "Set the limits",
+        "Quotas of {}",
+        "Whoever would go beyond one is refused, with the figures. The tenant's people see them.",
+        "Set the quotas",
         _set_limits,
         LimitsForm,
     ),

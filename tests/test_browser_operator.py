@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import Served
+from tests.test_accessible import LOOK, OVERFLOW, axe
 from tests.test_browser import PATIENCE_MS, Person, browser
 
 __all__ = ["browser"]
@@ -31,15 +32,19 @@ def signed_in(browser: Browser, served: Served) -> Page:
     return page
 
 
-def shoot(page: Page, name: str) -> None:
+def look(page: Page, name: str) -> None:
+    """Judge a page in light, in dark and at the width of a telephone, and keep pictures of it if asked to."""
     folder = os.environ.get("ROWHOUSE_SCREENSHOTS")
-    if not folder:
-        return
     page.wait_for_load_state("networkidle")
+    page.evaluate(axe())
     for mark, width, is_dark in (("", 1360, False), ("-dark", 1360, True), ("-phone", 390, False)):
         page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", is_dark)
         page.set_viewport_size({"width": width, "height": 850})
-        page.screenshot(path=str(Path(folder) / f"{name}{mark}.png"), full_page=True)
+        assert page.evaluate(LOOK, []) == [], (name, mark)
+        assert page.evaluate(OVERFLOW) == [], (name, mark)
+        if folder:
+            page.screenshot(path=str(Path(folder) / f"{name}{mark}.png"), full_page=True)
+    page.evaluate("document.documentElement.classList.remove('dark')")
     page.set_viewport_size({"width": 1360, "height": 850})
 
 
@@ -50,13 +55,13 @@ def test_an_operator_looks_after_a_tenant_and_enters_it(browser: Browser, served
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
 
     page.goto(served.url("localhost", "/operator/tenants/tenant/"))
-    shoot(page, "tenants")
+    look(page, "tenants")
     page.locator("#result_list").get_by_role("link", name="Acme").first.click()
-    page.get_by_role("link", name="Set limits").click()
+    page.get_by_role("link", name="Set quotas").click()
     page.get_by_label("Active users").fill("100")
     page.get_by_label("Datasets").fill("3")
-    shoot(page, "tenant-limits")
-    page.get_by_role("button", name="Set the limits").click()
+    look(page, "tenant-quotas")
+    page.get_by_role("button", name="Set the quotas").click()
     page.get_by_role("link", name="Add a note").click()
     page.get_by_label("Note").fill("Pays by invoice.")
     page.get_by_role("button", name="Add the note").click()
@@ -64,26 +69,26 @@ def test_an_operator_looks_after_a_tenant_and_enters_it(browser: Browser, served
     page.get_by_label("Domain").fill("data.customer.example")
     page.get_by_role("button", name="Claim the domain").click()
     expect(page.get_by_text("_rowhouse-verify.data.customer.example")).to_be_visible()
-    shoot(page, "tenant")
+    look(page, "tenant")
     owner.go("/admin/")
     expect(owner.page.get_by_text(re.compile(r"of 3 datasets"))).to_be_visible()
-    owner.shoot("dashboard-limits")
+    owner.shoot("dashboard-quotas")
 
     page.get_by_role("link", name="Enter", exact=True).click()
     page.get_by_label("Why").fill("They asked why an import fails.")
-    shoot(page, "enter")
+    look(page, "enter")
     page.get_by_role("button", name="Make the entry").click()
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Go to Acme").click()
     inside = opened.value
     inside.get_by_role("button", name="Enter").click()
     expect(inside.get_by_text("Operator inside until").first).to_be_visible()
-    shoot(inside, "inside")
+    look(inside, "inside")
 
     expect_soon(owner, "/admin/", "Operator inside until")
     owner.go("/admin/entries/")
     expect(owner.page.get_by_text("They asked why an import fails.")).to_be_visible()
-    shoot(owner.page, "entries")
+    look(owner.page, "entries")
     owner.page.get_by_role("button", name="End it now").click()
     expect(owner.page.get_by_text("is out: the next request is refused")).to_be_visible()
     inside.reload()
@@ -102,10 +107,10 @@ def test_an_operator_looks_after_a_tenant_and_enters_it(browser: Browser, served
     page.get_by_role("link", name="Make writable").click()
     page.get_by_role("button", name="Make it writable").click()
     expect(page.get_by_role("link", name="Make read-only")).to_be_visible()
-    page.get_by_role("link", name="Set limits").click()
+    page.get_by_role("link", name="Set quotas").click()
     page.get_by_label("Active users").fill("")
     page.get_by_label("Datasets").fill("")
-    page.get_by_role("button", name="Set the limits").click()
+    page.get_by_role("button", name="Set the quotas").click()
     assert complaints == []
 
 
