@@ -27,8 +27,8 @@ class AlreadyReadOnly(RowhouseError):
 def read_only_sentence(name: str, reason: str) -> str:
     """Return what people of a read-only tenant are told.
 
-    >>> read_only_sentence("Acme", "it is being moved")
-    'Acme is read-only for now: it is being moved. You can look and download; nothing can be changed until ...
+    >>> read_only_sentence("Acme", "it is being moved").partition(". ")[0]
+    'Acme is read-only for now: it is being moved'
     """
     why = f": {reason.rstrip('.')}" if reason else ""
     return (
