@@ -315,6 +315,7 @@ class Operated:
         return {
             "tenant": tenant,
             "figures": figures,
+            "rows": f"{figures.rows:,}" if figures else "–",
             "uses": [Use(one, has[one], limits[one]) for one in Resource],
             "last_failed": failed.first(),
             "jobs_url": f"{base}?tenant={tenant.slug}",
