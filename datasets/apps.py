@@ -73,13 +73,16 @@ class DatasetsConfig(AppConfig):
             is_long=True,
         ),
         "datasets.tidy_change": JobKind(
-            run="datasets.tasks.tidy_change", title="Tidying up after a change of a definition"
+            run="datasets.tasks.tidy_change",
+            title="Tidying up after a change of a definition",
+            writes=False,
         ),
         "datasets.prune_history": JobKind(run="datasets.tasks.prune_history", title="Clean-up of history"),
         "datasets.forget_former_values": JobKind(
             run="datasets.tasks.forget_former_values", title="Forgetting values from before changes"
         ),
     }
+    quota_used: ClassVar = {"rows": "datasets.quotas.rows", "datasets": "datasets.quotas.datasets"}
     hourly_jobs: ClassVar = ("datasets.forget_former_values", "datasets.prune_history")
     # What each page needs; tests/test_pages_need_rights.py says how it is written, and knows no other page.
     page_rights: ClassVar[dict[str, str]] = {

@@ -15,6 +15,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
 from core.errors import RowhouseError
+from core.quotas import Resource, require_room
 from core.words import count
 from datasets import access
 from datasets.changeset import ChangeSet, Kind
@@ -378,9 +379,11 @@ def bring_back(*, dataset: Dataset, record_id: int, version_id: int, seen: int, 
     :raises NoSuchVersion: the record has none of this number.
     :raises RecordChanged: it is there again.
     :raises VersionUnfit: another record has its key, or the values do not fit the rules of today.
+    :raises QuotaReached: the tenant has as many records as it may have.
     """
     access.require(by, "add", dataset)
     require_whole(by, dataset)
+    require_room(Resource.ROWS)
     spec = dataset.spec()
     hold_for_editing(spec)
     model = MODELS.get(spec)

@@ -18,6 +18,8 @@ from simple_history.utils import bulk_create_with_history, bulk_update_with_hist
 from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
+from core.quotas import Resource, require_room
+from core.standing import require_writable
 from datasets import access, ddl, references, rules, signals
 from datasets.checks import by_names
 from datasets.definition import Definition, InvalidDefinition, check_definition
@@ -93,7 +95,11 @@ def create_dataset(
 
     :raises InvalidDefinition: the definition has problems; the message lists them.
     :raises SlugTaken: another dataset has the slug.
+    :raises QuotaReached: the tenant has as many datasets as it may have.
+    :raises TenantReadOnly: the tenant is read-only.
     """
+    require_writable()
+    require_room(Resource.DATASETS)
     checked = checked_definition(
         title=title, columns=references.resolved(columns, key), key=key, checks=checks
     )

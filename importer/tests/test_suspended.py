@@ -97,7 +97,7 @@ def test_an_import_ends_with_the_suspension_and_can_be_started_again(
         is_through = claimed is not None and found.state == done  # where one slice is all there was to do
         if not is_through:
             assert (found.state, found.error_code) == (failed, "suspended")
-            assert found.error.startswith("The tenant was suspended meanwhile.")
+            assert found.error.startswith("The tenant was suspended or became read-only meanwhile.")
             assert content(dataset) == before
             assert bool(leftovers(found)) == (failed == State.IMPORT_FAILED)  # for whoever starts it again
             assert job_state(found) == (JobState.FAILED, "suspended")

@@ -18,6 +18,7 @@ from accounts.models import User
 from accounts.sites import tenant_site
 from audit.services import record
 from core.lookups import ListedLookups
+from core.quotas import QuotaReached, Resource, require_room
 from core.readonly import ReadOnly
 
 OWNER = "owner"
@@ -44,10 +45,22 @@ def _permissions(group: Group) -> list[str]:
     return [f"{app_label}.{codename}" for app_label, codename in names]
 
 
+def _require_room() -> None:
+    try:
+        require_room(Resource.USERS)
+    except QuotaReached as error:
+        raise ValidationError(error.message) from None
+
+
 class NewUserForm(GroupsOfTheGranter, UserCreationForm):
     class Meta:
         model = User
         fields = ("email", "groups")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        _require_room()
+        return cleaned
 
 
 class ChangedUserForm(GroupsOfTheGranter, UserChangeForm):
@@ -59,12 +72,16 @@ class ChangedUserForm(GroupsOfTheGranter, UserChangeForm):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if "groups" not in cleaned or "is_active" not in cleaned:
             return cleaned
+        was_active = User.objects.filter(pk=self.instance.pk, is_active=True).exists()
+        if cleaned["is_active"] and not was_active:
+            _require_room()
         stays = cleaned["is_active"] and any(group.name == OWNER for group in cleaned["groups"])
         # Held until the end: of two owners who leave at once the second finds himself the last.
         list(Group.objects.select_for_update().filter(name=OWNER))
-        others = User.objects.filter(groups__name=OWNER, is_active=True).exclude(pk=self.instance.pk)
+        others = User.objects.filter(groups__name=OWNER, is_active=True, entry_ends_at=None).exclude(
+            pk=self.instance.pk
+        )
         was_owner = self.instance.groups.filter(name=OWNER).exists()
-        was_active = User.objects.filter(pk=self.instance.pk, is_active=True).exists()
         if was_owner and was_active and not stays and not others.exists():
             raise ValidationError(
                 "This is the last active owner; without one nobody could grant anything here. "

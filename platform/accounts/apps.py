@@ -8,6 +8,7 @@ from django.apps import AppConfig
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "People"
+    quota_used: ClassVar = {"users": "accounts.quotas.users"}
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {
         "accounts_invitation": "open",

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from accounts.operators.models import Operator
+from core.clock import now
 from core.tenancy import tenant_or_none
 
 
@@ -26,8 +27,18 @@ class TenantBackend(ModelBackend):
             return None
         return super().authenticate(request, username=username, password=password, **kwargs)
 
+    def user_can_authenticate(self, user: User | None) -> bool:  # type: ignore[override] # our users alone
+        """Return whether somebody may sign in with a password: an operator who was let in has none, whatever is set."""
+        return user is not None and not user.is_operator_entry and super().user_can_authenticate(user)
+
     def get_user(self, user_id: int) -> User | None:
-        return None if tenant_or_none() is None else super().get_user(user_id)
+        """Return who a session belongs to. An operator's ends with the time he was let in for."""
+        if tenant_or_none() is None:
+            return None
+        user = User.objects.filter(pk=user_id).first()
+        if user is not None and user.entry_ends_at is not None:
+            return user if user.is_active and user.entry_ends_at > now() else None
+        return user if self.user_can_authenticate(user) else None
 
 
 class OperatorBackend(BaseBackend):

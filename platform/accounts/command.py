@@ -48,7 +48,7 @@ class TenantCommand(RowhouseCommand):
 
         :raises UnknownUser: there is none.
         """
-        users = User.objects.filter(is_active=True)
+        users = User.objects.filter(is_active=True, entry_ends_at=None)
         user = (
             users.filter(email__iexact=email).first()
             if email

@@ -31,6 +31,8 @@ class User(AbstractUser):
     username = None  # type: ignore[assignment] # the address is the name
     email = models.EmailField("e-mail address", unique=True)
     is_staff = True  # the admin is the product: being a user is being let in
+    # An operator who is inside for a while: no person of the tenant, without a password, let in until then.
+    entry_ends_at = models.DateTimeField("operator, until", null=True, blank=True, editable=False)
     history = HistoricalRecords(excluded_fields=["password", "last_login"], bases=[models.Model])
 
     USERNAME_FIELD = "email"
@@ -41,6 +43,11 @@ class User(AbstractUser):
     class Meta:
         verbose_name = "user"
         constraints = [models.UniqueConstraint(Lower("email"), name="one_user_per_email_address")]
+
+    @property
+    def is_operator_entry(self) -> bool:
+        """Return whether this is an operator who was let in for a while, or was."""
+        return self.entry_ends_at is not None
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email

@@ -13,6 +13,7 @@ from django.db.models import Q
 from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
+from core.quotas import Resource, require_room
 
 ROLES = ("owner", "editor", "viewer")
 
@@ -67,11 +68,13 @@ def create_user(
 
     :raises EmailTaken: somebody has the address already.
     :raises UnknownRole: no such role.
+    :raises QuotaReached: the tenant has as many active users as it may have.
     """
     if role not in ROLES:
         raise UnknownRole(f"There is no role {role!r}; choose one of {', '.join(ROLES)}.")
     if User.objects.filter(email__iexact=email).exists():
         raise EmailTaken(f"{email} belongs to a user already.")
+    require_room(Resource.USERS)
     first, _, last = full_name.partition(" ")
     user = User.objects.create_user(email, password, first_name=first, last_name=last)
     user.groups.add(Group.objects.get(name=role))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.apps import AppConfig
 from django.core.signals import request_finished
 from django.db.models.signals import post_delete
@@ -12,6 +14,7 @@ from core import logging
 class CoreConfig(AppConfig):
     name = "core"
     verbose_name = "Platform"
+    quota_used: ClassVar = {"bytes": "core.space.used_bytes"}
 
     def ready(self) -> None:
         # django-tenants listens to every model's deletion without a sender, so that no queryset can be

@@ -33,6 +33,11 @@ def used() -> list[Use]:
     return sorted(found, key=lambda use: (use.kind, use.dataset))
 
 
+def used_bytes(limit: int) -> int:
+    """Return what the current tenant takes in all, for its limit."""
+    return sum(use.bytes for use in used())
+
+
 def stored_keys() -> dict[str, str]:
     """Return every key that a row of the current tenant knows, with the slug of its dataset."""
     found: dict[str, str] = {}

@@ -51,7 +51,10 @@ LIMITS = Statements(
 )
 
 
-SUSPENDED = "The tenant was suspended meanwhile. What was not finished then was not applied. Start it again."
+SUSPENDED = (
+    "The tenant was suspended or became read-only meanwhile."
+    " What was not finished then was not applied. Start it again."
+)
 
 # Of a job whose kind only another release declares: its workers get it within a deploy's time.
 NOT_YET = "not-yet"

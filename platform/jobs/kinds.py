@@ -35,7 +35,8 @@ class JobKind:
     `run` does a slice, `ended` hears of an end that was no success, `retried` of a job that is about to be
     started again, and may refuse it. `is_long`: it can keep a process busy for long, and a pool of
     workers keeps one process free of such jobs. `ends_suspended`: it does not wait while its tenant is suspended but
-    ends FAILED, because nobody would expect it to go on by itself months later.
+    ends FAILED, because nobody would expect it to go on by itself months later. `writes`: it changes what the
+    tenant's people see, and is not done while the tenant is read-only.
     """
 
     run: str
@@ -44,6 +45,7 @@ class JobKind:
     title: str = ""
     is_long: bool = False
     ends_suspended: bool = False
+    writes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,12 @@ def long_kinds() -> tuple[str, ...]:
 def kinds_ending_suspended() -> tuple[str, ...]:
     """Return the kinds whose jobs end when their tenant is suspended."""
     return tuple(sorted(name for name, kind in registry().items() if kind.ends_suspended))
+
+
+@cache
+def kinds_writing() -> tuple[str, ...]:
+    """Return the kinds that are not done while their tenant is read-only."""
+    return tuple(sorted(name for name, kind in registry().items() if kind.writes))
 
 
 def retried_of(name: str) -> Callable[[Again], Json] | None:

@@ -56,6 +56,12 @@ def own_jobs() -> Iterator[JobQuerySet]:
         yield Job.objects.filter(schema=tenant.schema) if tenant else Job.objects.all()
 
 
+def active_jobs(limit: int) -> int:
+    """Return how many jobs of the current tenant wait or run, for its limit."""
+    with own_jobs() as jobs:
+        return jobs.filter(state__in=ACTIVE).count()
+
+
 def one(jobs: JobQuerySet, job_id: int) -> Job:
     """Return the job of this number.
 

@@ -14,9 +14,10 @@ from django.db import connection, transaction
 
 from core.backend.cursors import Statements
 from core.errors import RowhouseError
+from core.standing import TenantReadOnly, require_writable
 from core.tenancy import TenantRef, in_public
-from jobs import ending, heartbeat, lease
-from jobs.kinds import Json, Step, Tell, handler_of
+from jobs import ending, heartbeat, lease, within
+from jobs.kinds import Json, Step, Tell, handler_of, hourly_kinds, kind_of, slot_kinds
 from jobs.limits import (
     HURRIED_SECONDS,
     IDLE_SECONDS,
@@ -93,6 +94,7 @@ def run_slice(job: Job) -> None:
         in_public(),
         structlog.contextvars.bound_contextvars(job=job.pk, kind=job.kind, tenant=job.slug or "-"),
         _heard(),
+        within.work(),
     ):
         verdict = ending.due(job)
         if verdict is not None:
@@ -124,6 +126,13 @@ def _work(job: Job, started: float) -> Step:
     with connection.cursor() as cursor:
         cursor.execute(LIMITS)
     handler = handler_of(job.kind)
+    if job.tenant is not None and kind_of(job.kind).writes:
+        try:
+            require_writable(job.schema)
+        except TenantReadOnly:
+            if job.kind in (*hourly_kinds(), *slot_kinds()):
+                return Step(done=True)  # left out: nobody asked for it, and its next hour comes
+            raise
     work = LiveSlice(job, started, job.tenant, job.pk, job.payload, job.cursor, job.step, job.attempts)
     with ending.inside(job.tenant):
         return handler(work)

@@ -8,18 +8,22 @@ from datetime import datetime
 from zlib import crc32
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from core.clock import now as clock
 from core.errors import RowhouseError
+from core.quotas import Resource, require_room
+from core.standing import require_writable
 from core.tenancy import TenantRef, current_tenant, in_public, tenant_or_none
 from jobs import claim, dispatcher, ending, engine, foreground, looking, outbox, runner
 from jobs.foreground import DatabaseAway, TenantPaused
-from jobs.kinds import Again, Json, kinds_ending_suspended, retried_of
+from jobs.kinds import Again, Json, kind_of, kinds_ending_suspended, kinds_writing, retried_of
 from jobs.limits import DEFAULT_PRIORITY, SLOT_MINUTES
 from jobs.looking import JobNotFound, JobStatus, is_active, status
 from jobs.models import PUBLIC, Job, State, TenantShare
 from jobs.outbox import TargetBusy
+from jobs.within import is_within_work
 
 __all__ = [
     "DatabaseAway",
@@ -33,6 +37,7 @@ __all__ = [
     "cancel",
     "dispatch_hourly",
     "forget_jobs",
+    "end_writing",
     "forget_tenant",
     "is_active",
     "last_pause",
@@ -70,8 +75,12 @@ def submit(
 
     :raises TargetBusy: another job of this kind is at this target.
     :raises UnknownKind: no app declares the kind.
+    :raises TenantReadOnly: the tenant is read-only, and this kind of work writes.
+    :raises QuotaReached: the tenant has as much work waiting as it may have.
     """
     tenant = tenant_or_none()
+    if tenant is not None:
+        _require_allowed(kind)
     with in_public(), transaction.atomic():
         return outbox.put(
             tenant,
@@ -82,6 +91,15 @@ def submit(
             priority=priority,
             not_before=not_before,
         )
+
+
+def _require_allowed(kind: str) -> None:
+    writes = kind_of(kind).writes
+    if is_within_work():
+        return  # what was let in is carried through; a slice that would write is asked before it begins
+    if writes:
+        require_writable()
+    require_room(Resource.JOBS)
 
 
 def cancel(job_id: int) -> bool:
@@ -109,9 +127,12 @@ def retry(job_id: int) -> Job:
     :raises NotRetryable: it did neither fail nor get cancelled, or its app has a reason against it.
     :raises TargetBusy: another job is at its target meanwhile.
     :raises UnknownKind: its app is not installed any more.
+    :raises TenantReadOnly: the job's tenant is read-only, and this kind of work writes.
     """
     with looking.own_jobs() as jobs, transaction.atomic():
         job = looking.one(jobs.select_for_update(), job_id)
+        if job.tenant is not None and kind_of(job.kind).writes:
+            require_writable(job.schema)
         if job.state not in (State.FAILED, State.CANCELLED):
             raise NotRetryable(
                 f"Job {job_id} is {job.state.lower()}; only a failed or cancelled one can run again."
@@ -208,8 +229,20 @@ def suspend_tenant(schema: str) -> None:
     That ends before its next slice, also while the tenant is paused: FAILED, with the code `suspended`.
     """
     pause_tenant(schema, by=TenantShare.PausedBy.SUSPENDED)
+    _end(schema, kinds_ending_suspended())
+
+
+def end_writing(schema: str) -> None:
+    """End a tenant's work that writes and has begun or waits for its turn: FAILED, with the code `suspended`.
+
+    What is planned for later stays, and is judged when its time has come.
+    """
+    _end(schema, kinds_writing(), Q(state=State.RUNNING) | Q(not_before__lte=Now()))
+
+
+def _end(schema: str, kinds: Iterable[str], which: Q | None = None) -> None:
     with in_public(), transaction.atomic():
-        active = Job.objects.active().filter(schema=schema, kind__in=kinds_ending_suspended())
+        active = Job.objects.active().filter(which or Q(), schema=schema, kind__in=list(kinds))
         active = active.filter(cancel_requested=False)  # a person was first
         asked = active.update(cancel_requested=True, is_suspended=True)
         Job.objects.filter(schema=schema, state=State.QUEUED, is_suspended=True).update(not_before=Now())

@@ -22,6 +22,7 @@ from jobs.models import Job, TenantShare
 from jobs.operator_admin import JobAdmin
 from jobs.pages.shares import NotPausable, ShareAdmin
 from rowhouse.work.admin import WorkAdmin
+from tenants.entering import end_entries_of
 from tenants.models import Tenant
 
 MOST_EVENTS = 50
@@ -93,6 +94,11 @@ class OperatorAdmin(WithoutLog, ListedLookups, ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: Operator, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not obj.is_active:
+            end_entries_of(operator=obj, by=request.user)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
         record("accounts.operator.changed", actor=request.user, target=obj)

@@ -45,7 +45,11 @@ class RowhouseConfig(AppConfig):
             retried="rowhouse.tasks.restore_retried",
             title="Restore",
         ),
+        "rowhouse.measure": JobKind(
+            run="rowhouse.measuring.measure", title="Measuring a tenant", writes=False
+        ),
     }
+    hourly_jobs: ClassVar = ("rowhouse.measure",)
 
 
 class AdminConfig(SimpleAdminConfig):

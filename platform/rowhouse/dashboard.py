@@ -14,6 +14,7 @@ from django.utils.timesince import timesince
 import exporter.services
 from accounts.models import User
 from core.clock import now
+from core.quotas import uses
 from datasets.access import datasets_for, may
 from datasets.models import Dataset
 from datasets.stats import count_label, record_counts
@@ -57,6 +58,8 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
             "storage": stored,
             "storage_note": "uploads and exports",
         },
+        "limits": uses(),
+        **_standing(request),
         "datasets": [
             {
                 "title": one.title,
@@ -78,6 +81,18 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
         else "",
     }
     return context
+
+
+def _standing(request: HttpRequest) -> dict[str, Any]:
+    """Return that an operator is inside, or that nothing can be changed."""
+    route = request.tenant  # type: ignore[attr-defined] # set by the middleware
+    is_inside = route.operator_until is not None and route.operator_until > now()
+    reason = f": {route.read_only_reason.rstrip('.')}" if route.read_only_reason else ""
+    words = f"{route.name} is read-only for now{reason}. You can look and download; nothing can be changed."
+    return {
+        "operator_until": route.operator_until if is_inside else None,
+        "read_only": words if route.is_read_only else "",
+    }
 
 
 def _trouble(request: HttpRequest) -> str:

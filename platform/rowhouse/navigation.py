@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import conditional_escape
 
+from core.clock import now
 from datasets.access import datasets_for
 from importer.addresses import has_pages, names, records_address
 from importer.targets.proxies import PROXIES, title_of
@@ -22,6 +23,16 @@ def tenant_title(request: HttpRequest) -> str:
     """Return the tenant's name, so that nobody works in the wrong one."""
     tenant = getattr(request, "tenant", None)
     return tenant.name if tenant is not None else "Rowhouse"
+
+
+def tenant_banner(request: HttpRequest) -> list[str] | None:
+    """Return what stands at the head of every page while an operator is inside or nothing can be changed."""
+    tenant = getattr(request, "tenant", None)
+    if tenant is None:
+        return None
+    if tenant.operator_until is not None and tenant.operator_until > now():
+        return [f"Operator inside until {tenant.operator_until:%H:%M} UTC", "warning"]
+    return ["Read-only", "info"] if tenant.is_read_only else None
 
 
 def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -63,6 +74,8 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Users", "person", "admin:accounts_user_changelist"),
             _item("Roles", "group", "admin:auth_group_changelist"),
         ]
+    if user.has_perm("accounts.change_user"):
+        people.append(_item("Operators who entered", "shield_person", "admin:tenants_entries"))
     if user.has_perm("datasets.change_dataset"):
         people.append(_item("Rights", "key", "admin:datasets_dataset_rights_everywhere"))
         people.append(_item("Space", "database", "admin:exporter_exportfile_space"))

@@ -244,7 +244,7 @@ if S3_BUCKET:
                 "ROWHOUSE_S3_ADDRESSING", "path", purpose="path or virtual: how the bucket stands in URLs."
             ),
             "querystring_auth": True,
-            "querystring_expire": 300,
+            "querystring_expire": 60,
             "default_acl": None,
             "file_overwrite": True,  # keys are unique by design; a retry writes the same object again
         },
@@ -288,6 +288,34 @@ STORAGES = {
 # Outside production static files come from the apps' folders, so that nothing must be collected first.
 WHITENOISE_USE_FINDERS = not IS_PRODUCTION
 WHITENOISE_AUTOREFRESH = DEBUG
+
+# ---- tenants ---------------------------------------------------------------------------------------------
+
+# Tests change tenants behind the services' backs, and each must see what it has done.
+ROWHOUSE_ROUTING_SECONDS = 0 if _IS_TEST else env.integer(
+    "ROWHOUSE_ROUTING_SECONDS",
+    5,
+    purpose="How long a process trusts what it knows of domains and tenants' states.",
+    minimum=0,
+)  # fmt: skip
+ROWHOUSE_DNS_RESOLVERS = env.words(
+    "ROWHOUSE_DNS_RESOLVERS",
+    purpose="Who is asked for the records that verify domains, host or host:port; none: the machine's own.",
+)
+# What a tenant may have unless an operator has said otherwise of it; 0: no limit.
+ROWHOUSE_QUOTA_ROWS = env.integer("ROWHOUSE_QUOTA_ROWS", 0, purpose="Records a tenant may have.", minimum=0)
+ROWHOUSE_QUOTA_MB = env.integer(
+    "ROWHOUSE_QUOTA_MB", 0, purpose="Space a tenant's records and files may take, in MB.", minimum=0
+)
+ROWHOUSE_QUOTA_DATASETS = env.integer(
+    "ROWHOUSE_QUOTA_DATASETS", 0, purpose="Datasets a tenant may have.", minimum=0
+)
+ROWHOUSE_QUOTA_JOBS = env.integer(
+    "ROWHOUSE_QUOTA_JOBS", 0, purpose="Jobs of a tenant that may wait or run.", minimum=0
+)
+ROWHOUSE_QUOTA_USERS = env.integer(
+    "ROWHOUSE_QUOTA_USERS", 0, purpose="Active users a tenant may have.", minimum=0
+)
 
 # ---- accounts --------------------------------------------------------------------------------------------
 
@@ -410,10 +438,6 @@ ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
     1000,
     purpose="Export files of a dataset beyond this many are removed, the oldest first; 0: no limit.",
 )
-ROWHOUSE_QUOTA_MB = env.integer(
-    "ROWHOUSE_QUOTA_MB", 0, purpose="Space a tenant is meant to take at most, in MB; 0: no limit.", minimum=0
-)
-
 ROWHOUSE_DESTINATION_PRIVATE_HOSTS = env.words(
     "ROWHOUSE_DESTINATION_PRIVATE_HOSTS",
     purpose="Hosts tenants may export to although they are private or unencrypted, comma-separated.",
@@ -537,6 +561,7 @@ UNFOLD = {
     "SITE_TITLE": "rowhouse.navigation.tenant_title",
     "SITE_HEADER": "rowhouse.navigation.tenant_title",
     "SITE_SUBHEADER": "Rowhouse",
+    "ENVIRONMENT": "rowhouse.navigation.tenant_banner",
     "DASHBOARD_CALLBACK": "rowhouse.dashboard.tenant_dashboard",
     "SIDEBAR": {"show_search": True, "navigation": "rowhouse.navigation.tenant_sidebar"},
     "COMMAND": {"search_models": False},

@@ -25,6 +25,7 @@ from exporter.models import ExportFile
 from importer.models import ImportIssue
 from jobs import services as jobs
 from rowhouse.demo.files import FOLDER, faulty_navaids, renamed_cities
+from rowhouse.measuring import measure_current
 from tenants.models import Tenant
 from tenants.services import provision_tenant, request_tenant
 
@@ -76,6 +77,9 @@ class Story:
         imports = self.imports(refs)
         exports = self.exports(refs, now())
         round_trip = self.round_trip(refs["acme"])
+        for ref in refs.values():
+            with in_tenant(ref):
+                measure_current()
         self.remember(told=True)
         return {
             "tenants": [

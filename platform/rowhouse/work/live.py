@@ -46,7 +46,8 @@ SELECT j.*, COALESCE(s.state, '') AS share_state
  WHERE d.domain = %(host)s AND t.schema_name = %(schema)s AND j.id = ANY(%(jobs)s)
    AND EXISTS (SELECT 1 FROM {schema}.{sessions}
                 WHERE session_key = %(session)s AND expire_date > statement_timestamp())
-   AND EXISTS (SELECT 1 FROM {schema}.{users} WHERE id = %(user)s AND is_active)
+   AND EXISTS (SELECT 1 FROM {schema}.{users} WHERE id = %(user)s AND is_active
+                  AND (entry_ends_at IS NULL OR entry_ends_at > statement_timestamp()))
  ORDER BY j.id DESC"""
 
 
