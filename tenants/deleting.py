@@ -22,6 +22,7 @@ from jobs.models import Job
 from tenants.backup import services as backups
 from tenants.backup.models import TenantBackup
 from tenants.models import Tenant
+from tenants.routing import forget_routes
 from tenants.services import WrongState
 from tenants.template import drop_schema
 
@@ -51,6 +52,7 @@ def delete_tenant(*, tenant: Tenant, by: object = None, at_once: bool = False) -
             f"{tenant.slug!r} is {tenant.get_state_display()}."
             f" Suspend it first: `rowhouse suspend_tenant {tenant.slug}`."
         )
+    forget_routes()
     Tenant.objects.filter(pk=tenant.pk).update(error="")
     job = jobs.submit(
         "tenants.delete", target=tenant.schema_name, payload={"tenant": tenant.pk, "at_once": at_once}

@@ -24,6 +24,7 @@ from tenants.backup.loading import Loaded
 from tenants.backup.services import Found
 from tenants.models import Tenant
 from tenants.names import new_schema_name
+from tenants.routing import forget_routes
 from tenants.template import drop_schema, rename_schema
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def restore_as(*, found: Found, slug: str, name: str = "", domain: str = "", by:
             raise NotRestorable(f"{tenant.slug!r} was moved by another process. Try again.")
         record("tenants.tenant.restored", actor=by, target=tenant, **_from(contents))
         missing, later = _files(tenant.ref, loaded)
+    forget_routes()
     return Restored(tenant, contents, missing, later)
 
 
