@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from core.backend.roles import grant_rights, make_roles
+
 TABLES = (
     "SELECT c.oid, c.relname FROM pg_class c WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r'"
     " AND c.relname ~ %s ORDER BY c.relname"
@@ -46,9 +48,11 @@ class Copier:
             self.identities = self._rows(cursor, IDENTITIES, oids)
 
     def copy_to(self, schema: str) -> None:
-        """Make a schema with a copy of the tables."""
+        """Make a schema with a copy of the tables, and the roles that belong to it."""
         with self.link.cursor() as cursor:
             cursor.execute("; ".join(["BEGIN", *self._statements(schema), "COMMIT"]))
+            make_roles(cursor, schema)
+            grant_rights(cursor, schema)
 
     def _statements(self, schema: str) -> list[str]:
         made = [f'CREATE SCHEMA "{schema}"', f'SET LOCAL search_path = "{schema}"']
