@@ -13,6 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.backend.roles import grant_rights, make_roles
+
 if TYPE_CHECKING:
     from core.embedded import EmbeddedServer
     from core.tenancy import TenantRef
@@ -78,6 +80,8 @@ def copy_tenant(link: Any, template: Template, slug: str) -> TenantRef:
     )
     with link.cursor() as cursor:
         cursor.execute(template.for_tenant(tenant.ref))
+        make_roles(cursor, tenant.schema_name)
+        grant_rights(cursor, tenant.schema_name)
     admit_tenant(tenant.ref)
     for old, new in (
         (Tenant.State.REQUESTED, Tenant.State.PROVISIONING),
