@@ -28,9 +28,10 @@ from jobs import services as jobs
 from jobs.models import Job
 from jobs.models import State as JobState
 from tenants import domains, entering, standing
+from tenants.backup.models import TenantBackup
 from tenants.figures import nearly_full as nearly_full_ones
 from tenants.figures import past, stale, with_figures
-from tenants.models import Domain, Tenant
+from tenants.models import Domain, MigrationOutcome, Tenant
 from tenants.notes import MOST_LETTERS, add_note
 from tenants.operating_models import DomainClaim, EntryGrant, ReadOnlyTenant
 from tenants.quotas import MEGABYTE, limits_of, set_quota
@@ -330,6 +331,7 @@ class Operated:
                 {"grant": one, "is_open": one.ended_at is None and one.expires_at > now()}
                 for one in tenant.entries.all()[:ENTRIES_SHOWN]
             ],
+            "more_cards": [_backup_card(tenant), _migration_card(tenant)],
             "is_active": tenant.state == Tenant.State.ACTIVE,
             "is_in_use": tenant.state in {Tenant.State.ACTIVE, Tenant.State.SUSPENDED},
         }
@@ -415,6 +417,34 @@ def entry_address(request: HttpRequest, grant: EntryGrant) -> str:
 def listed(tenants: QuerySet[Any]) -> QuerySet[Any]:
     """Return tenants as the list and the page need them: one statement, however many they are."""
     return with_figures(tenants)
+
+
+def _backup_card(tenant: Tenant) -> dict[str, str]:
+    kept = TenantBackup.objects.filter(tenant=tenant, deleted_at=None)
+    last = kept.filter(state=TenantBackup.State.SUCCEEDED).order_by("-taken_at").first()
+    page = f"{reverse('operator:tenants_tenantbackup_changelist')}?q={tenant.slug}"
+    if last is None or last.taken_at is None:
+        return {"label": "Last backup", "value": "none", "note": "a worker takes one every day", "url": page}
+    tried = (
+        f"{last.get_verdict_display()}, {last.verified_at:%Y-%m-%d}" if last.verified_at else "not tried yet"
+    )
+    value = f"{last.taken_at:%Y-%m-%d %H:%M}"
+    return {
+        "label": "Last backup",
+        "value": value,
+        "note": f"{filesizeformat(last.bytes)}, {tried}",
+        "url": page,
+    }
+
+
+def _migration_card(tenant: Tenant) -> dict[str, str]:
+    last = MigrationOutcome.objects.filter(schema=tenant.schema_name).order_by("-at").first()
+    if last is None:
+        return {"label": "Last migration", "value": "none", "note": "set up by this release"}
+    error = f": {last.error[:200]}" if last.error else ""
+    return {
+        "label": "Last migration", "value": f"{last.at:%Y-%m-%d %H:%M}", "note": f"{last.get_state_display()}{error}"
+    }  # fmt: skip
 
 
 def _figures(tenant: Any) -> Any:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -10,7 +12,7 @@ from accounts.operators.models import Operator
 from audit.models import Event
 from jobs import services as jobs
 from jobs.models import Job
-from tenants.models import Domain, Tenant, TenantBackup
+from tenants.models import Domain, MigrationOutcome, Tenant, TenantBackup
 
 PAGES = ["", "tenants/tenant/", "tenants/tenant/add/", "jobs/job/", "audit/event/", "operators/operator/",
          "tenants/tenantbackup/",
@@ -124,6 +126,28 @@ def test_a_backup_and_a_deletion_are_asked_for_on_the_tenants_page(operator, acm
     operator.post(f"{page}keep/")
     tenant.refresh_from_db()
     assert tenant.state == "SUSPENDED"
+
+
+def test_a_tenants_page_says_when_it_was_backed_up_and_migrated(operator, acme):
+    tenant = Tenant.objects.get(slug="acme")
+    page = f"/operator/tenants/tenant/{tenant.pk}/change/"
+    assert "set up by this release" in operator.get(page).text
+    TenantBackup.objects.create(
+        tenant=tenant,
+        trigger="MANUAL",
+        state="SUCCEEDED",
+        key="_backups/x",
+        sha256="0" * 64,
+        bytes=5000,
+        taken_at=datetime(2026, 8, 26, 14, tzinfo=UTC),
+    )
+    MigrationOutcome.objects.create(
+        run=uuid4(), schema=acme.schema, slug="acme", state="FAILED", error="A table was in use.", seconds=1
+    )
+    text = operator.get(page).text
+    assert "2026-08-26 14:00" in text
+    assert "not tried yet" in text
+    assert "failed, and as it was before: A table was in use." in text
 
 
 def test_backups_are_found_filtered_and_shown(operator, acme):
