@@ -2,10 +2,10 @@
 
     python -m benchmarks.tenancy_isolation --tenants 1000
 
-One page of twenty queries goes through Django's WSGI handler and the tenant middleware, and nothing else that would take
-time in both. In turns it is asked on two connections of this process to the same tenant: ours, whose every statement
-carries path and role, and django-tenants', which sends `SET search_path` before each and has no roles. The same
-middleware finds the tenant for both.
+One page of twenty queries goes through Django's WSGI handler and the tenant middleware, and nothing else that would
+take time in both. In turns it is asked on two connections of this process to the same tenant: ours, whose every
+statement carries path and role, and django-tenants', which sends `SET search_path` before each and has no roles. The
+same middleware finds the tenant for both.
 
 Then another process, new, opens pages of every tenant through the real application, signed in as its owner. Its peak
 and the most that its processes on the server held for themselves are read from /proc, so this runs on Linux, as root
