@@ -120,7 +120,7 @@ def _stock_wrapper() -> Any:
     from django.db import connections  # noqa: PLC0415 -- after the settings
     from django_tenants.postgresql_backend import base  # noqa: PLC0415 -- likewise
 
-    class Stock(base.DatabaseWrapper):
+    class Stock(base.DatabaseWrapper):  # type: ignore[misc] # of a library without types
         """As it comes; it knows no roles, so that it hears of them is all we add."""
 
         def set_schema(self, schema_name: str, *_: Any, role: Any = None) -> None:

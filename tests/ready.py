@@ -246,7 +246,7 @@ def _of_new_field(new: models.Field[Any, Any], model: str) -> str | None:
         return None  # a table of its own, empty
     if isinstance(new, models.GeneratedField):
         return "a generated column rewrites the table"
-    if (new.unique or new.db_index) and model in LARGE:
+    if (new.unique or getattr(new, "db_index", False)) and model in LARGE:
         return "its index looks at every row of a table that grows; add the column, then AddIndexConcurrently"
     if not new.null and not new.has_default() and new.db_default is models.NOT_PROVIDED:
         return "a column that must be filled needs a value for the rows there are"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import pytest
 from django.contrib.postgres.operations import AddConstraintNotValid, AddIndexConcurrently
@@ -153,13 +154,14 @@ def test_every_app_of_ours_is_judged_and_every_large_table_is_there():
 
 def faults_of(*operations: Operation) -> list[str]:
     """Judge a second migration of these operations, after a first that made a table that grows."""
-    first, second = Migration("0001", "audit"), Migration("0002", "audit")
-    fields = [
+    fields: list[tuple[str, models.Field[Any, Any]]] = [
         ("id", models.BigAutoField(primary_key=True)),
         ("what", models.CharField(max_length=9, null=True)),
     ]
-    first.operations = [migrations.CreateModel("Event", fields)]
-    second.operations = list(operations)
+    first = type("First", (Migration,), {"operations": [migrations.CreateModel("Event", fields)]})(
+        "0001", "audit"
+    )
+    second = type("Second", (Migration,), {"operations": operations})("0002", "audit")
     state = ProjectState()
     assert list(judge(first, state)) == []
     return [name for name, _ in judge(second, state)]
