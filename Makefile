@@ -57,8 +57,8 @@ arch: setup ## Check import direction and the project-wide guard tests
 ci: lint types arch ## Everything continuous integration checks
 	@$(MAKE) test ALL=1
 
-bench: setup ## Measure imports and exports against \copy, background work, lists, changes, or memory [OF=imports|exports|jobs|datasets|changes|visits] [ROWS=1000000] [TENANTS=1000]
-	@case "$(or $(OF),imports)" in imports|exports|jobs|datasets|changes|visits) ;; *) echo "OF=$(OF): imports, exports, jobs, datasets, changes or visits" >&2; exit 2;; esac
+bench: setup ## Measure imports and exports against \copy, background work, lists, changes, memory, or tenants [OF=imports|exports|jobs|datasets|changes|visits|tenancy] [ROWS=1000000] [TENANTS=1000]
+	@case "$(or $(OF),imports)" in imports|exports|jobs|datasets|changes|visits|tenancy) ;; *) echo "OF=$(OF): imports, exports, jobs, datasets, changes, visits or tenancy" >&2; exit 2;; esac
 	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)") $(if $(TENANTS),--tenants "$(TENANTS)")
 
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]

@@ -2,10 +2,11 @@
 
     python -m benchmarks.tenancy_provisioning --tenants 1000
 
-Provisioning is the whole service: schema, owner, audit, the tenant let in. Its peer is `psql -1` restoring `pg_dump` of
-the template, which makes a schema and nothing else. A migration (two fields, an index, one constraint for another) is
-done by django-tenants' executor in a few tenants and by us in the others. One run of ours is killed with SIGKILL at a
-random tenant, and begun again. Medians, peers interleaved, everything on one server of the benchmark's own.
+Provisioning is the whole service: schema, roles, owner, audit, the tenant let in. Its peer is `psql -1` restoring
+`pg_dump` of the template, which makes a schema without roles and rights, and nothing else. A migration (two fields, an
+index, one constraint for another) is done by django-tenants' executor in a few tenants and by us in the others. One run
+of ours is killed with SIGKILL at a random tenant, and begun again. Medians, peers interleaved, everything on one server
+of the benchmark's own.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def _dump(server: EmbeddedServer) -> tuple[str, str]:
 
     schema = ensure().schema_name
     done = subprocess.run(
-        [str(server.program("pg_dump")), "--dbname", server.url(), "--schema", schema, "--no-owner"],
+        [str(server.program("pg_dump")), "--dbname", server.url(), "--schema", schema, "--no-owner", "--no-privileges"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     return schema, done.stdout
@@ -160,6 +161,8 @@ def _restore(server: EmbeddedServer, dump: tuple[str, str], schema: str) -> floa
             server.url(),
             "-1",
             "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
             "-o",
             "/dev/null",
             "-f",
