@@ -360,9 +360,9 @@ class TestRclone:
             f"{bucket}?acl",
         ):
             status, body = get(address)
-            assert (status, b"mine" in body, b"a.csv" in body) == (403, False, False), address
+            assert (status in {400, 403}, b"mine" in body, b"a.csv" in body) == (True, False, False), address
         for call in (requests.put, requests.delete):
-            assert call(f"{bucket}/{key}", timeout=10).status_code == 403
+            assert call(f"{bucket}/{key}", timeout=10).status_code in {400, 403}
         assert on_rclone.keys() == [key]
 
     @pytest.mark.case("T19")
@@ -375,10 +375,10 @@ class TestRclone:
                 key, header="attachment", content_type="text/csv", seconds=300
             )
         assert link is not None
-        assert requests.put(link, data=b"forged", timeout=10).status_code == 403
-        assert requests.delete(link, timeout=10).status_code == 403
+        assert requests.put(link, data=b"forged", timeout=10).status_code in {400, 403}
+        assert requests.delete(link, timeout=10).status_code in {400, 403}
         query = link.split("?")[1]
-        assert get(f"{on_rclone.endpoint}/{on_rclone.bucket}?{query}")[0] == 403
+        assert get(f"{on_rclone.endpoint}/{on_rclone.bucket}?{query}")[0] in {400, 403}
         assert get(link) == (200, b"mine")
 
     def test_a_link_ends(self, on_rclone: S3Server) -> None:
