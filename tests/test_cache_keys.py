@@ -7,13 +7,12 @@ from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.core.cache.utils import make_template_fragment_key
-from django.db import connection
 from django.template import engines
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from core.tenancy import TenantRef, in_public, in_tenant
+from core.tenancy import TenantRef, connection, in_public, in_tenant
 from datasets.models import Dataset
 
 # Names that look like the parts of a key, and any others.

@@ -73,7 +73,7 @@ class Scene:
     def __init__(self, refs: list[TenantRef]) -> None:
         self.refs = refs
         _renumber_types(refs[1])
-        self.types = {None: _type_by_query()}
+        self.types: dict[TenantRef, int | None] = {}
         for ref in refs:
             with in_tenant(ref):
                 self.types[ref] = _type_by_query()
@@ -533,9 +533,9 @@ class Player:
         response = self.middleware(request)
         self.here = Here()
         self.expect("answered", response.status_code, 200)
-        chunks = iter(cast("StreamingHttpResponse", response).streaming_content)
+        chunks = cast("Iterator[bytes]", cast("StreamingHttpResponse", response).streaming_content)
         if self.chance.random() < 0.5:
-            self.own_rows("first chunk", [cast("bytes", next(chunks)).decode()], ref)
+            self.own_rows("first chunk", [next(chunks).decode()], ref)
         self.kept.append(("stream", ref, chunks))
 
     def types(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterable
-from types import ModuleType
 
 import pytest
 from django.apps import apps
@@ -128,10 +127,8 @@ def opens_files(text: str) -> bool:
 
 
 @pytest.mark.case("T36")
-def test_what_nobody_has_classified_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = ModuleType("planted")
-    planted.opens = "from django.core.files.storage import default_storage"  # type: ignore[attr-defined]
-    assert opens_files(planted.opens)  # type: ignore[attr-defined]
+def test_what_nobody_has_classified_is_named() -> None:
+    assert opens_files("from django.core.files.storage import default_storage")
     assert unclassified([*our_commands(), "empty_everything"], OF_A_TENANT, OF_THE_PLATFORM) == [
         "empty_everything"
     ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import pytest
 from django.db import DataError, ProgrammingError, connection, transaction
@@ -168,4 +169,4 @@ def test_rights_of_an_owner_do_not_follow_into_another_tenant(acme, globex):
         next(begun)
     with in_tenant(globex, role=Role.MEMBER):
         begun.close()
-        assert connection.role is Role.MEMBER
+        assert cast("DatabaseWrapper", connection).role is Role.MEMBER
