@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from io import BytesIO
 from types import ModuleType
 from typing import Any
@@ -29,7 +29,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, path
@@ -202,22 +202,30 @@ class Place:
 
 @pytest.fixture
 def place(acme: TenantRef) -> Place:
-    with in_tenant(acme):
+    return furnish(acme)
+
+
+def furnish(tenant: TenantRef, canary: str = CANARY) -> Place:
+    """Put one of everything into a tenant; what people wrote there holds the canary."""
+    text = FILE.replace(CANARY, canary)
+    with in_tenant(tenant):
         orders = make_orders()
-        job = upload(orders, FILE)
-        import_text(orders, f"id,status,note\n7,new,{CANARY}\n")
+        job = upload(orders, text)
+        import_text(orders, f"id,status,note\n7,new,{canary}\n")
         record = get_row_model(orders).objects.get()
-        owner = User.objects.get(email="owner@acme.example")
+        owner = User.objects.get(email=f"owner@{tenant.slug}.example")
         note = orders.columns.get(label="note")
-        edit = CellEdit(record.pk, f"c{note.pk}", CANARY, f"{CANARY}!")
+        edit = CellEdit(record.pk, f"c{note.pk}", canary, f"{canary}!")
         edited = edit_cells(dataset=orders, edits=[edit], by=owner).changes
         assert edited is not None
         [retired] = add_columns(dataset=orders, columns=[NewColumn("Gone")], by=owner)
         retire_column(dataset=orders, column=retired, by=owner)
         orders.refresh_from_db()
-        notice, _ = create_notice(values={"name": "Ours", "emails": [f"{CANARY}@acme.example"]}, by=owner)
-        waiting = create_import(dataset=orders, file=BytesIO(FILE.encode()), name="waiting.csv", by=owner)
-        file = stored_file(orders, data=f"id,note\n1,{CANARY}\n".encode())
+        notice, _ = create_notice(
+            values={"name": "Ours", "emails": [f"{canary}@{tenant.slug}.example"]}, by=owner
+        )
+        waiting = create_import(dataset=orders, file=BytesIO(text.encode()), name="waiting.csv", by=owner)
+        file = stored_file(orders, data=f"id,note\n1,{canary}\n".encode())
         return Place(
             dataset=orders,
             record=record.pk,
@@ -227,20 +235,20 @@ def place(acme: TenantRef) -> Place:
             waiting=waiting.preview_job_id,
             file=file,
             token=token_of(file),
-            destination=Destination.objects.create(name="Ours", bucket=CANARY, sealed_secret="none").pk,
-            editor=User.objects.get(email="editor@acme.example").pk,
+            destination=Destination.objects.create(name="Ours", bucket=canary, sealed_secret="none").pk,
+            editor=User.objects.get(email=f"editor@{tenant.slug}.example").pk,
             group=Group.objects.get(name="viewer").pk,
             event=Event.objects.first().pk,
             column=note.pk,
             retired=retired.pk,
             change=propose_change(dataset=orders, column=note, type="long_text", by=owner).pk,
             change_set=edited.pk,
-            proposal=create_proposal(file=BytesIO(FILE.encode()), name="new.csv", by=owner).pk,
+            proposal=create_proposal(file=BytesIO(text.encode()), name="new.csv", by=owner).pk,
             template=DatasetTemplate.objects.create(title="Ours", schema={}).pk,
             notice=notice.pk,
             delivery=Delivery.objects.create(notice=notice, channel="MAIL", state="SENT").pk,
             invitation=invitations.token_of(
-                create_user(email="new@acme.example", password=None, role="viewer")
+                create_user(email=f"new@{tenant.slug}.example", password=None, role="viewer")
             ),
         )
 
@@ -275,13 +283,16 @@ def _holds(user: User, need: str, dataset: Dataset) -> bool:
     raise AssertionError(f"nobody knows what {need!r} means")
 
 
-def ask(client: Client, place: Place, page: Page, method: str) -> tuple[int, str, bytes]:
-    """Return status, redirect and body of a page; what it does is taken back."""
+def ask(
+    client: Client, place: Place, page: Page, method: str, seen: Callable[[], None] = lambda: None
+) -> tuple[int, str, bytes]:
+    """Return status, redirect and body of a page; what it does is seen and taken back."""
     cookies = deepcopy(client.cookies)
     with transaction.atomic():
         address = place.address(page)
         answer = client.get(address) if method == "GET" else client.post(address, place.body(page))
         body = b"".join(answer) if getattr(answer, "streaming", False) else answer.content
+        seen()
         transaction.set_rollback(True)
     client.cookies = cookies
     return answer.status_code, answer.headers.get("Location", ""), body
@@ -372,6 +383,77 @@ def test_no_page_of_another_tenant_shows_anything_of_this_one(
             continue  # it names nothing that could be another's
         status, _, body = ask(client, place, page, "GET")
         assert (status < 500, CANARY.encode() in body) == (True, False), page
+
+
+def align(*tenants: TenantRef) -> None:
+    """Let what comes next get the same numbers in each of these tenants."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sequencename, max(coalesce(last_value, 1)) FROM pg_sequences WHERE schemaname = ANY(%s) GROUP BY 1",
+            [[tenant.schema for tenant in tenants]],
+        )
+        found = dict(cursor.fetchall())
+        for tenant in tenants:
+            for name, value in found.items():
+                cursor.execute(
+                    "SELECT setval(to_regclass(%s), %s)", [f'{tenant.schema}."{name}"', value]
+                )  # of a sequence that only the other has, nothing
+
+
+def print_of(tenant: TenantRef) -> dict[str, Any]:
+    """Return what changes with any row of a tenant, or of the platform that is about it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename", [tenant.schema]
+        )
+        tables = [(f'{tenant.schema}."{name}"', "true") for (name,) in cursor.fetchall()]
+        tables += [
+            ("public.jobs_job", f"schema = '{tenant.schema}'"),
+            ("public.tenants_tenant", f"schema_name = '{tenant.schema}'"),
+        ]
+        parts = (
+            f"SELECT '{table}', count(*), sum(hashtextextended(t::text, 0)) FROM {table} t WHERE {condition}"
+            for table, condition in tables
+        )
+        cursor.execute(" UNION ALL ".join(parts))
+        return {name: rest for name, *rest in cursor.fetchall()}
+
+
+@pytest.mark.case("T06", "T07", "T08", "T11", "T12", "T15")
+def test_with_equal_ids_the_owner_of_another_tenant_sees_and_changes_his_own_alone(
+    acme: TenantRef, globex: TenantRef, client_of: Any
+) -> None:
+    """Every page, asked for at globex with the numbers of acme, which globex has as well."""
+    align(acme, globex)
+    place, twin = furnish(acme), furnish(globex, "CANARY-OF-GLOBEX")
+    apart = {"job", "waiting", "file", "token", "invitation"}  # random, or signed
+    equal = {each.name for each in fields(Place)} - apart
+    assert {name: getattr(place, name) for name in equal} == {name: getattr(twin, name) for name in equal}
+    before = print_of(acme)
+    found = []
+
+    def unchanged() -> None:
+        now = print_of(acme)
+        changed = [name for name in {*before, *now} if before.get(name) != now.get(name)]
+        if changed:
+            found.append(f"{method} {page.name or page.route}: changes acme's {changed}")
+
+    client = client_of(globex)
+    client.raise_request_exception = False
+    seen = {"GET": lambda: None, "POST": unchanged}
+    opened = set()
+    for page in pages():
+        for method in ("GET", "POST"):
+            for whose, asked in (("acme", place), ("globex", twin)):
+                status, to, body = ask(client, asked, page, method, seen[method])
+                if status >= 500 or CANARY.encode() in body or CANARY in to:
+                    found.append(f"{method} {page.name or page.route} by the ids of {whose}: {status} {to}")
+                if b"CANARY-OF-GLOBEX" in body:
+                    opened.add((whose, page.name))
+    assert not found, "\n".join(found)
+    # They are real addresses: the same pages do show the owner's own, by either tenant's numbers.
+    assert len(opened) > 20
+    assert {whose for whose, _ in opened} == {"acme", "globex"}
 
 
 def test_a_page_that_forgets_to_ask_is_found(

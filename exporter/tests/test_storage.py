@@ -346,6 +346,41 @@ class TestRclone:
             assert tampered != link
             assert get(tampered)[0] in {400, 403}, tampered
 
+    @pytest.mark.case("T19")
+    def test_without_a_signature_nothing_is_listed_read_or_written(self, on_rclone: S3Server) -> None:
+        import requests  # slow import  # noqa: PLC0415
+
+        with in_tenant(ACME):
+            key = storage.save("a.csv", io.BytesIO(b"mine")).key
+        bucket = f"{on_rclone.endpoint}/{on_rclone.bucket}"
+        for address in (
+            f"{bucket}/{key}",
+            f"{bucket}/",
+            f"{bucket}?list-type=2&prefix=acme/",
+            f"{bucket}?acl",
+        ):
+            status, body = get(address)
+            assert (status in {400, 403}, b"mine" in body, b"a.csv" in body) == (True, False, False), address
+        for call in (requests.put, requests.delete):
+            assert call(f"{bucket}/{key}", timeout=10).status_code in {400, 403}
+        assert on_rclone.keys() == [key]
+
+    @pytest.mark.case("T19")
+    def test_a_link_is_for_one_object_and_for_reading_it(self, on_rclone: S3Server) -> None:
+        import requests  # slow import  # noqa: PLC0415
+
+        with in_tenant(ACME):
+            key = storage.save("a.csv", io.BytesIO(b"mine")).key
+            link = storage.platform_store().link(
+                key, header="attachment", content_type="text/csv", seconds=300
+            )
+        assert link is not None
+        assert requests.put(link, data=b"forged", timeout=10).status_code in {400, 403}
+        assert requests.delete(link, timeout=10).status_code in {400, 403}
+        query = link.split("?")[1]
+        assert get(f"{on_rclone.endpoint}/{on_rclone.bucket}?{query}")[0] in {400, 403}
+        assert get(link) == (200, b"mine")
+
     def test_a_link_ends(self, on_rclone: S3Server) -> None:
         with in_tenant(ACME):
             stored = storage.save("a.csv", io.BytesIO(b"mine"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.apps import AppConfig
+from django.core import checks
 from django.core.signals import request_finished
 from django.db.models.signals import post_delete
 
 from core import logging
+from core.checks import check_hosts_apart
 
 
 class CoreConfig(AppConfig):
@@ -22,4 +24,5 @@ class CoreConfig(AppConfig):
         from django_tenants.signals import tenant_delete_callback  # noqa: PLC0415 -- needs loaded apps
 
         post_delete.disconnect(tenant_delete_callback)
+        checks.register(check_hosts_apart, checks.Tags.security)
         request_finished.connect(logging.forget_request)

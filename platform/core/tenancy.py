@@ -62,7 +62,17 @@ class TenantCrossing(RowhouseError):
     code = "tenant-crossing"
 
 
-_current: ContextVar[TenantRef | None] = ContextVar("rowhouse_tenant", default=None)
+class _Entry:
+    """One entering of a tenant, or of `public`: whoever leaves must find his own."""
+
+    __slots__ = ("tenant",)
+
+    def __init__(self, tenant: TenantRef | None) -> None:
+        self.tenant = tenant
+
+
+_NOWHERE = _Entry(None)
+_current: ContextVar[_Entry] = ContextVar("rowhouse_tenant", default=_NOWHERE)
 
 
 def current_tenant() -> TenantRef:
@@ -70,7 +80,7 @@ def current_tenant() -> TenantRef:
 
     :raises NoTenant: there is none.
     """
-    tenant = _current.get()
+    tenant = _current.get().tenant
     if tenant is None:
         raise NoTenant("No tenant is bound here; enter one with in_tenant().")
     return tenant
@@ -78,7 +88,7 @@ def current_tenant() -> TenantRef:
 
 def tenant_or_none() -> TenantRef | None:
     """Return the tenant this code runs in, or None: for logs and for code that serves both sides."""
-    return _current.get()
+    return _current.get().tenant
 
 
 @contextmanager
@@ -86,21 +96,26 @@ def in_tenant(tenant: TenantRef, *, role: Role = Role.OWNER) -> Iterator[TenantR
     """Run the block inside a tenant, then go back to where the caller was.
 
     Entering the same tenant again is fine, and keeps the rights that are held; another one is refused, because objects
-    loaded in the first would be saved into the second.
+    loaded in the first would be saved into the second. A block that ends when it is not the innermost, as in a
+    generator that is read on elsewhere, leaves every tenant: what it would go back to is not where its caller is.
 
     :raises TenantCrossing: the block is already inside another tenant.
     """
-    before = _current.get()
+    before = _current.get().tenant
     if before is not None and before != tenant:
         raise TenantCrossing(f"Inside {before.slug!r}, {tenant.slug!r} cannot be entered.")
-    token = _current.set(tenant)
+    entry = _Entry(tenant)
+    token = _current.set(entry)
     if before is None:
         connection.set_schema(tenant.schema, role=role)
     try:
         yield tenant
     finally:
+        is_innermost = _current.get() is entry
         _current.reset(token)
-        if before is None:
+        if not is_innermost:
+            leave_tenant()
+        elif before is None:
             connection.set_schema_to_public()
 
 
@@ -111,11 +126,13 @@ def as_owner() -> Iterator[None]:
     :raises NoTenant: there is none.
     """
     current_tenant()
+    entry = _current.get()
     before = connection.set_role(Role.OWNER)
     try:
         yield
     finally:
-        connection.set_role(before)
+        if _current.get() is entry:  # elsewhere by now, these rights are nobody's
+            connection.set_role(before)
 
 
 @contextmanager
@@ -124,27 +141,31 @@ def in_public() -> Iterator[None]:
 
     For the platform's own rows (jobs, tenants), which tenant code must write in one transaction with its own.
     """
-    before, role = _current.get(), connection.role
-    token = _current.set(None)
+    before, role = _current.get().tenant, connection.role
+    entry = _Entry(None)
+    token = _current.set(entry)
     connection.set_schema_to_public()
     try:
         yield
     finally:
+        is_innermost = _current.get() is entry
         _current.reset(token)
-        if before is not None:
+        if not is_innermost:
+            leave_tenant()
+        elif before is not None:
             connection.set_schema(before.schema, role=role)
 
 
 def leave_tenant() -> None:
     """Forget any tenant: for the edges (end of a request, start of a job) where nothing may linger."""
-    _current.set(None)
+    _current.set(_NOWHERE)
     connection.set_schema_to_public()
 
 
 def bind_tenant(tenant: TenantRef) -> None:
     """Enter a tenant with its members' rights, without a block: for the request middleware, which leaves it again."""
     leave_tenant()
-    _current.set(tenant)
+    _current.set(_Entry(tenant))
     connection.set_schema(tenant.schema, role=Role.MEMBER)
 
 

@@ -156,7 +156,8 @@ DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 # ---- requests --------------------------------------------------------------------------------------------
 
 MIDDLEWARE = [
-    "rowhouse.work.live.Polls",  # answers live polls with one query; first, before the tenant is looked up
+    "core.cookies.PlainCookies",  # before anybody reads one
+    "rowhouse.work.live.Polls",  # answers live polls with one query, before the tenant is looked up
     "tenants.middleware.TenantMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",

@@ -150,6 +150,7 @@ def test_a_user_beyond_the_limit_is_not_added_nor_woken(acme, client_of):
         assert not User.objects.filter(email="n@acme.example").exists()
 
 
+@pytest.mark.case("T35", "D09")
 def test_a_tenants_limit_is_its_own_and_the_settings_are_everybodys(acme, globex, settings):
     settings.ROWHOUSE_QUOTA_DATASETS = 7
     settings.ROWHOUSE_QUOTA_MB = 2
@@ -208,6 +209,7 @@ def test_the_command_sets_and_shows_limits(acme, capsys):
             call_command("set_quota", "acme", *wrong)
 
 
+@pytest.mark.case("D09")
 def test_of_many_who_ask_at_once_no_more_get_in_than_fit(committed_tenants, django_db_blocker):
     with django_db_blocker.unblock():
         ref = committed_tenants[0]

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import pytest
 from django.db import DataError, ProgrammingError, connection, transaction
 
 from core.backend.base import DatabaseWrapper
+from core.backend.places import Role
 from core.tenancy import (
     NoTenant,
     TenantCrossing,
     TenantRef,
+    as_owner,
     current_tenant,
     in_public,
     in_tenant,
@@ -131,3 +134,39 @@ def test_a_connection_that_has_served_many_schemas_is_replaced_between_requests(
         assert serve(own, "t_eeeeeeee") != first
     finally:
         own.close()
+
+
+def held(door):
+    """Keep a block open while others run, which the house rules forbid."""
+    with door:
+        yield
+
+
+@pytest.mark.case("T21")
+def test_a_block_that_ends_inside_another_tenants_leaves_both(acme, globex):
+    with in_tenant(acme):
+        begun = held(in_tenant(acme))
+        next(begun)
+    assert (tenant_or_none(), search_path()) == (None, "public")
+    with in_tenant(globex):
+        begun.close()
+        assert (tenant_or_none(), search_path()) == (None, "public")
+
+
+@pytest.mark.case("T21")
+def test_a_block_in_public_does_not_lead_back_into_a_tenant_that_was_left(acme, globex):
+    with in_tenant(acme):
+        begun = held(in_public())
+        next(begun)
+    with in_tenant(globex):
+        begun.close()
+        assert (tenant_or_none(), search_path()) == (None, "public")
+
+
+def test_rights_of_an_owner_do_not_follow_into_another_tenant(acme, globex):
+    with in_tenant(acme):
+        begun = held(as_owner())
+        next(begun)
+    with in_tenant(globex, role=Role.MEMBER):
+        begun.close()
+        assert cast("DatabaseWrapper", connection).role is Role.MEMBER

@@ -31,7 +31,7 @@ from tenants.models import Tenant
 
 __all__ = ["clerk", "scene"]
 MIDDLEWARE = "rowhouse.work.live.Polls"
-INSTALLED = project.MIDDLEWARE[0] == MIDDLEWARE
+INSTALLED = project.MIDDLEWARE[:2] == ["core.cookies.PlainCookies", MIDDLEWARE]
 
 
 def poll_of(client: Client) -> str:
