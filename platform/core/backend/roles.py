@@ -8,6 +8,7 @@ of them; it has the owners' rights itself, for statements over many tenants, and
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg2.errors
@@ -28,15 +29,30 @@ IS_HARDENED = (
     " AND NOT has_language_privilege('public', 'plpgsql', 'USAGE')"
     " AND NOT has_language_privilege('public', 'sql', 'USAGE')"
 )
-_TABLES = (
-    "SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE n.nspname = %s AND c.relkind IN ('r', 'p')"
-)
-_DML = "SELECT, INSERT, UPDATE, DELETE"
+_DML = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # Of records: written by a trigger that has the platform's rights.
-_HISTORY_OF_RECORDS = "c.relname ~ '^ds_[0-9]+_history$'"
+_HISTORY_OF_RECORDS = re.compile(r"ds_[0-9]+_history")
 # Of our own models, and what was done: written by statements of requests, and never changed.
-_APPEND_ONLY = "c.relname ~ '_historical' OR c.relname = 'audit_event'"
+_APPEND_ONLY = re.compile(r"_historical|^audit_event$")
+_KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
+_OF_SCHEMA = (
+    "SELECT n.nspowner = o.oid, has_schema_privilege(%(member)s, n.oid, 'USAGE'), EXISTS (SELECT FROM"
+    " pg_catalog.pg_default_acl a WHERE a.defaclrole = o.oid AND a.defaclnamespace = n.oid)"
+    " FROM pg_catalog.pg_namespace n, pg_catalog.pg_roles o WHERE n.nspname = %(schema)s AND o.rolname = %(owner)s"
+)
+# By pg_depend, which has an index for it: pg_class by its namespace reads the relations of every tenant.
+# Sequences of identities and serials have the owner of their tables.
+_OF_RELATIONS = f"""
+SELECT c.relname, c.relkind, c.relowner = o.oid,
+       c.relkind = 'S' AND EXISTS (SELECT FROM pg_catalog.pg_depend t WHERE t.classid = 'pg_catalog.pg_class'::regclass
+         AND t.objid = c.oid AND t.refclassid = 'pg_catalog.pg_class'::regclass AND t.deptype IN ('a', 'i')),
+       CASE c.relkind WHEN 'S' THEN ARRAY[has_sequence_privilege(%(member)s, c.oid, 'USAGE')]
+         ELSE ARRAY[{", ".join(f"has_table_privilege(%(member)s, c.oid, '{one}')" for one in _DML)}] END
+  FROM pg_catalog.pg_roles o, pg_catalog.pg_namespace n
+  JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid
+   AND d.classid = 'pg_catalog.pg_class'::regclass
+  JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+ WHERE n.nspname = %(schema)s AND o.rolname = %(owner)s ORDER BY c.relname"""  # noqa: S608 -- rights of our own
 
 
 class RolesUnavailable(RowhouseError):
@@ -51,15 +67,16 @@ def make_roles(cursor: Any, schema: str) -> None:
 
     :raises RolesUnavailable: the platform's role may not.
     """
+    names = {_name(schema, role): role for role in Role}
+    cursor.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY(%s)", [list(names)])
+    missing = names.keys() - {name for (name,) in cursor.fetchall()}
     try:
-        _no_temporary_tables(cursor)
-        for role in Role:
-            name = _name(schema, role)
-            cursor.execute("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [name])
-            if cursor.fetchone() is None:
-                cursor.execute(f"CREATE ROLE {name} NOLOGIN NOINHERIT")
-                has = "TRUE" if role is Role.OWNER else "FALSE"
-                cursor.execute(f"GRANT {name} TO CURRENT_USER WITH INHERIT {has}, SET TRUE")
+        if missing:
+            _no_temporary_tables(cursor)
+        for name in sorted(missing):
+            inherits = "TRUE" if names[name] is Role.OWNER else "FALSE"
+            cursor.execute(f"CREATE ROLE {name} NOLOGIN NOINHERIT")
+            cursor.execute(f"GRANT {name} TO CURRENT_USER WITH INHERIT {inherits}, SET TRUE")
     except Exception as error:
         if isinstance(error.__cause__ or error, psycopg2.errors.InsufficientPrivilege):
             raise RolesUnavailable(
@@ -70,38 +87,45 @@ def make_roles(cursor: Any, schema: str) -> None:
 
 
 def grant_rights(cursor: Any, schema: str) -> None:
-    """Give a schema and all in it to its owner, and its members their rights. May run again."""
+    """Give a schema and all in it to its owner, and its members their rights. May run again; what is so stays so."""
     owner, member = (_name(schema, role) for role in (Role.OWNER, Role.MEMBER))
-    cursor.execute(f"ALTER SCHEMA {schema} OWNER TO {owner}")
-    cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {member}")
-    defaults = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT"
-    cursor.execute(f"{defaults} {_DML} ON TABLES TO {member}")
-    cursor.execute(f"{defaults} USAGE, SELECT ON SEQUENCES TO {member}")
-    # Sequences of identities and serials go with their tables.
-    cursor.execute(
-        "SELECT c.relname, c.relkind FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s"
-        " AND c.relkind IN ('r', 'p', 'v', 'm', 'S')"
-        " AND c.relowner <> (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = %s)"
-        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i')"
-        " AND d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass)",
-        [schema, owner],
-    )
-    kinds = {"v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
-    for name, kind in cursor.fetchall():
-        cursor.execute(f'ALTER {kinds.get(kind, "TABLE")} {schema}."{name}" OWNER TO {owner}')
-    cursor.execute(f"GRANT {_DML} ON ALL TABLES IN SCHEMA {schema} TO {member}")
-    cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {member}")
-    for condition, rights in (
-        (_HISTORY_OF_RECORDS, "INSERT, UPDATE, DELETE"),
-        (_APPEND_ONLY, "UPDATE, DELETE"),
-    ):
-        cursor.execute(
-            f"{_TABLES} AND ({condition})",
-            [schema],
-        )
-        if tables := [f'{schema}."{name}"' for (name,) in cursor.fetchall()]:
-            cursor.execute(f"REVOKE {rights} ON {', '.join(tables)} FROM {member}")
+    cursor.execute(_OF_SCHEMA, {"schema": schema, "owner": owner, "member": member})
+    is_owned, is_usable, has_defaults = cursor.fetchone()
+    if not is_owned:
+        cursor.execute(f"ALTER SCHEMA {schema} OWNER TO {owner}")
+    if not is_usable:
+        cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {member}")
+    if not has_defaults:
+        defaults = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT"
+        cursor.execute(f"{defaults} {', '.join(_DML)} ON TABLES TO {member}")
+        cursor.execute(f"{defaults} USAGE, SELECT ON SEQUENCES TO {member}")
+    cursor.execute(_OF_RELATIONS, {"schema": schema, "owner": owner, "member": member})
+    for name, kind, has_owner, goes_with_table, may in cursor.fetchall():
+        relation = f'{schema}."{name}"'
+        if not has_owner and not goes_with_table:
+            cursor.execute(f"ALTER {_KINDS.get(kind, 'TABLE')} {relation} OWNER TO {owner}")
+        if kind == "S":
+            if not may[0]:
+                cursor.execute(f"GRANT USAGE, SELECT ON SEQUENCE {relation} TO {member}")
+            continue
+        wanted = _wanted(name)
+        for verb, way, rights in (
+            ("GRANT", "TO", [one for one, has in zip(_DML, may, strict=True) if one in wanted and not has]),
+            (
+                "REVOKE",
+                "FROM",
+                [one for one, has in zip(_DML, may, strict=True) if has and one not in wanted],
+            ),
+        ):
+            if rights:
+                cursor.execute(f"{verb} {', '.join(rights)} ON {relation} {way} {member}")
+
+
+def _wanted(table: str) -> tuple[str, ...]:
+    """Return what members may do with a table's rows."""
+    if _HISTORY_OF_RECORDS.fullmatch(table):
+        return _DML[:1]
+    return _DML[:2] if _APPEND_ONLY.search(table) else _DML
 
 
 def protect_history(cursor: Any, schema: str, table: str) -> None:
