@@ -31,7 +31,7 @@ def drop(refs: Iterable[TenantRef]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f'DROP SCHEMA IF EXISTS "{ref.schema}" CASCADE')
             drop_roles(cursor, ref.schema)
-            cursor.execute("DELETE FROM jobs_job WHERE schema = %s", [ref.schema])
+            cursor.execute("DELETE FROM jobs_job WHERE schema = %s OR target = %s", [ref.schema, ref.schema])
             cursor.execute("DELETE FROM jobs_tenantshare WHERE schema = %s", [ref.schema])
         Domain.objects.filter(tenant__slug=ref.slug).delete()
         Tenant.objects.filter(slug=ref.slug).delete()

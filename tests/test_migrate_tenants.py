@@ -192,7 +192,8 @@ def test_tenants_that_lack_different_migrations_have_a_plan_each(
     acme: TenantRef, globex: TenantRef, plant: Plant
 ) -> None:
     with in_tenant(globex), connection.cursor() as cursor:  # as one that 0001 never reached
-        cursor.execute("DROP TABLE stock_stockrecord; DELETE FROM django_migrations WHERE app = 'stock'")
+        cursor.execute("DROP TABLE stock_stockrecord")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'stock'")
     plant()
     found = behind([acme.schema, globex.schema])
     assert {schema: len(missing) for schema, missing in found.items()} == {acme.schema: 1, globex.schema: 2}

@@ -12,7 +12,7 @@ from django.db import connection
 
 # The first that fits decides. Table and column names are as in the statement.
 PURPOSES = (
-    (r'FROM "tenants_domain"', "tenant"),
+    (r"FROM public\.tenants_domain", "tenant"),
     (r'FROM "django_session"', "session"),
     (r'FROM "accounts_user" WHERE "accounts_user"."id"', "user"),
     (r'^LOCK TABLE "ds_\d+" IN ACCESS SHARE MODE$', "hold of the definition"),
