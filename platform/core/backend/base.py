@@ -53,6 +53,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._schemas_served: set[str] = set()
         self._role = Role.OWNER
         super().__init__(*args, **kwargs)
+        # django-tenants' own sets the session's path, and sets it back, around each question.
+        self.introspection = self.introspection_class(self)
 
     @property
     def place(self) -> Place:

@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, ProgrammingError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from psycopg2 import extensions, extras, sql
 
 from core.backend.cursors import Cursor, Statements
@@ -250,6 +251,16 @@ def test_the_last_statement_is_shown_alone(as_acme: TenantRef, django_assert_num
     with django_assert_num_queries(1) as asked, connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     assert [each["sql"] for each in asked.captured_queries] == ["SELECT 1"]
+
+
+def test_looking_at_the_catalog_leaves_the_session_as_it_was(as_acme: TenantRef):
+    with CaptureQueriesContext(connection) as asked:
+        names = connection.introspection.table_names()
+        with connection.cursor() as cursor:
+            connection.introspection.get_constraints(cursor, "accounts_user")
+    assert "accounts_user" in names
+    assert "tenants_tenant" not in names
+    assert [each["sql"] for each in asked.captured_queries if "search_path" in each["sql"]] == []
 
 
 def test_an_error_leaves_the_transaction_to_be_rolled_back(as_acme: TenantRef):
