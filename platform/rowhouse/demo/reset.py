@@ -5,20 +5,27 @@ from __future__ import annotations
 import shutil
 
 from django.conf import settings
+from django.core.management import call_command
+from django.core.management.commands.migrate import Command as Migrate
 from django.db import connection
 
 from accounts.operators.models import Operator
-from core.backend.roles import drop_roles
 from core.tenancy import in_tenant
 from jobs import services as jobs
 from rowhouse.demo.story import OPERATOR_EMAIL, TENANTS
+from tenants.backup.models import TenantBackup
+from tenants.backup.store import backup_store
 from tenants.models import Tenant
+from tenants.template import drop_schema
 
 
 def remove_everything() -> None:
     """Drop the demo's tenants with their files, its operator and its notes; the database itself stays."""
     tables = connection.introspection.table_names()
     if "tenants_tenant" in tables:
+        call_command(
+            Migrate(), interactive=False, verbosity=0
+        )  # what refers to tenants may be of this release
         for tenant in Tenant.objects.filter(slug__in=TENANTS):
             _remove(tenant)
         Operator.objects.filter(email=OPERATOR_EMAIL).delete()
@@ -34,8 +41,10 @@ def _remove(tenant: Tenant) -> None:
             delete(key)
     jobs.forget_tenant(tenant.schema_name)
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP SCHEMA IF EXISTS {connection.ops.quote_name(tenant.schema_name)} CASCADE")
-        drop_roles(cursor, tenant.schema_name)
+        drop_schema(cursor, tenant.schema_name)
+    backups = TenantBackup.objects.filter(tenant=tenant)
+    backup_store().delete_many(backups.exclude(key="").values_list("key", flat=True))
+    backups.delete()  # which otherwise hold their tenant's row
     # Not a tombstone as for real tenants: the demo takes its names again.
     tenant.domains.all().delete()
     Tenant.objects.filter(pk=tenant.pk).delete()

@@ -10,6 +10,7 @@ from core.command import Result, RowhouseCommand
 from core.disk import require_room
 from rowhouse.demo import reset, serve
 from rowhouse.demo.story import OPERATOR_EMAIL, TENANTS, Story
+from tenants.fanout import migrate_all
 
 # Database, history, uploads and exports of the seven datasets, and what PostgreSQL keeps to be safe.
 NEEDED_MB = 500
@@ -35,7 +36,9 @@ class Command(RowhouseCommand):
             require_room(settings.ROWHOUSE_DATA.resolve(), mb=NEEDED_MB)
         if options["once"]:
             return self._once(story)
-        if not story.is_told():
+        if story.is_told():
+            migrate_all()  # an earlier release may have told it
+        else:
             story.tell()
         return self._serve(story, options["port"])
 
