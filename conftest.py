@@ -15,7 +15,6 @@ from django.test import Client
 from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from core.backend.roles import drop_roles
 from core.embedded import EmbeddedServer
 from core.logging import forget_request
 from core.tenancy import TenantRef, in_tenant, leave_tenant
@@ -91,6 +90,7 @@ def django_db_setup(
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default": None})
         assert str(connection.settings_dict["NAME"]).startswith("test_")
+        from tenants.template import drop_schema  # noqa: PLC0415 -- after the settings
         from tests.committed import provision  # noqa: PLC0415 -- after the settings
 
         for slug in ("acme", "globex"):
@@ -100,8 +100,7 @@ def django_db_setup(
         with connection.cursor() as cursor:  # roles are the server's, and stay when a database goes
             cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^t_'")
             for (schema,) in cursor.fetchall():
-                cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
-                drop_roles(cursor, schema)
+                drop_schema(cursor, schema)
         teardown_databases(made, verbosity=0)
 
 

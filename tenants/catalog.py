@@ -209,13 +209,10 @@ class _Reading:
         self.cursor = cursor
         self.name = schema
         self.found = Schema()
-        self.before = ""
         self.tables: dict[int, str] = {}
         self.relations: list[int] = []
 
     def read(self) -> Schema:
-        self.cursor.execute("SHOW search_path")
-        [[self.before]] = self.cursor.fetchall()
         self._relations()
         self._sequences()
         self._tables()
@@ -224,14 +221,10 @@ class _Reading:
         self._triggers()
         self._comments()
         self._rights()
-        self._leave()
         return self.found
 
-    def _leave(self) -> None:
-        # Ends with the transaction by itself; without one it has ended already, and this only warns.
-        self.cursor.execute(f"SET LOCAL search_path = {self.before}")
-
     def ask(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        # Names are then written as in the schema; the next statement brings its own path (`core.backend`).
         self.cursor.execute(f"SET LOCAL search_path = {quoted(self.name)}; {sql}", list(params))
         return self.cursor.fetchall()
 
@@ -253,7 +246,6 @@ class _Reading:
             [self.name],
         )
         if not rows and not self.ask("SELECT FROM pg_namespace WHERE nspname = %s", [self.name]):
-            self._leave()
             raise UnknownSchema(f"There is no schema {self.name}.")
         for is_relation, oid, name, kind, described, is_special in rows:
             if not is_relation or kind not in "rvS" or is_special:

@@ -155,20 +155,13 @@ def _migrate_one(tenant: Tenant, planned: Plan, rights: str, run: UUID) -> Migra
         except DatabaseError:
             logger.warning("The plan does not fit %s, which Django migrates", tenant.slug, exc_info=True)
     try:
-        _ensure_rights(tenant)
+        template.migrate_schema(tenant.ref)
         with in_tenant(tenant.ref):
-            migrate()
             sync_roles()
-        _ensure_rights(tenant)
     except Exception as error:  # a tenant's trouble is not the others'
         logger.exception("%s was not migrated", tenant.slug)
         return note(State.FAILED, str(error))
     return note(State.MIGRATED)
-
-
-def _ensure_rights(tenant: Tenant) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        template.ensure_rights(cursor, tenant.schema_name)
 
 
 def _with_record(planned: Plan, rights: str) -> str:

@@ -151,7 +151,7 @@ def _written(missing: tuple[Name, ...], source: str) -> list[str]:
 
     def watch(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         text = str(sql) if params is None else context["cursor"].cursor.mogrify(sql, params).decode()
-        is_aside = _first_word(text) in _ASIDE or text.lstrip().startswith("SET search_path")
+        is_aside = _first_word(text) in _ASIDE
         if not is_aside and (many or scratch in text):
             raise NotPlanned("A migration says the name of its schema, or writes many rows.")
         if not is_aside:

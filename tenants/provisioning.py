@@ -20,7 +20,6 @@ from jobs import services as jobs
 from tenants import spares, template
 from tenants.catalog import NotCopied
 from tenants.inviting import link_to, mail_invitation
-from tenants.migrating import migrate
 from tenants.models import Tenant
 
 State = Tenant.State
@@ -91,11 +90,9 @@ def _make_schema(tenant: Tenant) -> Way:
             return "script"
         if not is_there:
             template.create_schema(cursor, tenant.schema_name)
+    template.migrate_schema(tenant.ref)
     with in_tenant(tenant.ref):
-        migrate()
         sync_roles()
-    with connection.cursor() as cursor:
-        template.ensure_rights(cursor, tenant.schema_name)
     return "migrations"
 
 

@@ -11,16 +11,15 @@ from django.utils.text import capfirst
 
 from audit.services import record
 from core.errors import RowhouseError
-from core.tenancy import TenantRef, connection, in_public, in_tenant
+from core.tenancy import in_tenant
 from jobs import services as jobs
-from tenants import template
 from tenants.inviting import NotInvited, invite_owner
-from tenants.migrating import migrate
 from tenants.models import Domain, Tenant
 from tenants.names import is_domain, is_slug, new_schema_name
 from tenants.provisioning import Provisioned, WrongState, provision, provision_again
 from tenants.provisioning import fail as fail_provisioning
 from tenants.routing import forget_routes
+from tenants.template import migrate_schema
 
 __all__ = [
     "BadTenant",
@@ -130,19 +129,6 @@ def provision_tenant(*, tenant: Tenant, owner_password: str | None = None) -> Pr
     made = provision(tenant=tenant, owner_password=owner_password)
     forget_routes()
     return made
-
-
-def migrate_schema(tenant: TenantRef) -> None:
-    """Bring a tenant's tables up to this code, and the rights in it."""
-    _ensure_rights(tenant)  # an older one has no roles
-    with in_tenant(tenant):
-        migrate()
-    _ensure_rights(tenant)  # members write no history of what was added
-
-
-def _ensure_rights(tenant: TenantRef) -> None:
-    with in_public(), transaction.atomic(), connection.cursor() as cursor:
-        template.ensure_rights(cursor, tenant.schema)
 
 
 @transaction.atomic

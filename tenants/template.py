@@ -75,10 +75,9 @@ def ensure() -> SchemaTemplate:
             return found
         schema = new_schema_name()
         create_schema(cursor, schema)
+        migrate_schema(TenantRef(schema, SLUG))
         with in_tenant(TenantRef(schema, SLUG)):
-            migrate()
             sync_roles()
-        grant_rights(cursor, schema)
         script = ";\n".join(schema_script(cursor, schema, _rows(cursor, schema)))
         return SchemaTemplate.objects.create(schema_name=schema, digest=digest(), script=script)
 
@@ -105,6 +104,23 @@ def ensure_rights(cursor: Any, schema: str) -> None:
     """
     make_roles(cursor, schema)
     grant_rights(cursor, schema)
+
+
+def migrate_schema(tenant: TenantRef) -> None:
+    """Bring a tenant's tables and the rights on them up to this code, by Django's own migrate.
+
+    :raises RolesUnavailable: the platform's database role may not make roles.
+    :raises SchemaBusy: a table was in use all the time.
+    """
+    _ensure_rights(tenant)  # an older one has no roles
+    with in_tenant(tenant):
+        migrate()
+    _ensure_rights(tenant)  # members write no history of what was added
+
+
+def _ensure_rights(tenant: TenantRef) -> None:
+    with in_public(), transaction.atomic(), connection.cursor() as cursor:
+        ensure_rights(cursor, tenant.schema)
 
 
 def run_in(cursor: Any, schema: str, statements: str) -> None:

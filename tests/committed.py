@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from django.db import connection
 
 from accounts.services import create_user
-from core.backend.roles import drop_roles
 from core.tenancy import TenantRef, in_tenant, leave_tenant
 from tenants.models import Domain, Tenant
 from tenants.services import provision_tenant, request_tenant
+from tenants.template import drop_schema
 
 
 def provision(slug: str, password: str) -> TenantRef:
@@ -29,8 +29,7 @@ def drop(refs: Iterable[TenantRef]) -> None:
     leave_tenant()
     for ref in refs:
         with connection.cursor() as cursor:
-            cursor.execute(f'DROP SCHEMA IF EXISTS "{ref.schema}" CASCADE')
-            drop_roles(cursor, ref.schema)
+            drop_schema(cursor, ref.schema)
             cursor.execute("DELETE FROM jobs_job WHERE schema = %s OR target = %s", [ref.schema, ref.schema])
             cursor.execute("DELETE FROM jobs_tenantshare WHERE schema = %s", [ref.schema])
         Domain.objects.filter(tenant__slug=ref.slug).delete()

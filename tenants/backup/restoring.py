@@ -183,7 +183,7 @@ def _end(tenant: TenantRef, job: Json) -> None:
     try:
         with transaction.atomic():
             handler(ended)
-    except Exception:
+    except Exception:  # what one app cannot end holds up neither the others nor the tenant
         logger.exception("Could not end %s of a restored tenant", job["kind"])
 
 
