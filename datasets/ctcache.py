@@ -38,5 +38,11 @@ class SchemaKeyedCache(dict[str, dict[Any, Any]]):
 
 def install() -> None:
     """Put the cache in the place of Django's; calling it again changes nothing."""
-    if not isinstance(ContentType.objects._cache, SchemaKeyedCache):  # type: ignore[attr-defined]
-        ContentType.objects._cache = SchemaKeyedCache()  # type: ignore[attr-defined]
+    # Django copies the managers anew whenever its registry of models changes, as by a class that is made later; the
+    # copies share what the first ones hold. `ContentType.objects` is such a copy: set there alone, it would be lost.
+    for manager in (*ContentType._meta.local_managers, ContentType.objects):
+        if not isinstance(manager._cache, SchemaKeyedCache):  # type: ignore[attr-defined]
+            manager._cache = _CACHE  # type: ignore[attr-defined]
+
+
+_CACHE = SchemaKeyedCache()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Barrier, Thread
 
 import pytest
+from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
@@ -64,3 +65,11 @@ def test_the_cache_is_installed_and_bounded(db: None) -> None:
     ContentType.objects.clear_cache()
     ContentType.objects.get_for_model(ContentType)
     assert len(cache) <= MAX_SCHEMAS
+
+
+def test_the_cache_outlives_changes_of_the_registry(db: None) -> None:
+    """A class made at run time lets Django copy every manager anew."""
+    before = ContentType.objects._cache  # type: ignore[attr-defined]
+    apps.clear_cache()
+    assert ContentType.objects._cache is before  # type: ignore[attr-defined]
+    assert isinstance(before, SchemaKeyedCache)
