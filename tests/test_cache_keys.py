@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.core.cache.utils import make_template_fragment_key
 from django.template import engines
 from hypothesis import HealthCheck, given, settings
@@ -130,7 +130,10 @@ def test_keys_that_do_not_say_whose_they_are_are_found(
     acme: TenantRef, globex: TenantRef, monkeypatch
 ) -> None:
     """The detector detects: with Django's own keys the other tenant is answered."""
-    monkeypatch.setattr(cache, "key_func", lambda key, prefix, version: f"{prefix}:{version}:{key}")
+    # The cache itself: set back through the proxy, the function would be deleted and not restored.
+    monkeypatch.setattr(
+        caches["default"], "key_func", lambda key, prefix, version: f"{prefix}:{version}:{key}"
+    )
     with in_tenant(acme):
         cache.set("people", "acme's")
     with in_tenant(globex):
