@@ -30,14 +30,22 @@ from tests.helm.objects import (
     weight,
 )
 from tests.helm.settings import known
+from tests.source import PACKAGES
 
 Check = Callable[[World], Iterator[Problem]]
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 LONG_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|Ki|Mi|Gi|Ti|M|G|T)?")
 FACTORS = {
-    **{"m": Decimal("0.001"), "": Decimal(1), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)},
-    **{"T": Decimal(10**12), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30)},
+    "m": Decimal("0.001"),
+    "": Decimal(1),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
     "Ti": Decimal(2**40),
 }
 LONGEST = {"CronJob": 52, "Service": 63, "Job": 63, "Pod": 63, "Deployment": 63}
@@ -63,7 +71,9 @@ def names(world: World) -> Iterator[Problem]:
         if not form.fullmatch(name) or len(name) > LONGEST.get(kind, 253):
             yield Problem("bad-name", name_of(each), "is no name that Kubernetes takes")
         if "namespace" in each["metadata"]:
-            yield Problem("namespace", name_of(each), "has a namespace of its own; the release says where it is")
+            yield Problem(
+                "namespace", name_of(each), "has a namespace of its own; the release says where it is"
+            )
 
 
 def selectors(world: World) -> Iterator[Problem]:
@@ -84,14 +94,18 @@ def selectors(world: World) -> Iterator[Problem]:
 def services(world: World) -> Iterator[Problem]:
     for service in world.of("Service"):
         chosen = [
-            pod for pod in world.serving() if matches({"matchLabels": service["spec"]["selector"]}, pod.labels)
+            pod
+            for pod in world.serving()
+            if matches({"matchLabels": service["spec"]["selector"]}, pod.labels)
         ]
         if not chosen:
             yield Problem("selects-nothing", name_of(service), "leads to no pods")
         for port in service["spec"]["ports"]:
             for pod in chosen:
                 if not any(port_of(each, port["targetPort"]) for each in pod.containers):
-                    yield Problem("service-port", name_of(service), f"no port {port['targetPort']} in {pod.where}")
+                    yield Problem(
+                        "service-port", name_of(service), f"no port {port['targetPort']} in {pod.where}"
+                    )
     for monitor in world.of("ServiceMonitor"):
         chosen_services = [
             each
@@ -101,7 +115,9 @@ def services(world: World) -> Iterator[Problem]:
         ports = {port.get("name") for each in chosen_services for port in each["spec"]["ports"]}
         for endpoint in monitor["spec"]["endpoints"]:
             if endpoint["port"] not in ports:
-                yield Problem("monitor-port", name_of(monitor), f"no Service it finds has a port {endpoint['port']}")
+                yield Problem(
+                    "monitor-port", name_of(monitor), f"no Service it finds has a port {endpoint['port']}"
+                )
 
 
 def routes(world: World) -> Iterator[Problem]:
@@ -124,7 +140,9 @@ def routes(world: World) -> Iterator[Problem]:
             for entry in ingress["spec"].get("tls", []):
                 ours = entry["secretName"] == certificate["spec"]["secretName"]
                 if ours and (missing := set(entry["hosts"]) - names_of_it):
-                    yield Problem("certificate-names", name_of(certificate), f"lacks {', '.join(sorted(missing))}")
+                    yield Problem(
+                        "certificate-names", name_of(certificate), f"lacks {', '.join(sorted(missing))}"
+                    )
 
 
 def _backend(world: World, user: Object, name: str, port: int | str) -> Iterator[Problem]:
@@ -155,16 +173,24 @@ def _probe(pod: PodOf, container: Object, kind: str, probe: Object) -> Iterator[
         yield Problem("probe-handler", pod.where, f"{kind} asks in {len(handlers)} ways instead of one")
     for handler in handlers & {"httpGet", "tcpSocket"}:
         if port_of(container, probe[handler]["port"]) is None:
-            yield Problem("probe-port", pod.where, f"{kind} asks at {probe[handler]['port']}, which is no port of it")
+            yield Problem(
+                "probe-port", pod.where, f"{kind} asks at {probe[handler]['port']}, which is no port of it"
+            )
 
 
 def containers(world: World) -> Iterator[Problem]:
     for pod in world.pods():
         for container in pod.containers:
             image = container.get("image", "")
-            if not re.fullmatch(r"[\w./:-]+(:[\w][\w.-]*|@sha256:[0-9a-f]{64})", image) or image.endswith(":latest"):
+            if not re.fullmatch(r"[\w./:-]+(:[\w][\w.-]*|@sha256:[0-9a-f]{64})", image) or image.endswith(
+                ":latest"
+            ):
                 yield Problem("image", pod.where, f"{image!r} is no image of one release")
-            again = [name for name, n in Counter(each["name"] for each in container.get("env", [])).items() if n > 1]
+            again = [
+                name
+                for name, n in Counter(each["name"] for each in container.get("env", [])).items()
+                if n > 1
+            ]
             if again:
                 yield Problem("env-twice", pod.where, f"{', '.join(again)} more than once")
             yield from _also_in_config(world, pod, container)
@@ -191,8 +217,23 @@ def settings(world: World) -> Iterator[Problem]:
                     yield Problem("unknown-setting", pod.where, f"no code reads {variable['name']}")
 
 
-# Written by others at the same time; the chart already sets them.
+COMMANDS = {path.stem for package in PACKAGES for path in package.rglob("management/commands/*.py")}
+# What the chart names already and the code does not know yet.
 AWAITED_SETTINGS = ("ROWHOUSE_WEB_BIND", "ROWHOUSE_METRICS_PORT")
+AWAITED_COMMANDS = ("backup_tenants", "drill_backups", "doctor")
+
+
+def commands(world: World) -> Iterator[Problem]:
+    """The image has no shell: a container begins a program of it, and `rowhouse` with a command there is."""
+    for pod in world.pods():
+        for container in pod.containers:
+            program, *words = container.get("command") or [""]
+            command = words[0] if words else ""
+            is_ours = command in {*COMMANDS, *AWAITED_COMMANDS}
+            if program not in {"gunicorn", "python"} and not (program == "rowhouse" and is_ours):
+                yield Problem(
+                    "unknown-command", pod.where, f"{program} {command} is nothing the image can begin"
+                )
 
 
 def resources(world: World) -> Iterator[Problem]:
@@ -205,7 +246,9 @@ def resources(world: World) -> Iterator[Problem]:
                 limit = said.get("limits", {}).get(name)
                 try:
                     if limit is not None and quantity(value) > quantity(limit):
-                        yield Problem("over-limit", pod.where, f"asks for {name} {value}, more than its limit {limit}")
+                        yield Problem(
+                            "over-limit", pod.where, f"asks for {name} {value}, more than its limit {limit}"
+                        )
                 except ValueError as error:
                     yield Problem("quantity", pod.where, str(error))
         for volume in pod.spec.get("volumes", []):
@@ -229,7 +272,11 @@ def quantity(text: str | int | float) -> Decimal:
 def volumes(world: World) -> Iterator[Problem]:
     for pod in world.pods():
         there = {volume["name"] for volume in pod.spec.get("volumes", [])}
-        mounted = [(mount["name"], mount["mountPath"]) for each in pod.containers for mount in each.get("volumeMounts", [])]
+        mounted = [
+            (mount["name"], mount["mountPath"])
+            for each in pod.containers
+            for mount in each.get("volumeMounts", [])
+        ]
         for name, path in mounted:
             if name not in there:
                 yield Problem("no-volume", pod.where, f"mounts {name} at {path}, which is no volume of it")
@@ -322,7 +369,9 @@ def _reference(world: World, pod: PodOf, kind: str, name: str, key: str) -> Iter
     if found is None:
         yield Problem("no-such", pod.where, f"there is no {kind} {name}")
     elif not is_there_for(pod.owner, found):
-        yield Problem("hook-order", pod.where, f"needs {name_of(found)}, which comes later or is gone by then")
+        yield Problem(
+            "hook-order", pod.where, f"needs {name_of(found)}, which comes later or is gone by then"
+        )
     elif key and key not in found.get("data", {}):
         yield Problem("no-such", pod.where, f"{name_of(found)} has no key {key}")
 
@@ -333,10 +382,13 @@ def hook_jobs(world: World) -> Iterator[Problem]:
             said = each["metadata"]["annotations"]
             if "before-hook-creation" not in said.get("helm.sh/hook-delete-policy", ""):
                 yield Problem("hook-stays", name_of(each), "is in the way of the next release's")
-            if each["kind"] == "Job" and weight(each) <= max(
-                (weight(other) for other in world.objects if hooks(other) and other["kind"] != "Job"), default=-1
-            ):
+            if each["kind"] == "Job" and any(weight(other) >= weight(each) for other in _prepared(world)):
                 yield Problem("hook-order", name_of(each), "runs before what it needs")
+
+
+def _prepared(world: World) -> list[Object]:
+    """Return the hooks that are there for the sake of a Job."""
+    return [each for each in world.objects if hooks(each) & set(INSTALL_HOOKS) and each["kind"] != "Job"]
 
 
 # ---- scaling and time
@@ -376,7 +428,10 @@ def _pods_of(world: World, deployment: Object) -> int:
         return int(deployment["spec"]["replicas"])
     name = deployment["metadata"]["name"]
     scalers = world.of("HorizontalPodAutoscaler", "ScaledObject")
-    return max((_least(each["spec"]) for each in scalers if each["spec"]["scaleTargetRef"]["name"] == name), default=1)
+    return max(
+        (_least(each["spec"]) for each in scalers if each["spec"]["scaleTargetRef"]["name"] == name),
+        default=1,
+    )
 
 
 def _leaves_none(spec: Object, pods: int) -> bool:
@@ -406,6 +461,7 @@ CHECKS: tuple[Check, ...] = (
     probes,
     containers,
     settings,
+    commands,
     resources,
     volumes,
     security,

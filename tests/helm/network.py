@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.helm.objects import INSTALL_HOOKS, Object, PodOf, Problem, World, hooks, matches, name_of, port_of, weight
+from tests.helm.objects import (
+    INSTALL_HOOKS,
+    Object,
+    PodOf,
+    Problem,
+    World,
+    hooks,
+    matches,
+    name_of,
+    port_of,
+    weight,
+)
 
 
 def reachable(world: World) -> Iterator[Problem]:
@@ -104,9 +115,13 @@ def _of(world: World, pod: PodOf, kind: str) -> list[Object]:
     return [
         each
         for each in world.of("NetworkPolicy")
-        if not hooks(each) and kind in each["spec"]["policyTypes"] and matches(each["spec"]["podSelector"], pod.labels)
+        if not hooks(each)
+        and kind in each["spec"]["policyTypes"]
+        and matches(each["spec"]["podSelector"], pod.labels)
     ]
 
 
 def _peer(peers: list[Object] | None, pod: PodOf) -> bool:
-    return not peers or any("podSelector" in each and matches(each["podSelector"], pod.labels) for each in peers)
+    return not peers or any(
+        "podSelector" in each and matches(each["podSelector"], pod.labels) for each in peers
+    )

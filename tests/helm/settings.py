@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from typing import Any
 
 from tests.source import calls, modules, string_arguments, tree
@@ -39,6 +40,7 @@ BY_THE_CHART = {
 KINDS = ("text", "boolean", "integer", "words", "choice")
 
 
+@cache
 def known() -> dict[str, dict[str, Any]]:
     """Return each setting the code reads, with the JSON Schema of what it may be."""
     found: dict[str, dict[str, Any]] = {}

@@ -88,7 +88,7 @@ def schema(old: str, renamed: dict[str, str]) -> str:
     properties = document["properties"]
     properties["config"]["properties"] = by_config()
     key = {"$ref": "#/definitions/secretKey"}
-    properties["secrets"]["properties"]["keys"]["properties"] = {name: key for name in sorted(SECRETS)}
+    properties["secrets"]["properties"]["keys"]["properties"] = dict.fromkeys(sorted(SECRETS), key)
     for path, new in renamed.items():
         *parents, last = path.split(".")
         at = properties

@@ -2,12 +2,12 @@
 
 {{/* (dict "root" $ "account" name): begins a pod's spec. */}}
 {{- define "rowhouse.podStart" -}}
+serviceAccountName: {{ .account }}
+automountServiceAccountToken: false
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-serviceAccountName: {{ .account }}
-automountServiceAccountToken: false
 # A Service called rowhouse-web would put ROWHOUSE_WEB_PORT and more beside our settings.
 enableServiceLinks: false
 securityContext:
@@ -155,7 +155,9 @@ spec:
         {{- toYaml .root.Values.jobs.resources | nindent 8 }}
       {{- include "rowhouse.mounts" .root | nindent 6 }}
   {{- include "rowhouse.volumes" (dict "root" .root "tmpSize" .root.Values.jobs.tmpSize) | nindent 2 }}
-  {{- include "rowhouse.placement" .root.Values.jobs | nindent 2 }}
+  {{- with include "rowhouse.placement" .root.Values.jobs | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* An evicted pod is no failed attempt; what was refused will be refused again. */}}
@@ -165,6 +167,7 @@ podFailurePolicy:
     - action: Ignore
       onPodConditions:
         - type: DisruptionTarget
+          status: "True"
     - action: FailJob
       onExitCodes:
         containerName: {{ .container }}
