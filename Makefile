@@ -14,7 +14,7 @@ export ROWHOUSE_PYTHON ?= $(PYTHON)
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
 said = $(filter-out 0 no,$($(1)))
 
-.PHONY: help setup browser demo test lint format types arch ci bench faults docs lock clean
+.PHONY: help setup browser demo test lint format types arch ci bench faults docs chart lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,9 @@ docs: setup ## Make the README's transcript and pictures anew
 		tests/test_browser_imports.py tests/test_browser_records.py tests/test_browser_exports.py \
 		tests/test_browser_restoring.py
 	@$(BIN)/python -m tests.transcript
+
+chart: setup ## Make anew what the chart holds of settings and comments
+	@$(BIN)/python -m tests.helm.writing
 
 lock: setup ## Write requirements.lock anew from pyproject.toml
 	@uv=$$(command -v uv || echo .rowhouse/uv/bin/uv); \

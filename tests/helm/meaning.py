@@ -219,7 +219,7 @@ def settings(world: World) -> Iterator[Problem]:
 
 COMMANDS = {path.stem for package in PACKAGES for path in package.rglob("management/commands/*.py")}
 # What the chart names already and the code does not know yet.
-AWAITED_SETTINGS = ("ROWHOUSE_WEB_BIND", "ROWHOUSE_METRICS_PORT")
+AWAITED_SETTINGS = ("ROWHOUSE_WEB_BIND", "ROWHOUSE_METRICS_PORT", "ROWHOUSE_PROXIES")
 AWAITED_COMMANDS = ("backup_tenants", "drill_backups", "doctor")
 
 

@@ -11,7 +11,7 @@ import yaml
 from helm_python import HelmRenderError, HelmValuesError
 
 from tests.helm.engine import CHART, texts, values_of
-from tests.helm.settings import BY_THE_CHART, FOREIGN_SECRETS, SECRETS, by_config, known
+from tests.helm.settings import BY_THE_CHART, FOREIGN_SECRETS, NAMED_SECRETS, by_config, known, secrets
 from tests.helm.writing import Value, described_values, table, written
 
 RENAMED: dict[str, str] = yaml.safe_load((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8"))
@@ -174,7 +174,16 @@ def _keys(values: Any, schema: dict[str, Any], at: str) -> list[str]:
 
 
 OPTIONAL = {".global"}
-OPTIONAL_BELOW = ("affinity", "scaleUp", "scaleDown", "startup", "readiness", "liveness", "config")
+OPTIONAL_BELOW = (
+    "affinity",
+    "scaleUp",
+    "scaleDown",
+    "startup",
+    "readiness",
+    "liveness",
+    "config",
+    ".secrets.keys",
+)
 
 
 # ---- the settings of the code
@@ -184,7 +193,9 @@ def test_config_takes_exactly_the_settings_of_the_code_that_are_no_secrets_and_n
     taken = SCHEMA["properties"]["config"]
     assert taken["properties"] == by_config()
     assert taken["additionalProperties"] is False
-    assert set(by_config()) | (set(known()) & {*SECRETS, *FOREIGN_SECRETS, *BY_THE_CHART}) == set(known())
+    assert set(by_config()) | (set(known()) & {*NAMED_SECRETS, *FOREIGN_SECRETS, *BY_THE_CHART}) == set(
+        known()
+    )
 
 
 def test_the_settings_are_those_the_reference_lists():
@@ -195,7 +206,8 @@ def test_the_settings_are_those_the_reference_lists():
 
 def test_secrets_are_exactly_those_the_code_reads():
     keys = SCHEMA["properties"]["secrets"]["properties"]["keys"]["properties"]
-    assert set(keys) == set(SECRETS) <= set(known())
+    assert set(keys) == set(secrets())
+    assert len(secrets()) >= 6
     assert set(FOREIGN_SECRETS) <= set(known())
 
 
@@ -209,7 +221,7 @@ SOUNDS = {"KEY", "KEYS", "SECRET", "PASSWORD", "TOKEN", "DSN"}
 
 def test_every_setting_of_the_chart_is_set_in_one_way():
     assert set(BY_THE_CHART) & set(by_config()) == set()
-    assert set(BY_THE_CHART) & {*SECRETS, *FOREIGN_SECRETS} == set()
+    assert set(BY_THE_CHART) & {*NAMED_SECRETS, *FOREIGN_SECRETS} == set()
 
 
 # ---- what is made of comments and code

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.helm.settings import SECRETS, by_config
+from tests.helm.settings import by_config, secrets
 from tests.source import ROOT
 
 CHART = ROOT / "helm" / "rowhouse"
@@ -88,7 +88,7 @@ def schema(old: str, renamed: dict[str, str]) -> str:
     properties = document["properties"]
     properties["config"]["properties"] = by_config()
     key = {"$ref": "#/definitions/secretKey"}
-    properties["secrets"]["properties"]["keys"]["properties"] = dict.fromkeys(sorted(SECRETS), key)
+    properties["secrets"]["properties"]["keys"]["properties"] = dict.fromkeys(sorted(secrets()), key)
     for path, new in renamed.items():
         *parents, last = path.split(".")
         at = properties

@@ -23,8 +23,9 @@
 {{- fail (printf "%s.pdb.minAvailable: with %v of %v pods that must stay no node can ever be emptied." (index $of 0) $pdb.minAvailable (index $of 2)) -}}
 {{- end -}}
 {{- end -}}
-{{- if lt (int .Values.web.terminationGracePeriodSeconds) (add (int .Values.web.drainSeconds) 35) -}}
-{{- fail (printf "web.terminationGracePeriodSeconds: at least %d, the drain and the 30 s for requests that are being answered." (add (int .Values.web.drainSeconds) 35)) -}}
+{{- $leaving := add (int .Values.web.drainSeconds) (int (default 5 .Values.config.ROWHOUSE_WEB_DRAIN_SECONDS)) (int (default 30 .Values.config.ROWHOUSE_WEB_GRACEFUL_TIMEOUT)) 5 -}}
+{{- if lt (int .Values.web.terminationGracePeriodSeconds) (int $leaving) -}}
+{{- fail (printf "web.terminationGracePeriodSeconds: at least %d, for the drain and the requests that are being answered." $leaving) -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.parentRefs: name the Gateway that the route belongs to." -}}

@@ -22,6 +22,9 @@ ROWHOUSE_S3_ENDPOINT: {{ . | quote }}
 {{- with .Values.storage.s3.linkEndpoint }}
 ROWHOUSE_S3_LINK_ENDPOINT: {{ . | quote }}
 {{- end }}
+{{- if not (hasKey .Values.config "ROWHOUSE_PROXIES") }}
+ROWHOUSE_PROXIES: {{ ternary 1 0 (or .Values.ingress.enabled .Values.httpRoute.enabled) | quote }}
+{{- end }}
 {{- range $name, $value := .Values.config }}
 {{ $name }}: {{ include "rowhouse.text" $value | quote }}
 {{- end }}
