@@ -321,7 +321,7 @@ def leaving(world: World) -> Iterator[Problem]:
 
 def references(world: World) -> Iterator[Problem]:
     for pod in world.pods():
-        for kind, name, key in _named_by(pod):
+        for kind, name, key in named_by(pod):
             yield from _reference(world, pod, kind, name, key)
     for authentication in world.of("TriggerAuthentication"):
         for target in authentication["spec"]["secretTargetRef"]:
@@ -335,7 +335,8 @@ def references(world: World) -> Iterator[Problem]:
                 yield Problem("no-such", name_of(ingress), f"nobody makes the Secret {entry['secretName']}")
 
 
-def _named_by(pod: PodOf) -> Iterator[tuple[str, str, str]]:
+def named_by(pod: PodOf) -> Iterator[tuple[str, str, str]]:
+    """Yield what a pod cannot start without: kind, name, and the key of it or none."""
     yield "ServiceAccount", pod.spec.get("serviceAccountName", "default"), ""
     for secret in pod.spec.get("imagePullSecrets", []):
         yield "Secret", secret["name"], ""
