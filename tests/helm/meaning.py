@@ -413,7 +413,7 @@ def scaling(world: World) -> Iterator[Problem]:
 
 
 def _least(spec: Object) -> int:
-    return int(spec.get("minReplicas", spec.get("minReplicaCount", 0)))
+    return int(spec.get("minReplicas") or spec.get("minReplicaCount") or 0)
 
 
 def budgets(world: World) -> Iterator[Problem]:

@@ -82,6 +82,7 @@ def test_a_migration_that_fails_leaves_the_old_release_as_it_is(helm: Config, cl
     assert "rowhouse-migrate-2" in cluster.names("Job")  # with its log
 
 
+@pytest.mark.slow
 def test_after_a_failed_migration_the_next_upgrade_goes_through(helm: Config, cluster: Cluster):
     install(helm)
     cluster.jobs_fail = True
@@ -104,6 +105,7 @@ def test_a_rollback_brings_the_former_pods_back_and_migrates_nothing(helm: Confi
     assert [each["revision"] for each in helm.history("rowhouse")] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_changed_stays_the_same_when_values_change(helm: Config, cluster: Cluster):
     install(helm)
     upgrade(helm, web={"podLabels": {"team": "data"}}, metrics={"enabled": False})
