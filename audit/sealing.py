@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import batched
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -36,9 +37,9 @@ def read(ids: Sequence[int]) -> dict[int, Row]:
     return {row[0]: row for row in map(_row, Event.objects.filter(pk__in=ids).values_list(*FIELDS))}
 
 
-def _row(values: tuple[object, ...]) -> Row:
+def _row(values: tuple[Any, ...]) -> Row:
     number, *facts, signature = values
-    return number, Facts(*facts), bytes(signature or b"")  # type: ignore[return-value,arg-type] # in the fields' order
+    return number, Facts(*facts), bytes(signature or b"")
 
 
 def is_believed(facts: Facts, signature: bytes, *, unsigned_until: datetime) -> bool:

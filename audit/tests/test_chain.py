@@ -36,7 +36,7 @@ def written(count: int) -> list[int]:
     ]
 
 
-def sql(text: str, *values: object) -> list[tuple[Any, ...]]:
+def sql(text: str, *values: Any) -> list[tuple[Any, ...]]:
     """Do as a superuser does, who is bound by nothing of ours."""
     with connection.cursor() as cursor:
         cursor.execute(text, values)
@@ -149,7 +149,7 @@ def test_an_event_of_another_tenant_is_not_one_of_ours(acme: TenantRef, globex: 
         sql(
             "INSERT INTO audit_event (at, name, actor_label, target_type, target_id, target_label, data, uid, origin,"
             " signature) VALUES (%s, 'tests.thing.done', '', '', '', '', '{}', %s, %s, %s)",
-            row[0], row[1], globex.slug, bytes(row[2]),
+            row[0], row[1], globex.slug, bytes(row[2] or b""),
         )  # fmt: skip
         assert [one.kind for one in verify().findings] == [Kind.INSERTED]
         assert verify(origins=[globex.slug]).findings == []
