@@ -341,7 +341,7 @@ FAULTS = (
         "no way to a pod's identity",
         "s3-identity",
         "NetworkPolicy/rowhouse-work",
-        lambda each: each["spec"]["egress"].pop(3),
+        lambda each: each["spec"]["egress"].pop(2),
         "cannot-reach",
     ),
     Fault(

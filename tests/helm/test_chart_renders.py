@@ -197,3 +197,19 @@ def test_alerts_and_dashboard_come_from_the_files_as_they_are():
 def test_extra_objects_are_templates():
     notes = next(each for each in rendered(values_of("full")) if name_of(each) == "ConfigMap/rows-notes")
     assert notes["data"] == {"domain": "rowhouse.example.com"}
+
+
+def test_private_networks_stay_out_of_reach_where_the_bucket_is_amazons():
+    """Of a policy that allows anywhere at 443, what it excepts beside would mean nothing."""
+
+    def anywhere(name):
+        work = next(each for each in rendered(values_of(name)) if name_of(each).endswith("-work"))
+        return [
+            port["port"]
+            for rule in work["spec"]["egress"]
+            for port in rule["ports"]
+            if "to" not in rule and port["port"] != 53
+        ]
+
+    assert anywhere("s3-identity") == [5432]
+    assert anywhere("full") == []
