@@ -43,15 +43,25 @@ KINDS = ("text", "boolean", "integer", "words", "choice")
 
 
 @cache
+def _calls() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return of each setting the code reads its kind, and how the call describes it."""
+    found = {
+        string_arguments(call)[0]: (name.removeprefix("env."), _words(call))
+        for path in modules()
+        for name, call in calls(tree(path))
+        if name.startswith("env.") and name.removeprefix("env.") in KINDS
+    }
+    return dict(sorted(found.items()))
+
+
 def known() -> dict[str, dict[str, Any]]:
     """Return each setting the code reads, with the JSON Schema of what it may be."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in modules():
-        for name, call in calls(tree(path)):
-            kind = name.removeprefix("env.")
-            if name.startswith("env.") and kind in KINDS:
-                found[string_arguments(call)[0]] = _schema(kind, _words(call))
-    return dict(sorted(found.items()))
+    return {name: _schema(kind, words) for name, (kind, words) in _calls().items()}
+
+
+def called_secret() -> set[str]:
+    """Return the settings that the code itself says are secret."""
+    return {name for name, (_, words) in _calls().items() if words.get("secret")}
 
 
 def secrets() -> list[str]:

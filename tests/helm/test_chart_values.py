@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -11,8 +12,17 @@ import yaml
 from helm_python import HelmRenderError, HelmValuesError
 
 from tests.helm.engine import CHART, texts, values_of
-from tests.helm.settings import BY_THE_CHART, FOREIGN_SECRETS, NAMED_SECRETS, by_config, known, secrets
+from tests.helm.settings import (
+    BY_THE_CHART,
+    FOREIGN_SECRETS,
+    NAMED_SECRETS,
+    by_config,
+    called_secret,
+    known,
+    secrets,
+)
 from tests.helm.writing import Value, described_values, table, written
+from tests.source import ROOT
 
 RENAMED: dict[str, str] = yaml.safe_load((CHART / "files" / "renamed.yaml").read_text(encoding="utf-8"))
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -199,9 +209,12 @@ def test_config_takes_exactly_the_settings_of_the_code_that_are_no_secrets_and_n
 
 
 def test_the_settings_are_those_the_reference_lists():
-    from tests.test_docs import variables  # noqa: PLC0415 -- collected by itself too
+    text = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert set(known()) - set(re.findall(r"`([A-Z][A-Z0-9_]+)`", text)) == set()
 
-    assert variables() <= set(known())
+
+def test_what_the_code_calls_a_secret_is_one_here():
+    assert called_secret() - {*NAMED_SECRETS, *FOREIGN_SECRETS} == set()
 
 
 def test_secrets_are_exactly_those_the_code_reads():
