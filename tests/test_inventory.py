@@ -35,7 +35,7 @@ OF_A_TENANT = {
 }  # fmt: skip
 OF_THE_PLATFORM = {
     "create_operator", "demo", "list_backups", "list_tenants", "measure_tenants", "migrate_tenants", "probe",
-    "prune_backups", "setup_schedules", "verify_audit", "verify_backup", "worker",
+    "prune_backups", "seal_audit", "setup_schedules", "verify_audit", "verify_backup", "worker",
 }  # fmt: skip
 
 # Kinds of jobs that work in `public` although a tenant is named; all others run inside their tenant.
