@@ -43,6 +43,37 @@ def platform_store() -> Store:
     return S3Store.of_django(default_storage, link_endpoint=settings.ROWHOUSE_S3_LINK_ENDPOINT)
 
 
+def area(prefix: str) -> Store:
+    """Return a store of the platform's own below a prefix no tenant's can be.
+
+    A slug begins with a letter: below a prefix that does not, no tenant sees anything or can remove it.
+    """
+    if prefix[:1].isalpha():
+        raise ValueError(f"a tenant may be called {prefix!r}")
+    if is_local():
+        local = LocalArea(Path(default_storage.path("")))
+        local.prefix = prefix
+        return local
+    from core.s3 import S3Store  # noqa: PLC0415 -- slow import
+
+    class S3Area(S3Store):
+        """A part of the platform's bucket."""
+
+        root = prefix
+
+    return S3Area.of_django(default_storage, link_endpoint=settings.ROWHOUSE_S3_LINK_ENDPOINT)
+
+
+class LocalArea(LocalStore):
+    """A part of the platform's folder."""
+
+    prefix = ""
+
+    @property
+    def root(self) -> str:
+        return self.prefix
+
+
 def key_of(path: str) -> str:
     """Return the key of a path of the current tenant.
 

@@ -226,8 +226,12 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
+# What PostgreSQL shows of each connection, and how others see that workers are there.
+WORKER_NAME = "rowhouse worker"
+_IS_WEB = "gunicorn.arbiter" in sys.modules
+_NAME = WORKER_NAME if sys.argv[1:2] == ["worker"] else "rowhouse web" if _IS_WEB else "rowhouse"
 DATABASES["default"].setdefault("OPTIONS", {}).update(
-    keepalives_idle=30, keepalives_interval=10, keepalives_count=3, application_name="rowhouse"
+    keepalives_idle=30, keepalives_interval=10, keepalives_count=3, application_name=_NAME
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
