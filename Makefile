@@ -11,6 +11,10 @@ GUARDS := tests/test_layout.py tests/test_house_rules.py tests/test_cases.py tes
 PYTEST = $(BIN)/pytest -n $(or $(PROCESSES),auto) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 export ROWHOUSE_PYTHON ?= $(PYTHON)
 
+UV = $$(command -v uv || echo .rowhouse/uv/bin/uv)
+LOCK = "$(UV)" pip compile --quiet --universal --python-version 3.12 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
 said = $(filter-out 0 no,$($(1)))
 
@@ -73,10 +77,10 @@ docs: setup ## Make the README's transcript and pictures anew
 		tests/test_browser_restoring.py
 	@$(BIN)/python -m tests.transcript
 
-lock: setup ## Write requirements.lock anew from pyproject.toml
-	@uv=$$(command -v uv || echo .rowhouse/uv/bin/uv); \
-	"$$uv" pip compile pyproject.toml --quiet --all-extras --group dev --universal --python-version 3.12 \
-		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements.lock
+lock: setup ## Write the three requirements*.lock anew from pyproject.toml: all, what runs, what builds the image
+	@$(LOCK) pyproject.toml --all-extras --group dev --group build --output-file requirements.lock
+	@$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
+	@$(LOCK) --constraint requirements.lock --group build --output-file requirements-build.lock
 
 clean: ## Remove .venv and caches; the demo's data in .rowhouse/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .rowhouse/uv .rowhouse/cache
