@@ -233,12 +233,12 @@ def test_a_resolver_that_is_silent_fails_or_is_not_asked_for_this_is_not_believe
 
 @pytest.mark.parametrize("size", range(0, 49, 6))
 def test_an_answer_cut_anywhere_is_no_answer(size):
-    question = dns._question("a.example")
+    question = dns._question("a.example", dns.TXT)
     whole = question[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + question[12:]
     whole += b"\xc0\x0c" + struct.pack("!HHIH", 16, 1, 60, 9) + b"\x08rowhouse"
-    assert dns._texts(dns._checked(whole, question)) == ["rowhouse"]
+    assert dns._records(dns._checked(whole, question), dns.TXT) == [b"\x08rowhouse"]
     with pytest.raises((ValueError, IndexError, struct.error)):
-        dns._texts(dns._checked(whole[: min(size, len(whole) - 10)], question))
+        dns._records(dns._checked(whole[: min(size, len(whole) - 10)], question), dns.TXT)
 
 
 def test_the_commands_claim_and_verify(acme, server, capsys):
