@@ -30,38 +30,58 @@ AS_NOBODY = (
     "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--inh-caps=-all",
     "--bounding-set=-all", "--",
 )  # fmt: skip
+IN_IMAGE = ROOT / "deploy" / "dev" / "in-image.sh"
 AS_PROCESS_ONE = ("unshare", "--pid", "--mount-proc", "--fork", "--kill-child", "--")
 
 
 @dataclass(slots=True)
 class Installation:
-    """A venv with what requirements-runtime.lock holds and the wheel, in a folder nobody may write to."""
+    """What requirements-runtime.lock holds and the wheel, in a folder nobody may write to: a venv's, or an image's.
+
+    `code` and `writable` are where they lie; a process in an image sees `writable` as its own data folder.
+    """
 
     code: Path
     writable: Path
+    image: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
+    def bin(self) -> str:
+        return "/app/bin" if self.image else str(self.code / "venv" / "bin")
+
+    @property
     def command(self) -> str:
-        return str(self.code / "venv" / "bin" / "rowhouse")
+        return f"{self.bin}/rowhouse"
+
+    def seen(self, name: str) -> str:
+        """Return the path of a file in the writable folder as a process here sees it."""
+        return f"/var/lib/rowhouse/{name}" if self.image else str(self.writable / name)
 
     def variables(self, **more: str) -> dict[str, str]:
-        """Return the whole environment of a process: nothing of this one's."""
-        return {
-            "LD_LIBRARY_PATH": str(Path(open_python()).parents[1] / "lib"),
-            "PATH": f"{self.code / 'venv' / 'bin'}:/usr/bin:/bin",
+        """Return the whole environment of a process: nothing of this one's, but what an image says itself."""
+        own = {
+            "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "TMPDIR": str(self.writable / "tmp"),
-            "ROWHOUSE_DATA": str(self.writable),
-            "ROWHOUSE_STATIC_ROOT": str(self.code / "static"),
-            **self.environment,
-            **more,
+            "ROWHOUSE_DATA": "/var/lib/rowhouse" if self.image else str(self.writable),
+            "ROWHOUSE_STATIC_ROOT": "/app/static" if self.image else str(self.code / "static"),
         }
+        if not self.image:
+            own["TMPDIR"] = str(self.writable / "tmp")
+            own["LD_LIBRARY_PATH"] = str(Path(open_python()).parents[1] / "lib")
+        return {**own, **self.environment, **more}
+
+    def _started_by(self, *, as_process_one: bool) -> tuple[str, ...]:
+        if self.image:
+            return ("sh", str(IN_IMAGE), str(self.image), str(self.writable))
+        if not IS_ROOT:
+            return ()
+        return (*(AS_PROCESS_ONE if as_process_one and shutil.which("unshare") else ()), *AS_NOBODY)
 
     def run(self, *words: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command as nobody."""
         done = subprocess.run(
-            [*(AS_NOBODY if IS_ROOT else ()), *words], env=self.variables(**more), cwd=self.writable,
+            [*self._started_by(as_process_one=False), *words], env=self.variables(**more), cwd=self.writable,
             capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
@@ -75,14 +95,13 @@ class Installation:
     def start(self, name: str, *words: str, **more: str) -> Running:
         """Start a process as nobody and, where that can be, as process 1."""
         log = self.writable.parent / f"{name}.log"
-        can = IS_ROOT and shutil.which("unshare")
-        before = (*AS_PROCESS_ONE, *AS_NOBODY) if can else ()
+        before = self._started_by(as_process_one=True)
         with log.open("w") as output:
             process = subprocess.Popen(
                 [*before, *words], env=self.variables(**more), cwd=self.writable, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
-        return Running(process, log, is_wrapped=bool(can))
+        return Running(process, log, is_wrapped=bool(self.image) or "unshare" in before)
 
 
 @dataclass(slots=True)
@@ -158,6 +177,20 @@ def installed() -> Iterator[Installation]:
         yield found
     finally:
         subprocess.run(["chmod", "-R", "u+w", str(place)], check=False)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def in_image(root: Path) -> Iterator[Installation]:
+    """Take the image whose files deploy/dev/image.sh has printed the place of."""
+    place = Path(tempfile.mkdtemp(prefix="rowhouse-wheel-", dir="/var/tmp"))
+    place.chmod(0o755)
+    try:
+        writable = place / "data"
+        writable.mkdir()
+        os.chown(writable, 10001, 10001)
+        yield Installation(root / "app", writable, root)
+    finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
