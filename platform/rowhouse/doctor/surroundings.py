@@ -72,7 +72,9 @@ def unread_variables(environ: Mapping[str, str]) -> list[str]:
 
 def django_checks() -> Iterator[Finding]:
     """Run the checks of Django and our own, in production those for a deployment too."""
-    found = run_checks(include_deployment_checks=settings.IS_PRODUCTION)
+    found = [
+        one for one in run_checks(include_deployment_checks=settings.IS_PRODUCTION) if not one.is_silenced()
+    ]
     for one in found:
         make = failure if one.level >= ERROR else warning
         yield make(f"check {one.id}", " ".join(one.msg.split()), " ".join((one.hint or "").split()))
