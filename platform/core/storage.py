@@ -43,35 +43,24 @@ def platform_store() -> Store:
     return S3Store.of_django(default_storage, link_endpoint=settings.ROWHOUSE_S3_LINK_ENDPOINT)
 
 
-def area(prefix: str) -> Store:
-    """Return a store of the platform's own below a prefix no tenant's can be.
+def store_below(prefix: str) -> Store:
+    """Return the platform's store of what belongs to no tenant, below a prefix that no slug can be.
 
-    A slug begins with a letter: below a prefix that does not, no tenant sees anything or can remove it.
+    A slug begins with a letter: behind an underscore no tenant sees what is there, or can remove it.
     """
-    if prefix[:1].isalpha():
-        raise ValueError(f"a tenant may be called {prefix!r}")
+    assert prefix.startswith("_"), prefix
     if is_local():
-        local = LocalArea(Path(default_storage.path("")))
-        local.prefix = prefix
-        return local
+
+        class LocalBelow(LocalStore):
+            root = prefix
+
+        return LocalBelow(Path(default_storage.path("")))
     from core.s3 import S3Store  # noqa: PLC0415 -- slow import
 
-    class S3Area(S3Store):
-        """A part of the platform's bucket."""
-
+    class S3Below(S3Store):
         root = prefix
 
-    return S3Area.of_django(default_storage, link_endpoint=settings.ROWHOUSE_S3_LINK_ENDPOINT)
-
-
-class LocalArea(LocalStore):
-    """A part of the platform's folder."""
-
-    prefix = ""
-
-    @property
-    def root(self) -> str:
-        return self.prefix
+    return S3Below.of_django(default_storage, link_endpoint=settings.ROWHOUSE_S3_LINK_ENDPOINT)
 
 
 def key_of(path: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from core.storage import area
+from core.storage import store_below
 from core.stores import Store
 
 PREFIX = "_backups"
@@ -14,7 +14,7 @@ PREFIX = "_backups"
 
 def backup_store() -> Store:
     """Return the store of backups; unlike every other it belongs to no tenant."""
-    return area(PREFIX)
+    return store_below(PREFIX)
 
 
 @contextmanager

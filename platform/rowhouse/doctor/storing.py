@@ -15,7 +15,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from core.clock import now
-from core.storage import area, is_local
+from core.storage import is_local, store_below
 from core.stores import COPY_BYTES, StorageChanged, StorageError, Store
 from rowhouse.doctor.database import skew
 from rowhouse.doctor.findings import Finding, failure, warning, well
@@ -30,7 +30,7 @@ GIVE_RIGHTS = "Give the access key the rights to write, read, list and delete in
 def storage() -> Iterator[Finding]:
     """Look at the storage that settings give to every tenant."""
     try:
-        yield from _tried(area(PREFIX), f"{uuid4().hex}.bin")
+        yield from _tried(store_below(PREFIX), f"{uuid4().hex}.bin")
     except (StorageError, StorageChanged) as error:
         yield failure("storage", error.message, _advice(error))
     except OSError as error:
