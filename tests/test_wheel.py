@@ -23,6 +23,7 @@ __all__ = ["rclone"]
 SECRETS = {
     "ROWHOUSE_SECRET_KEY": "signing-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ",
     "ROWHOUSE_SEALING_KEYS": "sealing-0123456789abcdefghijklmnopqrstuvwxyz",
+    "ROWHOUSE_AUDIT_KEYS": "signs-events-0123456789abcdefghijklmnopqrstuvwxyz",
     "ROWHOUSE_BACKUP_KEYS": "backups-0123456789abcdefghijklmnopqrstuvwxyz",
 }
 OWNER, PASSWORD = "owner@acme.example", "correct horse battery"

@@ -86,6 +86,7 @@ def secrets() -> Iterator[Finding]:
     """Judge the keys by what they are, and never show one."""
     yield _secret_key()
     sealing, backup = settings.ROWHOUSE_SEALING_KEYS, settings.ROWHOUSE_BACKUP_KEYS
+    audit = settings.ROWHOUSE_AUDIT_KEYS
     if sealing == [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
         yield warning(
             "sealing keys",
@@ -94,6 +95,14 @@ def secrets() -> Iterator[Finding]:
         )
     else:
         yield _of_length("sealing keys", "ROWHOUSE_SEALING_KEYS", sealing)
+    if audit == sealing:
+        yield warning(
+            "audit keys",
+            "There are none, so the log of events is signed with the sealing keys.",
+            "Set ROWHOUSE_AUDIT_KEYS to 32 or more random characters, then the sealing keys.",
+        )
+    else:
+        yield _of_length("audit keys", "ROWHOUSE_AUDIT_KEYS", audit)
     if backup:
         yield _of_length("backup keys", "ROWHOUSE_BACKUP_KEYS", backup)
     else:

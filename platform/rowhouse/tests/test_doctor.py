@@ -144,9 +144,12 @@ def test_development_is_told(settings: Any) -> None:
     assert levels(surroundings.place({}))["production"] == Level.OK
 
 
-def keyed(settings: Any, secret: str, sealing: list[str], backup: list[str]) -> dict[str, Level]:
+def keyed(
+    settings: Any, secret: str, sealing: list[str], backup: list[str], audit: list[str]
+) -> dict[str, Level]:
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = secret, []
     settings.ROWHOUSE_SEALING_KEYS, settings.ROWHOUSE_BACKUP_KEYS = sealing or [secret], backup
+    settings.ROWHOUSE_AUDIT_KEYS = audit or settings.ROWHOUSE_SEALING_KEYS
     return levels(surroundings.secrets())
 
 
@@ -169,8 +172,13 @@ def test_secrets_are_judged(
 ) -> None:
     if secret == "development":
         secret = settings.DEVELOPMENT_KEY
-    found = keyed(settings, secret, sealing, backup)
+    found = keyed(settings, secret, sealing, backup, [KEY[5:] + KEY[:5]])
     assert {check for check, level in found.items() if level != Level.OK} == ({told} if told else set())
+
+
+def test_a_log_of_events_without_a_key_of_its_own_is_told(settings: Any) -> None:
+    assert keyed(settings, KEY, [OTHER], [THIRD], [])["audit keys"] == Level.WARNING
+    assert keyed(settings, KEY, [OTHER], [THIRD], ["short"])["audit keys"] == Level.WARNING
 
 
 def test_no_secret_is_shown(settings: Any) -> None:
