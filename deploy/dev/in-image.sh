@@ -5,6 +5,7 @@
 #
 #   sh deploy/dev/in-image.sh ROOT DATA COMMAND…
 set -eu
+# shellcheck disable=SC2016 # it is the inner shell's
 exec unshare --mount --pid --fork --kill-child -- sh -euc '
     root=$1 data=$2
     shift 2
