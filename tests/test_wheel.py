@@ -95,6 +95,35 @@ def test_a_web_that_may_not_start_says_why_and_ends(installation: Installation) 
     assert "ROWHOUSE_SECRET_KEY: set 50 or more random characters." in running.log.read_text()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("gunicorn", "-c", "python:rowhouse.gunicorn", "rowhouse.wsgi"), ("rowhouse", "worker")],
+    ids=["web", "worker"],
+)
+def test_process_one_hears_of_its_end_while_it_still_loads(
+    installation: Installation, words: tuple[str, ...]
+) -> None:
+    installation.environment = {**SECRETS, "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing"}
+    running = installation.start("loading", *words)
+    if not running.is_wrapped:
+        running.kill()
+        pytest.skip("only root can start a process as process 1 here")
+    try:
+        wait_for("its handler", lambda: catches(running, signal.SIGTERM), [running])
+        assert running.told(signal.SIGTERM) == 0
+    finally:
+        running.kill()
+
+
+def catches(running: Running, number: signal.Signals) -> bool:
+    """Return whether process 1 has a handler for a signal."""
+    try:
+        found = re.search(r"^SigCgt:\t(\w+)$", Path(f"/proc/{running.pid}/status").read_text(), re.M)
+    except (OSError, ValueError):  # it is about to be
+        return False
+    return bool(found) and bool(int(found[1], 16) >> (number - 1) & 1)
+
+
 # ---- the whole of it
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 
 from rowhouse.doctor import database, network, storing, surroundings, working
@@ -14,7 +13,7 @@ logger = logging.getLogger(__name__)
 ASK_OF_DATABASE: tuple[Callable[[], Iterator[Finding]], ...] = (working.migrations, working.workers)
 ASK: tuple[Callable[[], Iterator[Finding]], ...] = (
     surroundings.versions,
-    lambda: surroundings.place(os.environ),
+    surroundings.place,
     surroundings.secrets,
     surroundings.folders,
     storing.storage,

@@ -36,7 +36,7 @@ def versions() -> Iterator[Finding]:
     yield well("versions", f"Rowhouse {release}, Python {python}, Django {django.get_version()}.")
 
 
-def place(environ: Mapping[str, str]) -> Iterator[Finding]:
+def place(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Look at the settings as a whole, and for variables that nobody reads."""
     if settings.IS_PRODUCTION:
         yield well("production", "Weak secrets and plain HTTP are refused.")

@@ -11,6 +11,7 @@ from core.tenancy import in_public
 from core.words import count
 from jobs import engine
 from rowhouse.doctor.findings import Finding, failure, warning, well
+from tenants import template
 from tenants.fanout import PUBLIC, tenants_to_migrate
 from tenants.planning import behind
 
@@ -38,6 +39,7 @@ def migrations() -> Iterator[Finding]:
                 "Run `rowhouse migrate_tenants`.",
             )
             return
+        yield _template()
         tenants = tenants_to_migrate()
         found = [tenants[schema].slug for schema in behind(list(tenants))]
     if found:
@@ -49,6 +51,16 @@ def migrations() -> Iterator[Finding]:
         )
     else:
         yield well("migrations", f"The platform and {count(len(tenants), 'tenant')} are of this release.")
+
+
+def _template() -> Finding:
+    if template.current() is None:
+        return warning(
+            "template",
+            "There is none of this release yet, so the next tenant is set up by migrations, which takes a while.",
+            "Run `rowhouse migrate_tenants`, which makes it.",
+        )
+    return well("template", "New tenants are set up from one of this release.")
 
 
 def workers() -> Iterator[Finding]:

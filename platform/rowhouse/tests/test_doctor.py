@@ -26,6 +26,7 @@ from exporter.tests.s3 import S3Server, moto, on_moto, on_rclone, rclone
 from jobs.models import Job, TenantShare
 from rowhouse.doctor import database, examining, network, storing, surroundings, working
 from rowhouse.doctor.findings import Finding, Level, failure, warning, well, worst
+from tenants.models import SchemaTemplate
 from tenants.tests.test_domains import NameServer, server
 
 __all__ = ["moto", "on_moto", "on_rclone", "rclone", "server"]
@@ -563,13 +564,18 @@ def test_a_mail_server_that_is_away_fails_and_none_is_told(settings: Any) -> Non
 
 
 def test_a_schema_that_is_behind_fails(acme: TenantRef, globex: TenantRef) -> None:
-    assert levels(working.migrations()) == {"migrations": Level.OK}
+    assert levels(working.migrations()) == {"template": Level.OK, "migrations": Level.OK}
     with in_tenant(acme), connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'exporter'")
     assert "1 tenant behind this release: acme." in said(list(working.migrations()), "migrations")
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM public.django_migrations WHERE app = 'jobs'")
     assert "The platform's own schema" in said(list(working.migrations()), "migrations")
+
+
+def test_a_template_that_is_not_of_this_release_is_told(acme: TenantRef) -> None:
+    SchemaTemplate.objects.update(digest="old")
+    assert levels(working.migrations())["template"] == Level.WARNING
 
 
 def job(ref: TenantRef, minutes: int) -> None:
