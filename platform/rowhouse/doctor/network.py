@@ -6,6 +6,7 @@ import secrets
 import smtplib
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 from django.conf import settings
 from django.core.mail import mailers
@@ -74,7 +75,6 @@ def mail() -> Iterator[Finding]:
         return
     try:
         mailer.open()
-        mailer.close()
     except (OSError, smtplib.SMTPException) as error:
         yield failure(
             "mail",
@@ -83,3 +83,6 @@ def mail() -> Iterator[Finding]:
         )
     else:
         yield well("mail", f"{where} lets us in.")
+    finally:
+        with suppress(OSError, smtplib.SMTPException):  # it may be gone already
+            mailer.close()
