@@ -121,7 +121,7 @@ def catches(running: Running, number: signal.Signals) -> bool:
         found = re.search(r"^SigCgt:\t(\w+)$", Path(f"/proc/{running.pid}/status").read_text(), re.M)
     except (OSError, ValueError):  # it is about to be
         return False
-    return bool(found) and bool(int(found[1], 16) >> (number - 1) & 1)
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
 
 
 # ---- the whole of it
