@@ -261,11 +261,12 @@ def superuser(django_db_setup: None) -> Iterator[Any]:
 
 @pytest.fixture
 def guest(superuser: Any) -> Iterator[str]:
-    """Make a role with no rights of its own, and drop it in the end."""
-    superuser.execute("CREATE ROLE doctor_guest LOGIN")
-    superuser.execute("GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO doctor_guest")
-    yield "doctor_guest"
-    superuser.execute("DROP OWNED BY doctor_guest; DROP ROLE doctor_guest")
+    """Make a role with no rights of its own, and drop it in the end; two runs may share a server."""
+    name = f"doctor_guest_{os.getpid()}"
+    superuser.execute(f"CREATE ROLE {name} LOGIN")
+    superuser.execute(f"GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO {name}")
+    yield name
+    superuser.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
 def as_role(name: str, look: Callable[[Any], Iterator[Finding]]) -> list[Finding]:
@@ -280,9 +281,9 @@ def test_a_superuser_fails(superuser: Any) -> None:
 def test_a_role_without_rights_fails_with_what_gives_them(superuser: Any, guest: str) -> None:
     name = connection.settings_dict["NAME"]
     rights = (
-        "ALTER ROLE doctor_guest CREATEROLE",
-        f"GRANT CREATE ON DATABASE {name} TO doctor_guest",
-        "GRANT CREATE ON SCHEMA public TO doctor_guest",
+        f"ALTER ROLE {guest} CREATEROLE",
+        f"GRANT CREATE ON DATABASE {name} TO {guest}",
+        f"GRANT CREATE ON SCHEMA public TO {guest}",
     )
     for done in range(len(rights)):
         text = said(as_role(guest, database.role), "database role")
@@ -290,7 +291,7 @@ def test_a_role_without_rights_fails_with_what_gives_them(superuser: Any, guest:
         superuser.execute(rights[done])
     # It may not yet write functions, as the platform must for the history of records.
     assert "permission denied for language plpgsql" in said(as_role(guest, database.role), "database role")
-    superuser.execute("GRANT USAGE ON LANGUAGE plpgsql, sql TO doctor_guest")
+    superuser.execute(f"GRANT USAGE ON LANGUAGE plpgsql, sql TO {guest}")
     assert levels(as_role(guest, database.role)) == {"database role": Level.OK, "hardening": Level.OK}
 
 
@@ -325,7 +326,7 @@ def test_indexes_in_an_older_order_of_letters_are_told(superuser: Any, bare: str
         assert "collation" in levels(database.encoding(cursor))
 
 
-def test_search_without_trigrams_is_told(superuser: Any, guest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_without_trigrams_is_told(acme: TenantRef, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.linked() as cursor:
         assert database.extension(cursor).level == Level.OK
         # A server without contrib offers it as little as an extension that never was.
