@@ -62,7 +62,7 @@ REFUSED_BY_THE_SCHEMA: list[tuple[str, Any, str]] = [
     ("cronJobs.vacuum", {"enabled": True}, "vacuum"),
     ("cronJobs.backup.schedule", "daily", "schedule"),
     ("cronJobs.backup.command", ["sh"], "command"),
-    ("cronJobs.auditAnchor.enabled", True, "auditAnchor"),
+    ("cronJobs.auditAnchor.enabled", "yes", "auditAnchor"),
     ("ingress.host", "x.example.com", "host"),
     ("httpRoute.parentRefs", [{"namespace": "gateways"}], "name"),
     ("certificate.issuer.kind", "Vault", "kind"),
