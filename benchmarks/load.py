@@ -38,7 +38,7 @@ from typing import Any
 
 from benchmarks.jobs_ground import quantile
 from benchmarks.load_ground import ROOT, WEB_PROCESSES, WEB_THREADS, Ground, Memory, open_ground, serving
-from benchmarks.load_person import Person, Place, Tally, Wrong, cells_of, csv_of
+from benchmarks.load_person import Person, Tally, Wrong, cells_of, csv_of
 
 type Figures = dict[str, Any]
 IMPORTER = "load-9999"
@@ -379,7 +379,9 @@ def _report(quiet: Phase, busy: Phase, loaded: Phase, signed: Figures) -> None:
         print(f"\nsigning in, four at a time: p50 {quantile(took, 0.5) * 1000:.0f} ms")
     for name, phase in named:
         used = ", ".join(f"{part} {cores:.2f}" for part, cores in phase.cores.items())
-        print(f"{name}: {phase.asked / phase.seconds:.1f} requests per second for {phase.seconds:.0f} s; cores: {used}")
+        print(
+            f"{name}: {phase.asked / phase.seconds:.1f} requests per second for {phase.seconds:.0f} s; cores: {used}"
+        )
     print(flush=True)
 
 
@@ -404,13 +406,19 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )  # fmt: skip
-    parser.add_argument("--tenants", type=int, help="with people, besides the one that imports (50, or 3 if short)")
+    parser.add_argument(
+        "--tenants", type=int, help="with people, besides the one that imports (50, or 3 if short)"
+    )
     parser.add_argument("--clients", type=int, help="people in all (50, or 5 if short)")
     parser.add_argument("--think", type=float, help="seconds between two acts, about (5, or 1 if short)")
-    parser.add_argument("--seconds", type=int, help="of the quiet and of the busy traffic each (120, or 12 if short)")
+    parser.add_argument(
+        "--seconds", type=int, help="of the quiet and of the busy traffic each (120, or 12 if short)"
+    )
     parser.add_argument("--loaded-seconds", type=int, help="of those who do not think (30, or 5 if short)")
     parser.add_argument("--records", type=int, help="of each tenant at the begin (5000, or 300 if short)")
-    parser.add_argument("--import-rows", type=int, help="of the large file (1000000, or 20000 if short)")
+    parser.add_argument(
+        "--import-rows", "--rows", type=int, help="of the large file (1000000, or 20000 if short)"
+    )
     parser.add_argument("--short", action="store_true", help="about a minute: what is right, not how fast")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()

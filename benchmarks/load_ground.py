@@ -60,7 +60,9 @@ class Ground:
             [sys.executable, "-m", "rowhouse", *words], cwd=ROOT, env=self.environment, capture_output=True, text=True
         )  # fmt: skip
         if done.returncode:
-            sys.exit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr[-4000:]}{done.stdout[-1000:]}")
+            sys.exit(
+                f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr[-4000:]}{done.stdout[-1000:]}"
+            )
 
     def superuser(self, statement: str) -> None:
         """Run a statement as the server's superuser."""

@@ -135,7 +135,9 @@ class Person:
         }
         if body is not None:
             headers |= {"Content-Type": content_type, "Origin": f"https://{self.place.slug}.localhost"}
-        answer = _exchange("127.0.0.1", self.place.port, "GET" if body is None else "POST", path, headers, body)
+        answer = _exchange(
+            "127.0.0.1", self.place.port, "GET" if body is None else "POST", path, headers, body
+        )
         self.tally.requests.append((kind, answer.seconds))
         for cookie in (answer.headers.get("set-cookie") or "").split("\n"):
             name, _, rest = cookie.partition("=")
