@@ -10,8 +10,7 @@ shown: the right records, the last value they wrote, every row in a file, and no
 
 1. Half of the seconds of that traffic. 2. One more tenant imports its file (upload, preview, confirm, merge, all by the
 pages) while nobody else is there. 3. The traffic, while that tenant imports such files one after the other, for as many
-seconds. 4. The other half of the quiet traffic. 5. Twice as many people as the web server has threads, who do not
-think: requests per second.
+seconds. 4. The other half of the quiet traffic. 5. The same people, who do not think any more: requests per second.
 
 `p95_ratio_during_import` is the 95th percentile of all requests of phase 3 by that of phases 1 and 4, and there is one
 of each kind. The requests of whoever imports do not count. Client, web, worker and server share the cores; each one's
@@ -37,14 +36,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.jobs_ground import quantile
-from benchmarks.load_ground import ROOT, WEB_PROCESSES, WEB_THREADS, Ground, Memory, open_ground, serving
+from benchmarks.load_ground import (
+    ROOT,
+    WEB_PROCESSES,
+    WEB_THREADS,
+    WORKERS,
+    Ground,
+    Memory,
+    open_ground,
+    serving,
+)
 from benchmarks.load_person import Person, Tally, Wrong, cells_of, csv_of
 
 type Figures = dict[str, Any]
 IMPORTER = "load-9999"
 FEW = 20  # samples, below which no percentile is told
 SHOWN_ERRORS = 20
-LOADED_PEOPLE = 2 * WEB_PROCESSES * WEB_THREADS
 
 
 @dataclass(slots=True)
@@ -148,8 +155,10 @@ def _measure(ground: Ground, asked: argparse.Namespace) -> Figures:
     from benchmarks import load_site  # noqa: PLC0415 -- after the settings
 
     figures: Figures = {
-        "seed": asked.seed, "tenants": asked.tenants, "clients": asked.clients, "think_seconds": asked.think,
+        "seed": asked.seed, "seconds": asked.seconds, "tenants": asked.tenants, "clients": asked.clients, "think_seconds": asked.think,
         "records": asked.records, "import_rows": asked.import_rows, "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 1), "web_processes": WEB_PROCESSES, "web_threads": WEB_THREADS,
+        "worker_processes": WORKERS,
     }  # fmt: skip
     bare = _catalog(ground)
     spec = load_site.make_people(ground.port, asked.tenants, asked.clients, asked.records)
@@ -174,7 +183,7 @@ def _measure(ground: Ground, asked: argparse.Namespace) -> Figures:
                 second = Phase()
                 _quiet(crowd, second, asked)
                 quiet.add(second)
-                with crowd.acting(loaded, think=0, people=LOADED_PEOPLE):
+                with crowd.acting(loaded, think=0, people=asked.clients):
                     time.sleep(asked.loaded_seconds)
                 figures["connections"] = _connections(ground)
         finally:
@@ -199,13 +208,15 @@ def _import_file(rows: int) -> bytes:
 
 def _alone(crowd: Crowd, content: bytes, rows: int) -> Figures:
     """Import once while nobody else does anything; also what a row takes on the disk."""
-    before = _wal(crowd.ground)
+    before, used = _wal(crowd.ground), crowd.ground.cpu()
     took = _import(crowd, content, rows, "Alone")
     written = _wal(crowd.ground) - before
+    spent = {part: seconds - used[part] for part, seconds in crowd.ground.cpu().items()}
     print(f"imported alone in {sum(took.values()):.1f} s", file=sys.stderr)
     return {
         "import_alone_seconds": round(sum(took.values()), 1),
         **{f"import_alone_{part}_seconds": round(seconds, 1) for part, seconds in took.items()},
+        "import_cpu_us_per_row": {part: round(seconds / rows * 1e6, 1) for part, seconds in spent.items()},
         "file_bytes_per_row": len(content) // rows,
         "wal_bytes_per_row": written // rows,
         **_row_bytes(rows),

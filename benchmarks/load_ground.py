@@ -79,7 +79,11 @@ class Ground:
 
 @dataclass(slots=True)
 class Memory:
-    """The most that was seen at one moment, in MB that are a process's own (`Anonymous`)."""
+    """The most that was seen at one moment, in MB.
+
+    Of one process what is its own (`Anonymous`), of a part the sum, in which pages that a process shares with the
+    one it was forked from count once (`Pss_Anon`). What the server's processes share with each other is in neither.
+    """
 
     ground: Ground
     whole: dict[str, float] = field(default_factory=dict)  # of all processes of the part
@@ -89,8 +93,8 @@ class Memory:
     def look(self) -> None:
         for part in ("web", "worker", "server"):
             each = [_own_mb(pid) for pid in self.ground.processes(part)]
-            self.whole[part] = max(self.whole.get(part, 0.0), sum(each))
-            self.largest[part] = max(self.largest.get(part, 0.0), *each, 0.0)
+            self.whole[part] = max(self.whole.get(part, 0.0), sum(shared for _, shared in each))
+            self.largest[part] = max([self.largest.get(part, 0.0), *(own for own, _ in each)])
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -232,13 +236,14 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _own_mb(pid: int) -> float:
+def _own_mb(pid: int) -> tuple[float, float]:
+    """Return a process's Anonymous and Pss_Anon in MB; zeros if it ended meanwhile."""
     try:
         said = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:  # it ended meanwhile
-        return 0.0
-    found = re.search(r"^Anonymous:\s+(\d+) kB", said, re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
+    except OSError:
+        return 0.0, 0.0
+    found = dict(re.findall(r"^(Anonymous|Pss_Anon):\s+(\d+) kB", said, re.MULTILINE))
+    return int(found.get("Anonymous", 0)) / 1024, int(found.get("Pss_Anon", 0)) / 1024
 
 
 def _cpu_of(pid: int) -> float:

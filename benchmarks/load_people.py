@@ -49,8 +49,8 @@ class People:
         self._each(4, _sign_in)
 
     def tour(self) -> None:
-        """Have everybody do everything once, so that no process meets a page for the first time later."""
-        self._each(4, _tour)
+        """Have everybody do everything once, ten at a time, so that no page is anybody's first later."""
+        self._each(10, _tour)
 
     def _each(self, at_once: int, act: Any) -> None:
         shares = [self.everybody[place::at_once] for place in range(at_once)]
