@@ -46,7 +46,7 @@ from benchmarks.load_ground import (
     open_ground,
     serving,
 )
-from benchmarks.load_person import Person, Tally, Wrong, cells_of, csv_of
+from benchmarks.load_person import Person, Wrong, cells_of, csv_of
 
 type Figures = dict[str, Any]
 IMPORTER = "load-9999"
@@ -209,8 +209,9 @@ def _import_file(rows: int) -> bytes:
 
 def _alone(crowd: Crowd, content: bytes, rows: int) -> Figures:
     """Import once while nobody else does anything; also what a row takes on the disk."""
+    who = _importer(crowd, "Alone")
     before, used = _wal(crowd.ground), crowd.ground.cpu()
-    took = _import(crowd, content, rows, "Alone")
+    took = _import(crowd, who, content, rows)
     written = _wal(crowd.ground) - before
     spent = {part: seconds - used[part] for part, seconds in crowd.ground.cpu().items()}
     print(f"imported alone in {sum(took.values()):.1f} s", file=sys.stderr)
@@ -230,18 +231,26 @@ def _busy(crowd: Crowd, phase: Phase, content: bytes, asked: argparse.Namespace)
     with crowd.acting(phase, think=asked.think, people=asked.clients):
         until = time.perf_counter() + asked.seconds
         while not taken or time.perf_counter() < until:
-            taken.append(sum(_import(crowd, content, asked.import_rows, f"Busy {len(taken)}").values()))
+            who = _importer(crowd, f"Busy {len(taken)}")
+            taken.append(sum(_import(crowd, who, content, asked.import_rows).values()))
     print(f"imported beside traffic in {', '.join(f'{one:.1f}' for one in taken)} s", file=sys.stderr)
     return {"imports_beside_traffic": len(taken), "import_busy_seconds": round(sum(taken) / len(taken), 1)}
 
 
-def _import(crowd: Crowd, content: bytes, rows: int, title: str) -> dict[str, float]:
-    """Import the file into a new dataset by the pages; return the seconds of upload, preview and merge."""
+def _importer(crowd: Crowd, title: str) -> Importer:
+    """Return somebody who is signed in, in front of a new dataset."""
     from benchmarks.load_site import PASSWORD, open_importer  # noqa: PLC0415 -- after the settings
     from tenants.models import Tenant  # noqa: PLC0415 -- likewise
 
     place = open_importer(crowd.ground.port, Tenant.objects.get(slug=IMPORTER).ref, title)
     who = Importer(place, f"owner@{IMPORTER}.example", PASSWORD, True, 1, 1, random.Random(1))
+    who.act("sign_in")
+    crowd.errors += who.tally.errors
+    return who
+
+
+def _import(crowd: Crowd, who: Importer, content: bytes, rows: int) -> dict[str, float]:
+    """Import the file by the pages; return the seconds of upload, preview and merge."""
     try:
         return who.import_whole(content, rows)
     except (Wrong, OSError) as wrong:
@@ -257,8 +266,6 @@ class Importer(Person):
 
         :raises Wrong: not every row became a record.
         """
-        self.tally = Tally()
-        self.sign_in()
         began = time.perf_counter()
         job = self.send_file("large.csv", content)
         sent = time.perf_counter()

@@ -54,7 +54,7 @@ class People:
 
     def _each(self, at_once: int, act: Any) -> None:
         shares = [self.everybody[place::at_once] for place in range(at_once)]
-        threads = [Thread(target=lambda share=share: [act(one) for one in share]) for share in shares]  # type: ignore[misc]
+        threads = [Thread(target=lambda share=share: [act(one) for one in share]) for share in shares]
         for thread in threads:
             thread.start()
         for thread in threads:

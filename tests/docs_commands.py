@@ -213,7 +213,7 @@ def _unknown(name: str, words: list[str], known: frozenset[str]) -> str:
 
 def _refused(name: str, words: list[str]) -> str:
     parser = load_command_class(get_commands()[name], name).create_parser("rowhouse", name)
-    parser.called_from_command_line = False  # type: ignore[attr-defined] -- so that it raises and does not exit
+    parser.called_from_command_line = False
     try:
         parser.parse_args(words)
     except CommandError as error:

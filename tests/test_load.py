@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from benchmarks import load
-from benchmarks.load_person import Person, Place, cells_of, csv_of
+from benchmarks.load_person import Person, Place, Wrong, cells_of, csv_of
 from tests.source import ROOT
 
 PATIENCE_SECONDS = 900
@@ -103,7 +103,7 @@ def test_people_notice_an_answer_that_is_wrong(
 ):
     person: Person = person_before(answers)
     if act == "look":
-        person.rng.choices = lambda *_: ["list"]  # type: ignore[method-assign, assignment]
+        person.rng.choices = lambda *_: ["list"]  # type: ignore[method-assign]
     person.act(act)
     if noticed is None:
         assert person.tally.errors == []
@@ -131,10 +131,10 @@ def test_the_file_of_a_download_must_hold_every_row_and_every_last_value(person_
     person: Person = person_before(answers)
     person._download("/admin/exporter/exportfile/1/download/")
     person.notes[3] = "edit 1 by owner@x.example"
-    with pytest.raises(load.Wrong, match="lacks what was written"):
+    with pytest.raises(Wrong, match="lacks what was written"):
         person._download("/admin/exporter/exportfile/1/download/")
     served["file"] = csv_of(rows[:-1])
-    with pytest.raises(load.Wrong, match="has 399 rows, not 400"):
+    with pytest.raises(Wrong, match="has 399 rows, not 400"):
         person._download("/admin/exporter/exportfile/1/download/")
 
 
