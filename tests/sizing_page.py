@@ -31,7 +31,7 @@ ELSEWHERE = {
     "workbook": (320, "README.md", "320 MiB of addresses"),
     "exporting": (122, "README.md", "at 122 MB"),
     "web_process": (109, "docs/operations/scaling.md", "the process 109 MB"),
-    "connection": (64, "docs/operations/scaling.md", "64 MB for the largest of 4 connections"),
+    "connection": (35, "docs/operations/scaling.md", "the largest of 16 connections 35 MB"),
 }
 MERGE_MB = 256  # ROWHOUSE_MERGE_MEMORY_MB
 WAL_GB = 4  # max_wal_size
@@ -93,9 +93,8 @@ def need(size: Size, figures: Figures) -> Need:
     )
     connections = web_pods * of_web + worker_pods * of_worker
     catalog_mb = size.tenants * figures["catalog_bytes_per_tenant"] / MB
-    server_mb = (
-        max(512, catalog_mb) + connections * ELSEWHERE["connection"][0] + worker_pods * MERGE_MB
-    ) * ROOM
+    connection_mb = max(figures["server_process_mb"], ELSEWHERE["connection"][0])
+    server_mb = (max(512, catalog_mb) + connections * connection_mb + worker_pods * MERGE_MB) * ROOM
     kept = size.records * (figures["record_bytes_per_row"] + figures["history_bytes_per_row"]) / MB
     return Need(
         requests_per_second=rate,
@@ -219,7 +218,10 @@ MEASURED = (
         "memory of the worker's processes together, at rest and at most",
         "{worker_mb_at_begin} and {worker_mb} MB",
     ),
-    ("memory of PostgreSQL's processes together, shared buffers left out, at most", "{server_mb} MB"),
+    (
+        "memory of PostgreSQL's processes, shared buffers left out: the largest, and all together",
+        "{server_process_mb} and {server_mb} MB",
+    ),
     ("connections of one web pod and one worker", "{connections}"),
     (
         "a row in the file; as a record with its indexes; as its first version in history",

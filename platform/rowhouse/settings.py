@@ -60,6 +60,15 @@ ROWHOUSE_SEALING_KEYS = env.words(
     shown="the secret key and its fallbacks",
     secret=True,
 ) or [SECRET_KEY, *SECRET_KEY_FALLBACKS]
+ROWHOUSE_AUDIT_KEYS = (
+    env.words(
+        "ROWHOUSE_AUDIT_KEYS",
+        purpose="Sign the log of events: the first signs, all are believed.",
+        shown="the sealing keys",
+        secret=True,
+    )
+    or ROWHOUSE_SEALING_KEYS
+)
 if IS_PRODUCTION and (SECRET_KEY == DEVELOPMENT_KEY or len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
     raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY: set 50 or more random characters.")
 if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:
