@@ -428,7 +428,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--tenants", type=int, help="with people, besides the one that imports (50, or 3 if short)"
     )
-    parser.add_argument("--clients", type=int, help="people in all (50, or 5 if short)")
+    parser.add_argument(
+        "--clients", type=int, help="people in all (50, or 5 if short; one for each tenant at least)"
+    )
     parser.add_argument("--think", type=float, help="seconds between two acts, about (5, or 1 if short)")
     parser.add_argument(
         "--seconds", type=int, help="of the quiet and of the busy traffic each (120, or 12 if short)"
@@ -448,8 +450,9 @@ def _arguments() -> argparse.Namespace:
     for name, (whole, short) in usual.items():
         if getattr(asked, name) is None:
             setattr(asked, name, short if asked.short else whole)
-    if asked.tenants > 9999 or asked.clients < asked.tenants:
-        parser.error("at most 9,999 tenants, and at least one client for each")
+    asked.clients = max(asked.clients, asked.tenants)
+    if not 1 <= asked.tenants < 9999:
+        parser.error("1 to 9,998 tenants")
     if asked.records < 120:
         parser.error("at least 120 records, or a list has no second page")
     return asked
