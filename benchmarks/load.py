@@ -158,6 +158,7 @@ def _measure(ground: Ground, asked: argparse.Namespace) -> Figures:
         name: getattr(asked, name) for name in ("seed", "tenants", "clients", "seconds", "records", "import_rows")
     }  # fmt: skip
     figures |= {
+        "worker_env": dict(asked.worker_env), "worker_nice": asked.worker_nice,
         "think_seconds": asked.think, "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1),
         "web_processes": WEB_PROCESSES, "web_threads": WEB_THREADS, "worker_processes": WORKERS,
     }  # fmt: skip
@@ -169,7 +170,7 @@ def _measure(ground: Ground, asked: argparse.Namespace) -> Figures:
     ground.superuser("CHECKPOINT")
     quiet, busy, loaded = Phase(), Phase(), Phase()
     memory = Memory(ground)
-    with serving(ground):
+    with serving(ground, dict(asked.worker_env), asked.worker_nice):
         crowd = Crowd(ground, {**spec, "seed": asked.seed})
         try:
             signed = crowd.ask("sign-in")
@@ -431,7 +432,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--clients", type=int, help="people in all (50, or 5 if short; one for each tenant at least)"
     )
-    parser.add_argument("--think", type=float, help="seconds between two acts, about (5, or 1 if short)")
+    parser.add_argument("--think", type=float, help="seconds between two acts, about (10, or 1 if short)")
     parser.add_argument(
         "--seconds", type=int, help="of the quiet and of the busy traffic each (120, or 12 if short)"
     )
@@ -442,9 +443,20 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--short", action="store_true", help="about a minute: what is right, not how fast")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--worker-env",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of the worker alone",
+    )
+    parser.add_argument(
+        "--worker-nice", type=int, default=0, help="by how much the worker gives way to others"
+    )
     asked = parser.parse_args()
     usual = {
-        "tenants": (50, 3), "clients": (50, 5), "think": (5.0, 1.0), "seconds": (120, 12), "loaded_seconds": (30, 5),
+        "tenants": (50, 3), "clients": (50, 5), "think": (10.0, 1.0), "seconds": (120, 12), "loaded_seconds": (30, 5),
         "records": (5000, 300), "import_rows": (1_000_000, 20_000),
     }  # fmt: skip
     for name, (whole, short) in usual.items():
@@ -456,6 +468,11 @@ def _arguments() -> argparse.Namespace:
     if asked.records < 120:
         parser.error("at least 120 records, or a list has no second page")
     return asked
+
+
+def _pair(said: str) -> tuple[str, str]:
+    name, _, value = said.partition("=")
+    return name, value
 
 
 if __name__ == "__main__":

@@ -159,16 +159,18 @@ def open_ground() -> Iterator[Ground]:
 
 
 @contextmanager
-def serving(ground: Ground) -> Iterator[None]:
+def serving(ground: Ground, worker_environment: dict[str, str], worker_nice: int) -> Iterator[None]:
     """Run the web server and a worker for the length of the block, and let them leave in good order.
+
+    The worker gets further variables and gives way by so much (`nice`), to try what that does to others.
 
     :raises SystemExit: one of them ended by itself.
     """
     with ExitStack() as stack:
-        stack.enter_context(_running(ground, "web", *_web_command(ground.port)))
-        stack.enter_context(
-            _running(ground, "worker", "-m", "rowhouse", "worker", "--folder", str(ground.folder / "run"))
-        )
+        stack.enter_context(_running(ground, "web", [sys.executable, *_web_command(ground.port)], {}))
+        worker = ["-m", "rowhouse", "worker", "--folder", str(ground.folder / "run")]
+        words = ["nice", "-n", str(worker_nice), sys.executable, *worker]
+        stack.enter_context(_running(ground, "worker", words, worker_environment))
         _until_answered(ground)
         yield
 
@@ -183,12 +185,11 @@ def _web_command(port: int) -> list[str]:
 
 
 @contextmanager
-def _running(ground: Ground, part: str, *words: str) -> Iterator[None]:
+def _running(ground: Ground, part: str, words: list[str], more: dict[str, str]) -> Iterator[None]:
     log = ground.folder / f"{part}.log"
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, env=ground.environment, stdout=out, stderr=out,
-            start_new_session=True,
+            words, cwd=ROOT, env=ground.environment | more, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
     ground.roots[part] = process.pid
     try:
