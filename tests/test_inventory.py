@@ -34,7 +34,8 @@ OF_A_TENANT = {
     "storage_usage", "suspend_tenant", "undo_import", "verify_domain", "verify_exports",
 }  # fmt: skip
 OF_THE_PLATFORM = {
-    "create_operator", "demo", "list_backups", "list_tenants", "measure_tenants", "migrate_tenants", "probe",
+    "backup_tenants", "create_operator", "demo", "drill_backups", "list_backups", "list_tenants", "measure_tenants",
+    "migrate_tenants", "probe",
     "prune_backups", "setup_schedules", "verify_backup", "worker",
 }  # fmt: skip
 
