@@ -179,7 +179,10 @@ class Crowd:
     )  # while a disaster is on, unanswered requests are no finding
     _threads: list[Thread] = field(default_factory=list)
     _lock: Any = field(default_factory=Lock)
-    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    _numbers: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(self.first)
 
     def begin(self) -> None:
         """Let people of every tenant sign in and work until `end`."""

@@ -82,6 +82,28 @@ def records(site: Site, tenant: Tenant, *, until_at: float = 0.0) -> list[str]:
     return found
 
 
+def settle(site: Site, tenant: Tenant) -> int:
+    """Let what is there be what was promised, as after a restore; returns how many of the accepted writes are there."""
+    table, (no, _, _) = f"{tenant.schema}.ds_{tenant.dataset}", tenant.columns
+    versions = dict(
+        site.sql(
+            f"SELECT r.{no}, count(h.history_id) FROM {table} r LEFT JOIN {table}_history h ON h.id = r.id"
+            f" GROUP BY r.id, r.{no}"
+        )
+    )
+    there = 0
+    for number in {*tenant.writes, *tenant.open}:
+        sent = [*tenant.writes.get(number, ())]
+        if number in tenant.open:
+            sent.append(tenant.open[number])
+        kept = sent[: versions.get(number, 0) - (number < tenant.seeded)] if number in versions else []
+        tenant.writes[number] = kept
+        there += len(kept)
+    tenant.open.clear()
+    tenant.runs.clear()
+    return there
+
+
 def _allowed(tenant: Tenant, number: int, until_at: float) -> list[tuple[str | None, int]]:
     """Return what a record may be: its value and its versions. Of what was on its way, either."""
     is_seeded = number < tenant.seeded
