@@ -14,7 +14,7 @@ export ROWHOUSE_PYTHON ?= $(PYTHON)
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
 said = $(filter-out 0 no,$($(1)))
 
-.PHONY: help setup browser demo test lint format types arch ci bench faults docs lock clean
+.PHONY: help setup browser demo test lint format types arch ci bench faults rehearse docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ bench: setup ## Measure imports and exports against \copy, background work, list
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]
 	@$(BIN)/python -m benchmarks.faults $(if $(call said,SHORT),--short) $(if $(SEED),--seed "$(SEED)") \
 		$(if $(ONLY),--only "$(ONLY)")
+
+rehearse: setup ## Lose server and bucket under traffic, and bring everything back [SHORT=1]
+	@$(BIN)/python -m benchmarks.fleet.recovery $(if $(call said,SHORT),--short)
 
 docs: setup ## Make the README's transcript and pictures anew
 	@mkdir -p docs/screenshots

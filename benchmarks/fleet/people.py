@@ -103,6 +103,10 @@ class Browser:
     def get(self, path: str) -> Answer:
         return self.send("GET", path)
 
+    def at(self, port: int, path: str) -> Answer:
+        """Get a page from one web server and no other."""
+        return self._sent(http.client.HTTPConnection("127.0.0.1", port, timeout=60), "GET", path, b"", "")
+
     def post(self, path: str, form: dict[str, Any]) -> Answer:
         body = urlencode(form, doseq=True).encode()
         return self.send("POST", path, body, "application/x-www-form-urlencoded")
@@ -174,9 +178,9 @@ class Crowd:
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     over: Event = field(default_factory=Event)
-    may_lose: Event = field(
-        default_factory=Event
-    )  # while a disaster is on, unanswered requests are no finding
+    # While a disaster is on, unanswered requests are no finding.
+    may_lose: Event = field(default_factory=Event)
+    first: int = 1  # the numbers in what they write begin here
     _threads: list[Thread] = field(default_factory=list)
     _lock: Any = field(default_factory=Lock)
     _numbers: Any = field(init=False)
@@ -212,9 +216,21 @@ class Crowd:
         kinds = ("list", "record saved", "import merged", "export asked for", "sign-in")
         suffix = f" @{where}" if where else ""
         before = {kind: self.counts[kind + suffix] for kind in kinds}
-        until(
-            lambda: self.wrong or all(self.counts[kind + suffix] >= before[kind] + times for kind in kinds),
-            f"{times} more of everything{suffix}: {dict(self.counts)}",
+        try:
+            until(
+                lambda: (
+                    self.wrong or all(self.counts[kind + suffix] >= before[kind] + times for kind in kinds)
+                ),
+                f"{times} more of everything{suffix}",
+            )
+        except AssertionError as stuck:
+            raise AssertionError(f"{stuck}; {dict(self.counts)}; {self._who_waits()}") from None
+
+    def _who_waits(self) -> list[Any]:
+        """Return what the server is at, and who holds up whom."""
+        return self.site.sql(
+            "SELECT pid, state, wait_event_type, wait_event, pg_blocking_pids(pid), now() - xact_start, left(query, 200)"
+            " FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
 
     def _live(self, browser: Browser, act: Callable[[Browser], None]) -> None:

@@ -87,13 +87,17 @@ def descendants(pid: int) -> list[int]:
 
 @dataclass
 class Site:
-    """Where the platform runs. `url` is DATABASE_URL; `ports` are those a load balancer would send people to."""
+    """Where the platform runs. `url` is DATABASE_URL; `ports` are those a load balancer would send people to.
+
+    `eyes` is how the harness itself reaches the database, if not so.
+    """
 
     url: str
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
+    eyes: str = ""
 
     @contextmanager
     def opened(self) -> Iterator[Site]:
@@ -153,6 +157,10 @@ class Site:
         done = self._call(release, [python(), "-P", str(SEED), json.dumps(asked)], {})
         assert done.returncode == 0, done.stderr[-3000:]
         return list(json.loads(done.stdout))
+
+    def call(self, release: Release, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with a release's code to its end."""
+        return self._call(release, [python(), *arguments], more)
 
     def _call(
         self, release: Release, command: list[str], more: dict[str, str]
@@ -230,7 +238,7 @@ class Site:
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """Run one statement as the platform, and return its rows."""
-        link = psycopg2.connect(self.url)
+        link = psycopg2.connect(self.eyes or self.url)
         link.autocommit = True
         try:
             with link.cursor() as cursor:

@@ -194,6 +194,11 @@ TEMPLATES = [
 DATABASE_URL = env.text(
     "DATABASE_URL", purpose="postgresql://…; unset starts the embedded server of development."
 )
+# The role has one password at a time: pods that know the next one too outlive its change.
+ROWHOUSE_DATABASE_PASSWORD_FALLBACKS = env.words(
+    "ROWHOUSE_DATABASE_PASSWORD_FALLBACKS",
+    purpose="Further passwords of the database role, tried when DATABASE_URL's is refused; for a rotation.",
+)
 if IS_PRODUCTION and not DATABASE_URL:
     raise ImproperlyConfigured("DATABASE_URL: a production installation needs a PostgreSQL of its own.")
 

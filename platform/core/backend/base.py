@@ -21,6 +21,7 @@ from django.db.backends.postgresql.schema import DatabaseSchemaEditor as Postgre
 from django_tenants.postgresql_backend import base
 
 from core.backend.cursors import Connection, Cursor, Statements
+from core.backend.passwords import connect
 from core.backend.places import Place, Role, place_of
 
 # A server's process keeps what it learned of every table it touched, and gives nothing back before its end:
@@ -73,7 +74,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         # Whoever puts a connection of his own here extends ours.
         own = {"connection_factory": Connection, **conn_params, "cursor_factory": Cursor}
-        return super().get_new_connection(own)
+        return connect(super().get_new_connection, own)
 
     def connect(self) -> None:
         """Connect, and let every statement from here on say where it runs.
