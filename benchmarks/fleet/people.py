@@ -229,7 +229,7 @@ class Crowd:
     def _who_waits(self) -> list[Any]:
         """Return what the server is at, and who holds up whom."""
         return self.site.sql(
-            "SELECT pid, state, wait_event_type, wait_event, pg_blocking_pids(pid), now() - xact_start, left(query, 200)"
+            "SELECT pid, state, wait_event, pg_blocking_pids(pid), now() - xact_start, left(query, 200)"
             " FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
 

@@ -220,6 +220,7 @@ def _bucket_of(port: int, pair: tuple[str, str]) -> dict[str, str]:
         "ROWHOUSE_S3_ENDPOINT": f"http://127.0.0.1:{port}",
         "ROWHOUSE_S3_ACCESS_KEY": pair[0],
         "ROWHOUSE_S3_SECRET_KEY": pair[1],
+        "ROWHOUSE_S3_LINK_ENDPOINT": "none",  # so that the platform signs its links itself
     }
 
 
