@@ -50,3 +50,7 @@ def test_old_backups_open_as_long_as_their_key_is_known(report: Report) -> None:
     assert report.seen["old backup"] == []
     assert report.seen["old backup in the end"] == 2
     assert report.seen["new backup in the end"] == []
+
+
+def test_the_log_of_events_is_proven_through_the_rotation(report: Report) -> None:
+    assert report.seen["log of events"] == []

@@ -25,7 +25,8 @@ from benchmarks.fleet.site import Site, until
 
 IMPORTED = 1_000_000  # the numbers of records that imports write begin here
 PAUSE_SECONDS = 0.1
-WAIT_SECONDS = 90.0
+WAIT_SECONDS = 180.0
+PATIENCE_SECONDS = 400.0
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 REQUEST_KEY = re.compile(r'name="request_key" value="([^"]+)"')
 
@@ -105,7 +106,7 @@ class Browser:
 
     def at(self, port: int, path: str) -> Answer:
         """Get a page from one web server and no other."""
-        return self._sent(http.client.HTTPConnection("127.0.0.1", port, timeout=60), "GET", path, b"", "")
+        return self._sent(http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS), "GET", path, b"", "")
 
     def post(self, path: str, form: dict[str, Any]) -> Answer:
         body = urlencode(form, doseq=True).encode()
@@ -131,7 +132,7 @@ class Browser:
             ports = list(self.crowd.site.ports)
             if ports:
                 self.turn += 1
-                link = http.client.HTTPConnection("127.0.0.1", ports[self.turn % len(ports)], timeout=60)
+                link = http.client.HTTPConnection("127.0.0.1", ports[self.turn % len(ports)], timeout=WAIT_SECONDS)
                 try:
                     link.connect()
                 except OSError:
@@ -222,6 +223,7 @@ class Crowd:
                     self.wrong or all(self.counts[kind + suffix] >= before[kind] + times for kind in kinds)
                 ),
                 f"{times} more of everything{suffix}",
+                PATIENCE_SECONDS,
             )
         except AssertionError as stuck:
             raise AssertionError(f"{stuck}; {dict(self.counts)}; {self._who_waits()}") from None

@@ -179,6 +179,9 @@ def _without_the_old(
     told = site.told(release, "reseal_secrets", "--tenant", "tenant0")
     report.seen["sealed in the end"] = (told["current"], told["lost"])
     report.seen["old backup in the end"] = site.run(release, "verify_backup", str(old)).returncode
+    report.seen["log of events"] = site.told(release, "verify_audit", "--tenant", "tenant0", "--seal")[
+        "findings"
+    ]
     new = site.told(release, "backup_tenant", "tenant0")["backup"]
     report.seen["new backup in the end"] = site.told(release, "verify_backup", str(new))["findings"]
 
@@ -191,6 +194,7 @@ def _first() -> dict[str, str]:
         "ROWHOUSE_SECRET_KEY": OLD,
         "ROWHOUSE_SECRET_KEY_FALLBACKS": NEW,
         "ROWHOUSE_SEALING_KEYS": f"{OLD},{NEW}",
+        "ROWHOUSE_AUDIT_KEYS": f"{OLD},{NEW}",
         "ROWHOUSE_BACKUP_KEYS": OLD,
         "ROWHOUSE_DATABASE_PASSWORD_FALLBACKS": PASSWORDS[1],
     }
@@ -201,6 +205,7 @@ def _second() -> dict[str, str]:
         "ROWHOUSE_SECRET_KEY": NEW,
         "ROWHOUSE_SECRET_KEY_FALLBACKS": OLD,
         "ROWHOUSE_SEALING_KEYS": f"{NEW},{OLD}",
+        "ROWHOUSE_AUDIT_KEYS": f"{NEW},{OLD}",  # the former stays: it proves what it signed
         "ROWHOUSE_BACKUP_KEYS": f"{NEW},{OLD}",
         "ROWHOUSE_DATABASE_PASSWORD_FALLBACKS": "",
     }
