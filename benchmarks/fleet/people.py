@@ -90,7 +90,6 @@ class Browser:
     def __init__(self, crowd: Crowd, tenant: Tenant, role: str) -> None:
         self.crowd, self.tenant, self.role = crowd, tenant, role
         self.cookies: dict[str, str] = {}
-        self.turn = secrets.randbelow(100)
 
     def sign_in(self) -> None:
         page = self.get("/admin/login/")
@@ -106,7 +105,9 @@ class Browser:
 
     def at(self, port: int, path: str) -> Answer:
         """Get a page from one web server and no other."""
-        return self._sent(http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS), "GET", path, b"", "")
+        return self._sent(
+            http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS), "GET", path, b"", ""
+        )
 
     def post(self, path: str, form: dict[str, Any]) -> Answer:
         body = urlencode(form, doseq=True).encode()
@@ -123,7 +124,7 @@ class Browser:
         return self.send("POST", path, b"".join(parts), f"multipart/form-data; boundary={mark}")
 
     def send(self, method: str, path: str, body: bytes = b"", kind: str = "") -> Answer:
-        """Send a request to the next web server; one that does not take it at all is passed by.
+        """Send a request to any web server; one that does not take it at all is passed by.
 
         :raises NobodyThere: none takes it.
         :raises Lost: it was sent and not answered.
@@ -131,8 +132,9 @@ class Browser:
         for _ in range(50):
             ports = list(self.crowd.site.ports)
             if ports:
-                self.turn += 1
-                link = http.client.HTTPConnection("127.0.0.1", ports[self.turn % len(ports)], timeout=WAIT_SECONDS)
+                # By chance: in turns, a form's page and its answer would always go to the same two.
+                port = secrets.choice(ports)
+                link = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
                 try:
                     link.connect()
                 except OSError:
