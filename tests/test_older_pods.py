@@ -110,6 +110,8 @@ def test_a_job_that_meets_it_goes_on(tenant: TenantRef) -> None:
         if claimed is None:
             break
         runner.run_slice(claimed)
+        if Job.objects.get(pk=claimed.pk).has_ended:
+            break
         found = as_platform(
             "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename ~ '^stg_'", tenant.schema
         )
