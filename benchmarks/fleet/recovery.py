@@ -288,7 +288,7 @@ def _is_recovering(server: EmbeddedServer) -> bool:
     try:
         with link.cursor() as cursor:
             cursor.execute("SELECT pg_is_in_recovery()")
-            return bool(cursor.fetchone()[0])
+            return cursor.fetchone() == (True,)
     finally:
         link.close()
 

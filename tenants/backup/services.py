@@ -337,7 +337,8 @@ def _due(now: datetime) -> QuerySet[Tenant]:
     due = tenants.annotate(last_at=Subquery(last.values("created_at")[:1])).filter(
         Q(last_at=None) | Q(last_at__lte=now - timedelta(hours=_hours()) + timedelta(minutes=30))
     )
-    return due.order_by("last_at", "pk")
+    found: QuerySet[Tenant] = due.order_by("last_at", "pk")
+    return found
 
 
 def request_backups(*, now: datetime, everyone: bool = False, by: object = None) -> list[TenantBackup]:
@@ -390,7 +391,8 @@ def _with_newest() -> QuerySet[Any]:
     """Return the tenants that have a stored backup, with the number of their newest."""
     newest = TenantBackup.objects.kept().filter(tenant=OuterRef("pk")).exclude(key="").order_by("-pk")
     tenants = Tenant.objects.filter(state__in=BACKED_UP).annotate(newest=Subquery(newest.values("pk")[:1]))
-    return tenants.filter(newest__isnull=False)
+    found: QuerySet[Any] = tenants.filter(newest__isnull=False)
+    return found
 
 
 def request_drills(

@@ -32,4 +32,5 @@ def connect_aside(parameters: dict[str, Any]) -> psycopg2.extensions.connection:
 
     :raises psycopg2.OperationalError: there is none to be had.
     """
-    return connect(lambda given: psycopg2.connect(**given), parameters)
+    made: psycopg2.extensions.connection = connect(lambda given: psycopg2.connect(**given), parameters)
+    return made
