@@ -63,6 +63,11 @@ if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:
 if IS_PRODUCTION and DEBUG:
     raise ImproperlyConfigured("ROWHOUSE_DEBUG: a production installation never runs with it.")
 
+ROWHOUSE_PROXIES = env.integer(
+    "ROWHOUSE_PROXIES",
+    0,
+    purpose="Proxies in front that append to X-Forwarded-For; 0: it counts for nothing.",
+)
 # Hosts are checked by tenants.middleware, which knows every domain; anything else is a 404 there.
 ALLOWED_HOSTS = ["*"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -80,6 +85,8 @@ if IS_PRODUCTION:
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+# Whether browsers ship the domain in their list is for its owner to say; that no mail is sent, `doctor` tells.
+SILENCED_SYSTEM_CHECKS = ["security.W021", "mail.W001"]
 # unfold's Alpine evaluates attributes and sets styles; nothing of ours needs inline scripts.
 SECURE_CSP = {
     "default-src": ["'self'"],
@@ -233,8 +240,12 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
+# What PostgreSQL shows of each connection, and how others see that workers are there.
+WORKER_NAME = "rowhouse worker"
+_IS_WEB = "gunicorn.arbiter" in sys.modules
+_NAME = WORKER_NAME if sys.argv[1:2] == ["worker"] else "rowhouse web" if _IS_WEB else "rowhouse"
 DATABASES["default"].setdefault("OPTIONS", {}).update(
-    keepalives_idle=30, keepalives_interval=10, keepalives_count=3, application_name="rowhouse"
+    keepalives_idle=30, keepalives_interval=10, keepalives_count=3, application_name=_NAME
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -288,18 +299,18 @@ STATIC_URL = "/static/"
 STATIC_ROOT = env.text(
     "ROWHOUSE_STATIC_ROOT",
     str(ROWHOUSE_DATA.resolve() / "static") if IS_PRODUCTION else "",
-    purpose="Where `collectstatic` puts the static files that production serves.",
+    purpose="Where `collectstatic` puts static files, which are served from there under hashed names.",
 )
 STORAGES = {
     "default": _default_storage,
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-        if IS_PRODUCTION
+        if STATIC_ROOT
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
-# Outside production static files come from the apps' folders, so that nothing must be collected first.
-WHITENOISE_USE_FINDERS = not IS_PRODUCTION
+# Without a place to be collected in, static files come from the apps' folders.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # ---- tenants ---------------------------------------------------------------------------------------------
