@@ -18,7 +18,7 @@ LOCK = "$(UV)" pip compile --quiet --universal --python-version 3.12 --generate-
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
 said = $(filter-out 0 no,$($(1)))
 
-.PHONY: help setup browser demo test lint format types arch ci bench faults image docs chart lock clean
+.PHONY: help setup browser demo test lint format types arch ci bench faults rehearse image docs chart lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,9 @@ bench: setup ## Measure imports and exports against \copy, background work, list
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]
 	@$(BIN)/python -m benchmarks.faults $(if $(call said,SHORT),--short) $(if $(SEED),--seed "$(SEED)") \
 		$(if $(ONLY),--only "$(ONLY)")
+
+rehearse: setup ## Lose server and bucket under traffic, and bring everything back [SHORT=1]
+	@$(BIN)/python -m benchmarks.fleet.recovery $(if $(call said,SHORT),--short)
 
 image: setup ## As root: build the image with buildah on Debian's base, and run the wheel's tests in its files
 	@ROWHOUSE_IMAGE_ROOT="$$(sh deploy/dev/image.sh | tail -n 1)" && export ROWHOUSE_IMAGE_ROOT && \

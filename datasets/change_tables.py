@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg2
 from django.db import connection, transaction
 from psycopg2.errors import UniqueViolation
 
 from audit.tracking import untracked
+from core.backend.passwords import connect_aside
 from core.tenancy import as_owner, current_tenant
 from datasets import ddl
 from datasets.change_shape import Shape, former_name
@@ -355,8 +355,8 @@ def build_index(shape: Shape, constraint: str, *, records: int) -> bool:
 @contextmanager
 def _aside() -> Iterator[Any]:
     """A connection of its own outside of any transaction, which CONCURRENTLY needs."""
-    aside = psycopg2.connect(
-        **{**connection.get_connection_params(), "connect_timeout": 5, "cursor_factory": None}
+    aside = connect_aside(
+        {**connection.get_connection_params(), "connect_timeout": 5, "cursor_factory": None}
     )
     aside.autocommit = True
     try:

@@ -17,6 +17,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
 from audit.services import record
+from core.backend.passwords import connect_aside
 from core.errors import RowhouseError
 from core.tenancy import as_owner, current_tenant
 from datasets import access, ddl
@@ -250,7 +251,7 @@ def build(index: RecordIndex) -> None:
 
 @contextmanager
 def _aside() -> Iterator[Any]:
-    link = psycopg2.connect(**{**connection.get_connection_params(), "connect_timeout": 5})
+    link = connect_aside({**connection.get_connection_params(), "connect_timeout": 5})
     try:
         link.autocommit = True
         with link.cursor() as cursor:

@@ -46,6 +46,8 @@ class Report:
     outcomes: list[MigrationOutcome] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     public_migrated: bool = False
+    # Schemas in which pods of an earlier release had made something since, which belongs to their tenants now.
+    taken_in: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> list[MigrationOutcome]:
@@ -79,6 +81,9 @@ def migrate_all(*, canaries: int = CANARIES, tell: Tell | None = None) -> Report
             _migrate(found, report, canaries, tell)
             if report.left:
                 break
+        if not report.left:
+            failed = {one.schema for one in report.failed}
+            report.taken_in = template.take_in_strays(tenants_to_migrate().keys() - failed)
         _renew_template()
         return report
 
@@ -148,6 +153,7 @@ def _migrate_one(tenant: Tenant, planned: Plan, rights: str, run: UUID) -> Migra
 
     if planned.statements is not None:
         try:
+            template.hand_over(tenant.schema_name)  # an older one has no roles
             patiently(replay, tenant.schema_name)
             return found[-1]
         except SchemaBusy as error:

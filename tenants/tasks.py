@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 from core.clock import now
 from jobs.kinds import Ended, Slice, Step
-from tenants import deleting, inviting, provisioning, services, spares, template
+from tenants import deleting, fanout, inviting, provisioning, services, spares, template
 from tenants.backup import services as backups
 from tenants.backup.models import TenantBackup
+from tenants.migrating import SchemaBusy
 from tenants.models import Tenant
 
 
@@ -86,7 +89,9 @@ def refill_spares(work: Slice) -> Step:
 
 
 def look_after() -> None:
-    """See to what nobody else does: tenants that were asked for and forgotten, spares that are missing."""
+    """See to what nobody else does: tenants that were asked for and forgotten, what older pods made, spares."""
     provisioning.pick_up_forgotten()
+    with suppress(SchemaBusy):  # ten minutes later again
+        template.take_in_strays(fanout.tenants_to_migrate())
     if spares.are_few():
         spares.refill()

@@ -8,7 +8,8 @@ are done, content types, permissions and the roles.
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from collections.abc import Collection
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,18 @@ from django.db.migrations.loader import MigrationLoader
 
 from accounts.services import role_rights, sync_roles
 from core.backend.places import PUBLIC, place_of
-from core.backend.roles import drop_roles, grant_rights, make_roles, owner_of, rename_roles
+from core.backend.roles import (
+    drop_roles,
+    grant_rights,
+    make_roles,
+    owner_of,
+    rename_roles,
+    rights_lacking,
+    strays,
+)
 from core.tenancy import TenantRef, connection, in_public, in_tenant
 from tenants.catalog import quoted, read_schema, schema_script
-from tenants.migrating import migrate
+from tenants.migrating import migrate, patiently
 from tenants.models import SchemaTemplate
 from tenants.names import new_schema_name
 
@@ -112,15 +121,47 @@ def migrate_schema(tenant: TenantRef) -> None:
     :raises RolesUnavailable: the platform's database role may not make roles.
     :raises SchemaBusy: a table was in use all the time.
     """
-    _ensure_rights(tenant)  # an older one has no roles
+    hand_over(tenant.schema)  # an older one has no roles
     with in_tenant(tenant):
         migrate()
-    _ensure_rights(tenant)  # members write no history of what was added
+    hand_over(tenant.schema)  # members write no history of what was added
 
 
-def _ensure_rights(tenant: TenantRef) -> None:
-    with in_public(), transaction.atomic(), connection.cursor() as cursor:
-        ensure_rights(cursor, tenant.schema)
+def hand_over(schema: str) -> None:
+    """Give a schema that is in use, and everything in it that an earlier release made, to its roles. May run again.
+
+    One relation at a time, each in a transaction of its own: who is at work there waits a moment, and for nothing else.
+
+    :raises RolesUnavailable: the platform's database role may not make roles.
+    :raises SchemaBusy: a table was in use all the time; what was handed over stays so, which no release minds.
+    """
+    with in_public(), connection.cursor() as cursor:
+        with transaction.atomic():
+            make_roles(cursor, schema)
+        for statement in rights_lacking(cursor, schema):
+            patiently(partial(_run, statement), schema)
+
+
+def _run(statement: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def take_in_strays(schemas: Collection[str]) -> list[str]:
+    """Hand over what pods of an earlier release have made in these schemas, and return in which there was something.
+
+    :raises SchemaBusy: a table was in use all the time.
+    """
+    found = strays_among(schemas)
+    for schema in found:
+        hand_over(schema)
+    return found
+
+
+def strays_among(schemas: Collection[str]) -> list[str]:
+    """Return in which of these schemas pods of an earlier release have made something. One query."""
+    with in_public(), connection.cursor() as cursor:
+        return [schema for schema in strays(cursor) if schema in schemas]
 
 
 def run_in(cursor: Any, schema: str, statements: str) -> None:

@@ -22,6 +22,8 @@ from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from core.operations import AddIndexAside, RemoveIndexAside
+
 THIRD_PARTY = "a library's table, whose key is the library's own; few rows or a text"
 OURS_SHORT = "a name of PostgreSQL, which is unique by itself"
 
@@ -158,11 +160,14 @@ _ADDITIVE = (
     operations.RemoveConstraint,
     operations.RemoveIndex,
     operations.RenameIndex,
-    RemoveIndexConcurrently,
+    RemoveIndexAside,
     ValidateConstraint,
 )
 # They extend those that look at every row, and do not.
-_ASIDE = (AddIndexConcurrently, AddConstraintNotValid)
+_ASIDE = (AddIndexAside, AddConstraintNotValid)
+# They cannot run where a schema is being made, which is one transaction.
+_NEVER_IN_NEW = (AddIndexConcurrently, RemoveIndexConcurrently)
+_OURS_INSTEAD = (AddIndexAside, RemoveIndexAside)
 _BREAKING = {
     operations.RemoveField: "what runs of the older release still reads the column",
     operations.RenameField: "what runs of the older release still says the old name",
@@ -207,7 +212,9 @@ def _judged(
     model = f"{app}.{getattr(operation, 'model_name', getattr(operation, 'name', '')).lower()}"
     is_empty = model in fresh
     fault = None
-    if isinstance(operation, operations.CreateModel):
+    if isinstance(operation, _NEVER_IN_NEW) and not isinstance(operation, _OURS_INSTEAD):
+        fault = "cannot run where a schema is being made; use AddIndexAside or RemoveIndexAside"
+    elif isinstance(operation, operations.CreateModel):
         fresh.add(model)
     elif isinstance(operation, operations.AddField):
         fault = None if is_empty else _of_new_field(operation.field, model)
@@ -218,9 +225,7 @@ def _judged(
         operation, operations.AddIndex | operations.AddConstraint | operations.AlterUniqueTogether
     ):
         if model in LARGE and not is_empty and not isinstance(operation, _ASIDE):
-            fault = (
-                "looks at every row of a table that grows; use AddIndexConcurrently or AddConstraintNotValid"
-            )
+            fault = "looks at every row of a table that grows; use AddIndexAside or AddConstraintNotValid"
     elif not isinstance(operation, _ADDITIVE):
         fault = _BREAKING.get(type(operation), "says itself what it runs, so somebody must have judged it")
     if fault:
@@ -247,9 +252,11 @@ def _of_new_field(new: models.Field[Any, Any], model: str) -> str | None:
     if isinstance(new, models.GeneratedField):
         return "a generated column rewrites the table"
     if (new.unique or getattr(new, "db_index", False)) and model in LARGE:
-        return "its index looks at every row of a table that grows; add the column, then AddIndexConcurrently"
-    if not new.null and not new.has_default() and new.db_default is models.NOT_PROVIDED:
-        return "a column that must be filled needs a value for the rows there are"
+        return "its index looks at every row of a table that grows; add the column, then AddIndexAside"
+    if not new.null and new.db_default is models.NOT_PROVIDED:
+        return (
+            "what runs of the older release writes rows without it: let it be null, or give it a db_default"
+        )
     return None
 
 

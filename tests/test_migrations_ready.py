@@ -7,13 +7,18 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.postgres.operations import AddConstraintNotValid, AddIndexConcurrently
+from django.contrib.postgres.operations import (
+    AddConstraintNotValid,
+    AddIndexConcurrently,
+    RemoveIndexConcurrently,
+)
 from django.db import connection, migrations, models
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from core.operations import AddIndexAside, RemoveIndexAside
 from core.tenancy import TenantRef, in_public
 from importer import services
 from importer.tests.tools import import_text, make_orders, person
@@ -103,10 +108,12 @@ def test_a_statement_that_is_not_inline_is_seen(statement: str):
 
 # Nothing was released then: no tenant had rows, and no older release ran.
 BEFORE_THE_FIRST_RELEASE = {
+    "datasets.0005_checks": ["AddField dataset.checks", "AddField historicaldataset.checks"],
     "exporter.0003_settings_and_forms": ["AddField exportfile.base", "AddField exportfile.destination"],
     "exporter.0005_formats": ["AddIndex exportfile.export_file_by_sha256"],
     "exporter.0007_deliveries_of_events": [
-        "AddConstraint delivery.one_delivery_of_a_notice_per_run_channel_event"
+        "AddConstraint delivery.one_delivery_of_a_notice_per_run_channel_event",
+        "AddField delivery.event",
     ],
     "importer.0002_undo_fixes_and_named_mappings": [
         "AddConstraint importjob.an_import_has_one_target",
@@ -184,17 +191,25 @@ BREACHES = {
         "event", "more", models.BigIntegerField(null=True, db_index=True)
     ),
     "a column without a value": migrations.AddField("event", "more", models.BigIntegerField()),
+    "a column whose value only new code gives": migrations.AddField(
+        "event", "more", models.BigIntegerField(default=0)
+    ),
+    "an index no new schema can have": AddIndexConcurrently("event", INDEX),
+    "an index no new schema can lose": RemoveIndexConcurrently("event", "by_what"),
     "statements": migrations.RunSQL("SELECT 1"),
     "a function": migrations.RunPython(migrations.RunPython.noop),
 }
 ADDITIVE = {
     "a column": migrations.AddField("event", "more", models.BigIntegerField(null=True)),
-    "a column with a value": migrations.AddField("event", "more", models.BigIntegerField(default=0)),
+    "a column with a value of the database": migrations.AddField(
+        "event", "more", models.BigIntegerField(default=0, db_default=0)
+    ),
     "a longer text": migrations.AlterField("event", "what", models.CharField(max_length=20, null=True)),
     "other choices": migrations.AlterField(
         "event", "what", models.CharField(max_length=9, null=True, help_text="!")
     ),
-    "an index aside": AddIndexConcurrently("event", INDEX),
+    "an index aside": AddIndexAside("event", INDEX),
+    "an index that goes aside": RemoveIndexAside("event", "by_what"),
     "a check of new rows": AddConstraintNotValid("event", CHECK),
     "a table": migrations.CreateModel("Other", [("id", models.BigAutoField(primary_key=True))]),
 }

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from core.tenancy import TenantRef, in_tenant
 from exporter.models import ExportFile
 from exporter.tests.helpers import dataset_with, stored_file
+from tenants.models import Tenant
 
 
 def run(name: str, *arguments: str, as_json: bool = True) -> tuple[int, Any, str]:
@@ -136,3 +137,11 @@ def test_verify_exits_1_when_a_file_differs(acme: TenantRef, tmp_path: Path) -> 
     assert code == 1
     assert f"{file.key} is altered." in said
     assert "1 file and 0 manifests checked, 1 missing or altered." in said
+
+
+@pytest.mark.parametrize("name", ["reseal_secrets", "verify_exports", "storage_usage"])
+def test_what_an_operator_needs_for_a_suspended_tenant_works_for_it(acme: TenantRef, name: str) -> None:
+    Tenant.objects.filter(slug=acme.slug).update(state="SUSPENDED")
+    call_command(name, "--tenant", acme.slug, "--json")
+    with pytest.raises(SystemExit):
+        call_command("list_exports", "--tenant", acme.slug)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 from django_tenants.utils import get_tenant_model
@@ -29,14 +29,19 @@ class UnknownUser(RowhouseError):
 
 
 class TenantCommand(RowhouseCommand):
-    """A command with `--tenant SLUG` whose work runs inside that tenant."""
+    """A command with `--tenant SLUG` whose work runs inside that tenant.
+
+    `also_suspended`: an operator needs it for a suspended tenant too, and its people would notice nothing of it.
+    """
+
+    also_suspended: ClassVar[bool] = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, metavar="SLUG", help="the tenant to work in")
         super().add_arguments(parser)
 
     def run(self, **options: Any) -> Result:
-        with in_tenant(active_tenant(options.pop("tenant"))):
+        with in_tenant(active_tenant(options.pop("tenant"), also_suspended=self.also_suspended)):
             return self.run_in_tenant(**options)
 
     @abstractmethod
@@ -61,8 +66,8 @@ class TenantCommand(RowhouseCommand):
         return user
 
 
-def active_tenant(slug: str) -> TenantRef:
-    """Return the tenant of this slug.
+def active_tenant(slug: str, *, also_suspended: bool = False) -> TenantRef:
+    """Return the tenant of this slug, which is active, or suspended where that will do.
 
     The model is asked for by its setting: apps that work inside a tenant do not know `tenants`.
 
@@ -71,7 +76,7 @@ def active_tenant(slug: str) -> TenantRef:
     tenant = get_tenant_model().objects.filter(slug=slug).exclude(state="DELETED").first()
     if tenant is None:
         raise TenantNotWorkable(f"There is no tenant {slug!r}. `rowhouse list_tenants` shows them.")
-    if tenant.state != "ACTIVE":
+    if tenant.state not in ({"ACTIVE", "SUSPENDED"} if also_suspended else {"ACTIVE"}):
         raise TenantNotWorkable(
             f"{slug!r} is {tenant.get_state_display()}; only an active tenant can be worked in."
         )

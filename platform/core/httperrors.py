@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from psycopg2.errors import InsufficientPrivilege
 
+from core.backend.roles import take_in
 from core.errors import RowhouseError
+from core.tenancy import in_public, tenant_or_none
+
+
+class TakenIn(RowhouseError):
+    """A table was the platform's, made by a pod of an earlier release, and is the tenant's only now."""
+
+    code = "taken-in"
+    status = 409
 
 
 class ErrorPages:
@@ -20,6 +31,8 @@ class ErrorPages:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, DatabaseError) and isinstance(exception.__cause__, InsufficientPrivilege):
+            exception = _taken_in() or exception
         if not isinstance(exception, RowhouseError):
             return None
         back = request.headers.get("Referer", "")
@@ -30,3 +43,17 @@ class ErrorPages:
             "back": back if back.startswith(own) else "/",
         }
         return render(request, "core/refused.html", context, status=exception.status)
+
+
+def _taken_in() -> TakenIn | None:
+    """Give the request's tenant what pods of an earlier release have made in its schema, if that was the trouble."""
+    tenant = tenant_or_none()
+    if tenant is None or connection.in_atomic_block:
+        return None
+    try:
+        with in_public(), transaction.atomic(), connection.cursor() as cursor:
+            if not take_in(cursor, tenant.schema):
+                return None
+    except DatabaseError:
+        return None
+    return TakenIn("An upgrade goes on, and nothing was done yet. Send it again.")

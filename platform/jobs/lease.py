@@ -18,6 +18,7 @@ import psycopg2
 from django.db import connection
 
 from core.backend.cursors import Statements
+from core.backend.passwords import connect_aside
 from jobs import heartbeat
 from jobs.kinds import Tell
 from jobs.limits import IDLE_SECONDS, STATEMENT_SECONDS, lease_seconds, leave_seconds, max_busy_seconds
@@ -97,7 +98,7 @@ class Renewal(Thread):
 
 
 def _connect(parameters: dict[str, Any]) -> Any:
-    aside = psycopg2.connect(**{**parameters, "connect_timeout": 5})
+    aside = connect_aside({**parameters, "connect_timeout": 5})
     aside.autocommit = True
     return aside
 

@@ -118,10 +118,14 @@ def seconds_left(job: Job, now: datetime) -> float | None:
 
 def is_active(kind: str, target: str) -> bool:
     """Return whether the current tenant has a job of this kind at this target that has not ended."""
+    return active_job(kind, target) is not None
+
+
+def active_job(kind: str, target: str) -> int | None:
+    """Return the number of the current tenant's job of this kind at this target that has not ended, or None."""
     tenant = tenant_or_none()
     with in_public():
-        return (
-            Job.objects.active()
-            .filter(schema=tenant.schema if tenant else PUBLIC, kind=kind, target=target)
-            .exists()
+        jobs = Job.objects.active().filter(
+            schema=tenant.schema if tenant else PUBLIC, kind=kind, target=target
         )
+        return jobs.values_list("pk", flat=True).first()

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from time import monotonic
 
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
+from psycopg2.errors import InsufficientPrivilege
 
 from core.backend.cursors import Statements
+from core.backend.roles import take_in
 from core.errors import RowhouseError
 from core.standing import TenantReadOnly, require_writable
 from core.tenancy import TenantRef, in_public
@@ -115,11 +117,26 @@ def run_slice(job: Job) -> None:
             else:
                 ending.end(job, ending.Verdict("failed", refused.code, refused.message))
         except Exception as error:  # noqa: BLE001 -- the job boundary: released and logged once
-            ending.release(job, error, seconds=monotonic() - started)
+            if _has_taken_in(job, error):
+                ending.give_back(job, seconds=monotonic() - started)
+            else:
+                ending.release(job, error, seconds=monotonic() - started)
         except BaseException:  # the foreground was interrupted: nobody should wait for the lease
             ending.give_back(job, seconds=monotonic() - started)
             raise
         _charge(job, monotonic() - started)
+
+
+def _has_taken_in(job: Job, error: Exception) -> bool:
+    """Return whether the slice had met what a worker of an earlier release made, and it is the tenant's now."""
+    if job.tenant is None or not isinstance(error.__cause__ or error, InsufficientPrivilege):
+        return False
+    try:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            return take_in(cursor, job.schema)
+    except DatabaseError:
+        logger.warning("What an earlier release made could not be taken in yet", exc_info=True)
+        return False
 
 
 def _work(job: Job, started: float) -> Step:

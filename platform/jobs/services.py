@@ -20,7 +20,7 @@ from jobs import claim, dispatcher, ending, engine, foreground, looking, outbox,
 from jobs.foreground import DatabaseAway, TenantPaused
 from jobs.kinds import Again, Json, kind_of, kinds_ending_suspended, kinds_writing, retried_of
 from jobs.limits import DEFAULT_PRIORITY, SLOT_MINUTES
-from jobs.looking import JobNotFound, JobStatus, is_active, status
+from jobs.looking import JobNotFound, JobStatus, active_job, is_active, status
 from jobs.models import PUBLIC, Job, State, TenantShare
 from jobs.outbox import TargetBusy
 from jobs.within import is_within_work
@@ -33,6 +33,7 @@ __all__ = [
     "Pause",
     "TargetBusy",
     "TenantPaused",
+    "active_job",
     "admit_tenant",
     "cancel",
     "dispatch_hourly",

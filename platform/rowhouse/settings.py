@@ -240,6 +240,13 @@ DATABASE_URL = env.text(
     purpose="`postgresql://user:password@host:5432/name`; unset starts the embedded server of development.",
     secret=True,
 )
+# The role has one password at a time: pods that know the next one too outlive its change.
+ROWHOUSE_DATABASE_PASSWORD_FALLBACKS = env.words(
+    "ROWHOUSE_DATABASE_PASSWORD_FALLBACKS",
+    purpose="Further passwords of the database role, tried when that in `DATABASE_URL` is refused"
+    " ([rotating](../operations/secrets.md)).",
+    secret=True,
+)
 if IS_PRODUCTION and not DATABASE_URL:
     raise ImproperlyConfigured("DATABASE_URL: a production installation needs a PostgreSQL of its own.")
 

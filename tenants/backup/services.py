@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from audit.services import record
 from core.clock import now as clock
@@ -36,6 +36,7 @@ OPEN_STATES = (State.QUEUED, State.RUNNING)
 BACKED_UP = (Tenant.State.ACTIVE, Tenant.State.SUSPENDED)
 # Younger objects may belong to work whose row is not committed yet.
 SAFE_AGE = timedelta(days=1)
+VERIFY = "tenants.verify_backup"
 NUMBER = re.compile(r"#?([0-9]{1,18})")
 
 
@@ -280,15 +281,16 @@ def note_verdict(*, found: Found, findings: list[str], by: object = None) -> Non
 
 
 @transaction.atomic
-def request_verification(*, backup: TenantBackup, by: object = None) -> None:
-    """Have a worker restore a backup on trial.
+def request_verification(*, backup: TenantBackup, by: object = None) -> int:
+    """Have a worker restore a backup on trial; returns the job's number.
 
     :raises BackupGone: it was removed, or never succeeded.
     :raises TargetBusy: it is being tried.
     """
     of_row(backup)
-    jobs.submit("tenants.verify_backup", target=str(backup.pk), payload={"backup": backup.pk})
+    job = jobs.submit(VERIFY, target=str(backup.pk), payload={"backup": backup.pk})
     record("tenants.backup.verification-requested", actor=by, target=backup.tenant, backup=backup.pk)
+    return job.pk
 
 
 # ---- by the clock
@@ -307,19 +309,10 @@ def request_due_backups(*, now: datetime) -> int:
     A tenant is due when the last one that was begun is older than the interval. No more are asked for at once than
     spread all tenants over the interval twice as fast as needed, so that a new setting does not back up all in an hour.
     """
-    hours = settings.ROWHOUSE_BACKUP_HOURS
-    if not hours:
-        return 0
-    last = TenantBackup.objects.filter(tenant=OuterRef("pk"), trigger=Trigger.SCHEDULED).order_by(
-        "-created_at"
-    )
-    tenants = Tenant.objects.filter(state__in=BACKED_UP)
-    due = tenants.annotate(last_at=Subquery(last.values("created_at")[:1])).filter(
-        Q(last_at=None) | Q(last_at__lte=now - timedelta(hours=hours) + timedelta(minutes=30))
-    )
-    most = max(10, -(-2 * tenants.count() // hours))
+    due = _due(now)
+    most = max(10, -(-2 * Tenant.objects.filter(state__in=BACKED_UP).count() // max(1, _hours())))
     made = 0
-    for tenant in due.order_by("last_at", "pk")[:most]:
+    for tenant in due[:most]:
         try:
             with transaction.atomic():
                 request_backup(tenant=tenant, by="schedule", trigger=Trigger.SCHEDULED)
@@ -329,32 +322,98 @@ def request_due_backups(*, now: datetime) -> int:
     return made
 
 
+def _hours() -> int:
+    return int(settings.ROWHOUSE_BACKUP_HOURS)
+
+
+def _due(now: datetime) -> QuerySet[Tenant]:
+    """Return the tenants whose last scheduled backup was begun longer ago than the interval, the oldest first."""
+    tenants = Tenant.objects.filter(state__in=BACKED_UP)
+    if not _hours():
+        return tenants.none()
+    last = TenantBackup.objects.filter(tenant=OuterRef("pk"), trigger=Trigger.SCHEDULED).order_by(
+        "-created_at"
+    )
+    due = tenants.annotate(last_at=Subquery(last.values("created_at")[:1])).filter(
+        Q(last_at=None) | Q(last_at__lte=now - timedelta(hours=_hours()) + timedelta(minutes=30))
+    )
+    found: QuerySet[Tenant] = due.order_by("last_at", "pk")
+    return found
+
+
+def request_backups(*, now: datetime, everyone: bool = False, by: object = None) -> list[TenantBackup]:
+    """Ask for the backup of each tenant that is due, or of `everyone`, all at once; one that is being taken counts too.
+
+    Whoever asks waits for their jobs (`TenantBackup.job_id`) and may do them himself; workers take them as well.
+    """
+    tenants = Tenant.objects.filter(state__in=BACKED_UP).order_by("pk") if everyone else _due(now)
+    asked = []
+    for tenant in tenants:
+        try:
+            with transaction.atomic():
+                asked.append(request_backup(tenant=tenant, by=by, trigger=Trigger.SCHEDULED))
+        except jobs.TargetBusy:
+            open_ones = TenantBackup.objects.filter(tenant=tenant, state__in=OPEN_STATES)
+            asked += list(open_ones.exclude(job_id=None).order_by("-pk")[:1])
+    return asked
+
+
 def request_due_drill(*, now: datetime) -> TenantBackup | None:
     """Ask for a restore on trial if the last is old enough: of the tenant's newest backup that waited longest."""
+    chosen = _due_drill(now)
+    if chosen is None:
+        return None
+    try:
+        request_verification(backup=chosen, by="schedule")
+    except jobs.TargetBusy:
+        return None
+    return chosen
+
+
+def _due_drill(now: datetime) -> TenantBackup | None:
     days = settings.ROWHOUSE_DRILL_DAYS
     if not days:
         return None
     since = now - timedelta(days=days)
     if TenantBackup.objects.filter(verified_at__gt=since).exists():
         return None
-    newest = TenantBackup.objects.kept().filter(tenant=OuterRef("pk")).exclude(key="").order_by("-pk")
     drilled = TenantBackup.objects.filter(tenant=OuterRef("pk"), verified_at__isnull=False).order_by(
         "-verified_at"
     )
-    tenants = Tenant.objects.filter(state__in=BACKED_UP).annotate(
-        newest=Subquery(newest.values("pk")[:1]), drilled_at=Subquery(drilled.values("verified_at")[:1])
+    tenants = _with_newest().annotate(drilled_at=Subquery(drilled.values("verified_at")[:1]))
+    chosen = (
+        tenants.filter(drilled_at=None).order_by("pk").first() or tenants.order_by("drilled_at", "pk").first()
     )
-    tenant = tenants.filter(newest__isnull=False).order_by("drilled_at", "pk").first()
-    never = tenants.filter(newest__isnull=False, drilled_at=None).order_by("pk").first()
-    chosen = never or tenant
-    if chosen is None:
-        return None
-    backup = TenantBackup.objects.get(pk=chosen.newest)
-    try:
-        request_verification(backup=backup, by="schedule")
-    except jobs.TargetBusy:
-        return None
-    return backup
+    return TenantBackup.objects.get(pk=chosen.newest) if chosen else None
+
+
+def _with_newest() -> QuerySet[Any]:
+    """Return the tenants that have a stored backup, with the number of their newest."""
+    newest = TenantBackup.objects.kept().filter(tenant=OuterRef("pk")).exclude(key="").order_by("-pk")
+    tenants = Tenant.objects.filter(state__in=BACKED_UP).annotate(newest=Subquery(newest.values("pk")[:1]))
+    found: QuerySet[Any] = tenants.filter(newest__isnull=False)
+    return found
+
+
+def request_drills(
+    *, now: datetime, everyone: bool = False, by: object = None
+) -> list[tuple[TenantBackup, int]]:
+    """Ask for the restore on trial that is due, or for one of `everyone`'s newest backup; returns each with its job.
+
+    One that is being tried counts too.
+    """
+    if everyone:
+        backups = [TenantBackup.objects.get(pk=one.newest) for one in _with_newest().order_by("pk")]
+    else:
+        backups = [chosen] if (chosen := _due_drill(now)) else []
+    asked = []
+    for backup in backups:
+        try:
+            asked.append((backup, request_verification(backup=backup, by=by)))
+        except jobs.TargetBusy:
+            if job_id := jobs.active_job(VERIFY, str(backup.pk)):
+                asked.append((backup, job_id))
+    return asked
 
 
 @dataclass(frozen=True, slots=True)

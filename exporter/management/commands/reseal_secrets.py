@@ -11,6 +11,7 @@ from exporter.resealing import reseal
 
 
 class Command(TenantCommand):
+    also_suspended = True
     help = (
         "Seal a tenant's stored secrets under the first of the sealing keys; exits 1 if one opens under none."
     )

@@ -15,6 +15,7 @@ from exporter.space import Check, check_storage, storage_usage
 
 
 class Command(TenantCommand):
+    also_suspended = True
     help = "List the space a tenant's files take, by kind and dataset, as the storage itself lists it."
 
     def arguments(self, parser: CommandParser) -> None:

@@ -23,6 +23,7 @@ WORDS = {
 
 
 class Command(TenantCommand):
+    also_suspended = True
     help = (
         "Prove a tenant's stored exports, their rows and the runs' manifests against each other;"
         " exits 1 if one differs."

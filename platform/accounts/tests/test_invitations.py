@@ -87,3 +87,11 @@ def test_a_weak_password_is_asked_for_again(link: str) -> None:
     assert reply.status_code == 200
     assert "entirely numeric" in reply.content.decode()
     assert at("acme").get(link).status_code == 200
+
+
+def test_a_link_outlives_the_rotation_of_the_key_it_was_made_under(link: str, settings: Any) -> None:
+    former, settings.SECRET_KEY = settings.SECRET_KEY, "x" * 60
+    assert at("acme").get(link).status_code == 404
+    settings.SECRET_KEY_FALLBACKS = [former]
+    assert at("acme").post(link, CHOSEN).status_code == 302
+    assert at("acme").post(link, CHOSEN).status_code == 404

@@ -9,6 +9,9 @@ nothing else, its statements run as a role that has rights there and nowhere els
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -18,11 +21,13 @@ from django.db.backends.postgresql.schema import DatabaseSchemaEditor as Postgre
 from django_tenants.postgresql_backend import base
 
 from core.backend.cursors import Connection, Cursor, Statements
+from core.backend.passwords import connect
 from core.backend.places import Place, Role, place_of
 
 # A server's process keeps what it learned of every table it touched, and gives nothing back before its end:
 # about 1.5 MB for a tenant of ten datasets. So a connection that lasts may serve only so many.
 SCHEMAS_PER_CONNECTION = 64
+_CONCURRENTLY = re.compile(r"\s*(CREATE(\s+UNIQUE)?|DROP)\s+INDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 
 
 class DatabaseOperations(PostgresOperations):
@@ -40,7 +45,12 @@ class SchemaEditor(PostgresSchemaEditor):
     def execute(self, sql: Any, params: Any = ()) -> None:
         if params is not None:
             sql = self.connection.ops.compose_sql(str(sql), params)
-        super().execute(Statements(str(sql)), None)
+        text = Statements(str(sql))
+        if _CONCURRENTLY.match(text) and not self.connection.in_atomic_block:
+            with self.connection.sent_alone():  # type: ignore[attr-defined] # our wrapper's
+                super().execute(text, None)
+            return
+        super().execute(text, None)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -64,7 +74,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         # Whoever puts a connection of his own here extends ours.
         own = {"connection_factory": Connection, **conn_params, "cursor_factory": Cursor}
-        return super().get_new_connection(own)
+        return connect(super().get_new_connection, own)
 
     def connect(self) -> None:
         """Connect, and let every statement from here on say where it runs.
@@ -121,6 +131,33 @@ class DatabaseWrapper(base.DatabaseWrapper):
     ) -> None:
         """As `set_tenant`, by the schema's name."""
         self.set_tenant(base.FakeTenant(schema_name=schema_name, tenant_type=tenant_type), role=role)
+
+    @contextmanager
+    def sent_alone(self) -> Iterator[None]:
+        """Let each statement of the block be a message of its own: an index is made aside in no other way.
+
+        The session has the place meanwhile, so it needs the server's own address and no pooler of transactions. It
+        waits for locks as long as it takes: whoever makes an index aside holds nobody up. Must be outside of
+        transactions.
+        """
+        self.ensure_connection()
+        place = self.place
+        with self.connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            (patience,) = cursor.fetchone()
+            self.connection.place = None
+            cursor.execute("SET lock_timeout = 0")
+            cursor.execute(f"SET search_path TO {place.schema}, pg_temp")
+            cursor.execute(f"SET ROLE {place.role or 'NONE'}")
+            try:
+                yield
+            finally:
+                try:
+                    cursor.execute("RESET ROLE")
+                    cursor.execute("RESET search_path")
+                    cursor.execute("SET lock_timeout = %s", [patience])
+                finally:
+                    self._go()
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Close the connection where Django would, and also when it has served many schemas."""

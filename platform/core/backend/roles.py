@@ -9,6 +9,7 @@ of them; it has the owners' rights itself, for statements over many tenants, and
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg2.errors
@@ -37,7 +38,9 @@ _APPEND_ONLY = re.compile(r"_historical|^audit_event$")
 _KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
 _OF_SCHEMA = (
     "SELECT n.nspowner = o.oid, has_schema_privilege(%(member)s, n.oid, 'USAGE'), EXISTS (SELECT FROM"
-    " pg_catalog.pg_default_acl a WHERE a.defaclrole = o.oid AND a.defaclnamespace = n.oid)"
+    " pg_catalog.pg_default_acl a WHERE a.defaclrole = o.oid AND a.defaclnamespace = n.oid), EXISTS (SELECT FROM"
+    " pg_catalog.pg_default_acl a JOIN pg_catalog.pg_roles p ON p.oid = a.defaclrole AND p.rolname = current_user"
+    " WHERE a.defaclnamespace = n.oid)"
     " FROM pg_catalog.pg_namespace n, pg_catalog.pg_roles o WHERE n.nspname = %(schema)s AND o.rolname = %(owner)s"
 )
 # By pg_depend, which has an index for it: pg_class by its namespace reads the relations of every tenant.
@@ -53,6 +56,13 @@ SELECT c.relname, c.relkind, c.relowner = o.oid,
    AND d.classid = 'pg_catalog.pg_class'::regclass
   JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
  WHERE n.nspname = %(schema)s AND o.rolname = %(owner)s ORDER BY c.relname"""  # noqa: S608 -- rights of our own
+
+_STRAYS = """
+SELECT n.nspname FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles p ON p.rolname = current_user
+ WHERE n.nspname ~ '^t_[a-z0-9]{8,26}$' AND (n.nspowner = p.oid OR EXISTS (
+   SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relowner = p.oid
+      AND c.relkind IN ('r', 'p', 'v', 'm', 'S')))
+ ORDER BY n.nspname"""
 
 
 class RolesUnavailable(RowhouseError):
@@ -88,37 +98,90 @@ def make_roles(cursor: Any, schema: str) -> None:
 
 def grant_rights(cursor: Any, schema: str) -> None:
     """Give a schema and all in it to its owner, and its members their rights. May run again; what is so stays so."""
+    for statement in rights_lacking(cursor, schema):
+        cursor.execute(statement)
+
+
+def rights_lacking(cursor: Any, schema: str) -> list[str]:
+    """Return the statements that `grant_rights` would run: one of the schema, then one of each relation.
+
+    Who runs each in a transaction of its own holds no table while waiting for another, so that nobody at work is ever
+    in a deadlock with it.
+    """
+    of_schema = "; ".join(_of_schema(cursor, schema))
+    # Working tables come and go: one that is gone by now lacks nothing.
+    relations = [
+        f"DO $rights$ BEGIN {'; '.join(found)}; EXCEPTION WHEN undefined_table THEN NULL; END $rights$"
+        for found in _of_relations(cursor, schema)
+        if found
+    ]
+    return [of_schema, *relations] if of_schema else relations
+
+
+def _of_schema(cursor: Any, schema: str) -> list[str]:
     owner, member = (_name(schema, role) for role in (Role.OWNER, Role.MEMBER))
     cursor.execute(_OF_SCHEMA, {"schema": schema, "owner": owner, "member": member})
-    is_owned, is_usable, has_defaults = cursor.fetchone()
+    is_owned, is_usable, has_defaults, has_platforms = cursor.fetchone()
+    found = []
     if not is_owned:
-        cursor.execute(f"ALTER SCHEMA {schema} OWNER TO {owner}")
+        found.append(f"ALTER SCHEMA {schema} OWNER TO {owner}")
     if not is_usable:
-        cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {member}")
+        found.append(f"GRANT USAGE ON SCHEMA {schema} TO {member}")
     if not has_defaults:
         defaults = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT"
-        cursor.execute(f"{defaults} {', '.join(_DML)} ON TABLES TO {member}")
-        cursor.execute(f"{defaults} USAGE, SELECT ON SEQUENCES TO {member}")
+        found.append(f"{defaults} {', '.join(_DML)} ON TABLES TO {member}")
+        found.append(f"{defaults} USAGE, SELECT ON SEQUENCES TO {member}")
+    if not has_platforms:
+        # What pods of an earlier release make beside us is the platform's, until it is handed over.
+        defaults = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT"
+        found.append(f"{defaults} ALL ON TABLES TO {owner}")
+        found.append(f"{defaults} {', '.join(_DML)} ON TABLES TO {member}")
+        found.append(f"{defaults} USAGE, SELECT ON SEQUENCES TO {owner}, {member}")
+    return found
+
+
+def _of_relations(cursor: Any, schema: str) -> Iterator[list[str]]:
+    owner, member = (_name(schema, role) for role in (Role.OWNER, Role.MEMBER))
     cursor.execute(_OF_RELATIONS, {"schema": schema, "owner": owner, "member": member})
     for name, kind, has_owner, goes_with_table, may in cursor.fetchall():
         relation = f'{schema}."{name}"'
+        found = []
         if not has_owner and not goes_with_table:
-            cursor.execute(f"ALTER {_KINDS.get(kind, 'TABLE')} {relation} OWNER TO {owner}")
+            found.append(f"ALTER {_KINDS.get(kind, 'TABLE')} {relation} OWNER TO {owner}")
         if kind == "S":
             if not may[0]:
-                cursor.execute(f"GRANT USAGE, SELECT ON SEQUENCE {relation} TO {member}")
-            continue
-        wanted = _wanted(name)
-        for verb, way, rights in (
-            ("GRANT", "TO", [one for one, has in zip(_DML, may, strict=True) if one in wanted and not has]),
-            (
-                "REVOKE",
-                "FROM",
-                [one for one, has in zip(_DML, may, strict=True) if has and one not in wanted],
-            ),
-        ):
-            if rights:
-                cursor.execute(f"{verb} {', '.join(rights)} ON {relation} {way} {member}")
+                found.append(f"GRANT USAGE, SELECT ON SEQUENCE {relation} TO {member}")
+        else:
+            found += _of_table(name, relation, member, may)
+        yield found
+
+
+def _of_table(name: str, relation: str, member: str, may: list[bool]) -> Iterator[str]:
+    wanted = _wanted(name)
+    for verb, way, rights in (
+        ("GRANT", "TO", [one for one, has in zip(_DML, may, strict=True) if one in wanted and not has]),
+        ("REVOKE", "FROM", [one for one, has in zip(_DML, may, strict=True) if has and one not in wanted]),
+    ):
+        if rights:
+            yield f"{verb} {', '.join(rights)} ON {relation} {way} {member}"
+
+
+def strays(cursor: Any) -> list[str]:
+    """Return the tenants' schemas that are the platform's own, or hold what is: pods of an earlier release made it."""
+    cursor.execute(_STRAYS)
+    return [schema for (schema,) in cursor.fetchall()]
+
+
+def take_in(cursor: Any, schema: str) -> bool:
+    """Give a tenant what pods of an earlier release made in its schema; False: there was nothing of that kind.
+
+    Must be outside of every tenant and inside a transaction, which should be short.
+    """
+    cursor.execute("SET LOCAL lock_timeout = '2s'")
+    found = rights_lacking(cursor, schema)
+    for statement in found:
+        cursor.execute(statement)
+    return any(" OWNER TO " in statement for statement in found)
 
 
 def _wanted(table: str) -> tuple[str, ...]:

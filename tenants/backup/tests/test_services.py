@@ -236,3 +236,45 @@ def test_the_commands_refuse_in_words(first, tmp_path):
     assert run("restore_tenant", "99999999", "--as", "new")[0] == 2
     assert run("backup_tenant", first.slug, "--to", str(tmp_path))[0] == 2
     assert run("backup_tenant", first.slug, "--to", str(tmp_path / "no.backup" / "x"))[0] == 2
+
+
+def test_one_command_backs_up_all_who_are_due_and_another_tries_them(tenants, capsys):
+    slugs = {ref.slug for ref in tenants}
+    code, told = run("backup_tenants")
+    assert (code, told["failed"]) == (0, [])
+    assert {one["tenant"] for one in told["backups"] if one["state"] == "SUCCEEDED"} >= slugs
+    assert run("backup_tenants", "--due") == (0, {"backups": [], "failed": []})
+    again = run("backup_tenants", "--all")[1]["backups"]
+    assert {one["tenant"] for one in again} >= slugs
+    code, told = run("drill_backups")
+    assert (code, [one["verdict"] for one in told["drilled"]], told["bad"]) == (0, ["GOOD"], [])
+    assert run("drill_backups") == (0, {"drilled": [], "bad": []})
+    code, told = run("drill_backups", "--all")
+    assert (code, {one["backup"] for one in told["drilled"]}) == (0, {one["backup"] for one in again})
+
+
+def test_the_commands_wait_for_what_a_worker_is_at(first):
+    backup = services.request_backup(tenant=tenant_of(first), by="a person")
+    told = run("backup_tenants", "--all")[1]
+    assert [one["backup"] for one in told["backups"] if one["tenant"] == first.slug] == [backup.pk]
+    services.request_verification(backup=TenantBackup.objects.get(pk=backup.pk))
+    drilled = run("drill_backups", "--all")[1]["drilled"]
+    assert [(one["backup"], one["verdict"]) for one in drilled if one["tenant"] == first.slug] == [
+        (backup.pk, "GOOD")
+    ]
+    assert Job.objects.filter(kind=services.VERIFY, target=str(backup.pk)).count() == 1
+
+
+def test_a_command_says_which_backup_failed(first, monkeypatch):
+    def busy(*_arguments: Any, **_options: Any) -> None:
+        raise SchemaBusy("A table was being changed all the time.")
+
+    monkeypatch.setattr(taking, "take", busy)
+    code, told = run("backup_tenants", "--all")
+    assert (code, first.slug in told["failed"]) == (1, True)
+    monkeypatch.undo()
+    backup = taken(first)
+    with backup_store().write(backup.key.removeprefix("_backups/")) as writer:
+        writer.write(b"rubbish")
+    code, told = run("drill_backups", "--all")
+    assert (code, first.slug in told["bad"]) == (1, True)

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from core.command import FAILED, Result, RowhouseCommand
 from core.words import count
-from tenants import fanout
+from tenants import fanout, template
 from tenants.models import MigrationOutcome
 from tenants.planning import behind
 
@@ -51,14 +51,21 @@ class Command(RowhouseCommand):
                 f"{count(len(report.left), 'tenant')} not tried, because one of the first failed:"
                 f" {', '.join(report.left)}."
             )
+        if report.taken_in:
+            lines.append(
+                f"{count(len(report.taken_in), 'schema')} had tables of an earlier release's pods, which are"
+                " their tenants' now. Run it again when the last of those pods has left."
+            )
         if failed:
             lines.append("Mend the cause, then run it again: what is done stays done.")
         data = {"run": str(report.run), "schemas": schemas, "failed": failed, "left": report.left}
+        data["taken_in"] = report.taken_in
         return Result(data, lines, FAILED if failed else 0)
 
     def _check(self) -> Result:
         tenants = fanout.tenants_to_migrate()
-        found = behind([fanout.PUBLIC, *tenants])
+        found = list(behind([fanout.PUBLIC, *tenants]))
+        found += [schema for schema in template.strays_among(tenants) if schema not in found]
         names = [tenants[one].slug if one in tenants else one for one in found]
         lines = [f"{name} is behind. Run `rowhouse migrate_tenants`." for name in names]
         return Result({"behind": names}, lines or ["Every schema is up to date."], FAILED if names else 0)
