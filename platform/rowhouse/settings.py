@@ -56,6 +56,11 @@ if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:
 if IS_PRODUCTION and DEBUG:
     raise ImproperlyConfigured("ROWHOUSE_DEBUG: a production installation never runs with it.")
 
+ROWHOUSE_PROXIES = env.integer(
+    "ROWHOUSE_PROXIES",
+    0,
+    purpose="Proxies in front that append to X-Forwarded-For; 0: it counts for nothing.",
+)
 # Hosts are checked by tenants.middleware, which knows every domain; anything else is a 404 there.
 ALLOWED_HOSTS = ["*"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -278,18 +283,18 @@ STATIC_URL = "/static/"
 STATIC_ROOT = env.text(
     "ROWHOUSE_STATIC_ROOT",
     str(ROWHOUSE_DATA.resolve() / "static") if IS_PRODUCTION else "",
-    purpose="Where `collectstatic` puts the static files that production serves.",
+    purpose="Where `collectstatic` puts static files, which are served from there under hashed names.",
 )
 STORAGES = {
     "default": _default_storage,
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-        if IS_PRODUCTION
+        if STATIC_ROOT
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
-# Outside production static files come from the apps' folders, so that nothing must be collected first.
-WHITENOISE_USE_FINDERS = not IS_PRODUCTION
+# Without a place to be collected in, static files come from the apps' folders.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # ---- tenants ---------------------------------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""How gunicorn serves the web: `gunicorn -c python:rowhouse.gunicorn rowhouse.wsgi`.
+
+Every name below that gunicorn knows is a setting of its own. The application is loaded once and then forked
+(`preload_app`): the processes share its memory, a wrong setting ends the start at once with its sentence, and a
+process that replaces another one is there in milliseconds. What must not be shared over a fork is not: loading opens no
+connection and starts no thread, and `when_ready`, the last thing before the first fork, closes what might be open.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from typing import Any
+
+from django.db import connections
+
+from core import env
+
+if os.getpid() == 1:
+    # The kernel keeps signals from process 1 that it has no handler for, and gunicorn's come after the loading.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- always there for processes to write to, and nobody guesses names in it
+
+wsgi_app = "rowhouse.wsgi"
+bind = env.words(
+    "ROWHOUSE_WEB_BIND", "0.0.0.0:8000", purpose="Where the web listens, host:port or unix:path."
+)
+workers = env.integer("ROWHOUSE_WEB_WORKERS", 2, purpose="Processes of one web pod.", minimum=1)
+threads = env.integer(
+    "ROWHOUSE_WEB_THREADS", 4, purpose="Requests that one web process answers at a time.", minimum=1
+)
+worker_class = "gthread"  # also for one thread: the others answer nothing while a slow client sends its file
+timeout = env.integer(
+    "ROWHOUSE_WEB_TIMEOUT", 120, purpose="Seconds after which a silent web process is killed.", minimum=1
+)
+graceful_timeout = env.integer(
+    "ROWHOUSE_WEB_GRACEFUL_TIMEOUT",
+    30,
+    purpose="Seconds that requests may still take when the web is told to end.",
+    minimum=1,
+)
+# Longer than the proxies in front keep theirs: one that is closed here while a request is on its way is a 502 there.
+keepalive = 75
+max_requests = env.integer(
+    "ROWHOUSE_WEB_MAX_REQUESTS", 10_000, purpose="Requests after which a web process is replaced; 0: never."
+)
+max_requests_jitter = max_requests // 10  # so that they are not all replaced at once
+preload_app = True
+# A process says that it is alive by a file there. On a disk, a slow write would look like a hung process.
+worker_tmp_dir = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
+# A list's filters and sorting are its address.
+limit_request_line = 8190
+# How far `X-Forwarded-…` is believed is said by ROWHOUSE_PROXIES (`rowhouse.proxies`), and by nothing here.
+forwarded_allow_ips = "127.0.0.1,::1"
+control_socket_disable = True
+
+
+def when_ready(_server: Any) -> None:
+    """Leave nothing open to be shared, and let collections not touch, and so copy, what all processes share."""
+    connections.close_all()
+    gc.collect()
+    gc.freeze()
