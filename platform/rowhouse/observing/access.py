@@ -11,7 +11,7 @@ from django.conf import settings
 from gunicorn.glogging import Logger
 
 from core.logging import formatter
-from rowhouse.observing.probes import PATHS
+from rowhouse.observing.paths import PROBES
 from rowhouse.observing.requests import NOTE
 
 # An invitation's or an entry's link: whoever has it may use it.
@@ -46,7 +46,7 @@ class Lines(Logger):  # type: ignore[misc] # gunicorn has no types
             return
         status = str(resp.status).split(None, 1)[0]
         path = environ.get("PATH_INFO", "")
-        if path in PATHS and status == "200":
+        if path in PROBES and status == "200":
             return
         line = {
             **environ.get(NOTE, {}),

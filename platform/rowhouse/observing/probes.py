@@ -6,11 +6,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
+from rowhouse.observing.paths import HEALTH, PROBES
 from rowhouse.observing.readiness import readiness
-
-HEALTH = "/healthz"
-READY = "/readyz"
-PATHS = (HEALTH, READY)
 
 
 class Probes:
@@ -24,7 +21,7 @@ class Probes:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info not in PATHS or request.method not in {"GET", "HEAD"}:
+        if request.path_info not in PROBES or request.method not in {"GET", "HEAD"}:
             return self.get_response(request)
         if request.path_info == HEALTH:
             answer: HttpResponse = HttpResponse(b"ok\n", content_type="text/plain")
