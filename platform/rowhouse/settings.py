@@ -540,6 +540,12 @@ ROWHOUSE_METRICS_PORT = env.integer(
     9100 if IS_PRODUCTION else 0,
     purpose="Port on which web and worker tell Prometheus their figures; 0: on none.",
 )
+ROWHOUSE_METRICS_SECONDS = env.integer(
+    "ROWHOUSE_METRICS_SECONDS",
+    15,
+    purpose="How often at most a web pod reads the platform's figures from the database.",
+    minimum=1,
+)
 ROWHOUSE_METRICS_TENANTS = env.integer(
     "ROWHOUSE_METRICS_TENANTS",
     10,

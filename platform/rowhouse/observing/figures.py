@@ -29,7 +29,6 @@ from tenants.quotas import default_limits
 
 logger = logging.getLogger(__name__)
 
-FRESH_SECONDS = 15.0  # however often Prometheus comes
 STATEMENT_SECONDS = 2
 WAIT_SECONDS = 8.0  # of the ten that Prometheus waits for an answer
 EXPORT_LATE_SECONDS = 2 * 3600  # an hourly export was left out
@@ -368,14 +367,14 @@ def _behind(link: Link) -> Metric:
 
 
 class PlatformFigures(Collector):
-    """Tells the platform's figures, read at most once in fifteen seconds, and how well reading them goes.
+    """Tells the platform's figures, read at most once in so many seconds, and how well reading them goes.
 
     If the database does not answer in time, what is told is that, and no figure: an old one would look like a good one.
     """
 
-    def __init__(self, link: Link | None = None, *, fresh_seconds: float = FRESH_SECONDS) -> None:
+    def __init__(self, link: Link | None = None) -> None:
         self._link = link or Link(seconds=STATEMENT_SECONDS, name="rowhouse-metrics")
-        self._patient = Patient(self._look, fresh_seconds=fresh_seconds)
+        self._patient = Patient(self._look, fresh_seconds=settings.ROWHOUSE_METRICS_SECONDS)
         self._errors: dict[str, int] = dict.fromkeys(ERRORS, 0)
 
     def describe(self) -> Iterable[Metric]:
