@@ -33,3 +33,5 @@ JOB_ROWS = Counter("rowhouse_job_rows", "Rows that slices have gone through, by 
 IMPORT_ROWS = Counter(
     "rowhouse_import_rows", "Rows of finished imports, by what became of them.", ["outcome"]
 )
+for _outcome in ("created", "updated", "deleted", "unchanged", "rejected"):
+    IMPORT_ROWS.labels(_outcome)  # told as 0 until there are some
