@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_CARRIED = ("traceparent", "tracestate")
 _NAMES = {"tenant": "rowhouse.tenant", "request_id": "rowhouse.request_id", "job": "rowhouse.job"}
 
 
@@ -99,7 +100,8 @@ def span(name: str, *, headers: Mapping[str, str] | None = None, **values: str |
         TraceContextTextMapPropagator,
     )
 
-    parent = TraceContextTextMapPropagator().extract(dict(headers)) if headers else None
+    carried = {name: headers[name] for name in _CARRIED if name in headers} if headers else {}
+    parent = TraceContextTextMapPropagator().extract(carried) if carried else None
     tracer = _provider().get_tracer("rowhouse")
     # Exceptions are not recorded: their sentences and tracebacks may hold values.
     with tracer.start_as_current_span(

@@ -102,7 +102,7 @@ def run_slice(job: Job) -> None:
             ending.end(job, verdict)
             return
         started = monotonic()
-        with tracing.span(f"job {job.kind}", kind=job.kind, job=job.pk):
+        with tracing.span(f"job {job.kind}"):
             outcome = _try(job, started)
         seconds = monotonic() - started
         metrics.SLICES.labels(job.kind, outcome).inc()

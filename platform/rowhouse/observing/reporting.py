@@ -54,7 +54,6 @@ def begin() -> None:
         ],
         before_send=scrubbed,  # type: ignore[arg-type] # the library's type of an event is closed
         max_breadcrumbs=0,
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         auto_session_tracking=False,

@@ -136,7 +136,7 @@ def test_a_slice_of_a_job_is_a_span(traced, acme, monkeypatch):
     jobs.services.run_pending()
     span = spans(traced)[0]
     assert span["name"] == "job rowhouse.measure"
-    assert (span["rowhouse.tenant"], span["rowhouse.job"]) == ("acme", job.pk)
+    assert (span["rowhouse.tenant"], span["rowhouse.job"]) == ("acme", str(job.pk))
     assert SECRET.encode() not in traced.all()
 
 
