@@ -3,8 +3,8 @@
 python -m benchmarks.figures [--tenants N] [--looks N]
 
 On a server of its own, whose `public` is filled as by N tenants: their jobs of thirty days (three kinds an hour), some
-of them failed and waiting, a backup a day for a year, figures and limits. There are no tenants' schemas: nothing is read
-from them. Then everything is read as Prometheus has it read, again and again, and each question by itself.
+of them failed and waiting, a backup a day for a year, figures and limits. There are no tenants' schemas: nothing is
+read from them. Then everything is read as Prometheus has it read, again and again, and each question by itself.
 
 The last line is one JSON object: milliseconds of a look (median and worst), of its slowest question, and how many
 statements it is.

@@ -177,6 +177,14 @@ def caused(stack: Watched, name: str) -> Iterator[None]:
             yield
 
 
+def fires(watcher: Prometheus, name: str, stack: Watched) -> None:
+    """Wait until an alert calls somebody."""
+    until(
+        lambda: name in watcher.firing(),
+        lambda: f"{name}: {watcher.firing()}\n{get(stack.metrics_port, '/metrics')[2].decode()}",
+    )
+
+
 @pytest.mark.slow
 def test_each_alert_fires_on_its_cause_and_not_before(stack, tools, tmp_path):
     stack.start_web()
@@ -191,12 +199,7 @@ def test_each_alert_fires_on_its_cause_and_not_before(stack, tools, tmp_path):
         for name in CAUSES:
             assert name not in watcher.firing()
             with caused(stack, name):
-                until(
-                    lambda name=name: name in watcher.firing(),
-                    lambda name=name: (
-                        f"{name}: {watcher.firing()}\n{get(stack.metrics_port, '/metrics')[2].decode()}"
-                    ),
-                )
+                fires(watcher, name, stack)
 
 
 def test_a_failed_job_calls_somebody_and_the_dashboard_has_data(stack, tools, tmp_path):

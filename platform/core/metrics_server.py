@@ -103,7 +103,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Answer(BaseHTTPRequestHandler):
-    timeout: ClassVar[float] = READ_SECONDS  # type: ignore[misc]
+    timeout: ClassVar[float] = READ_SECONDS
     server_version = "rowhouse"
     sys_version = ""
 

@@ -29,7 +29,7 @@ def shown_path(path: str) -> str:
     return _SECRET.sub("…", path)
 
 
-class Lines(Logger):  # type: ignore[misc] # gunicorn has no types
+class Lines(Logger):
     """What gunicorn writes by: its own messages and a line for each request."""
 
     def setup(self, cfg: Any) -> None:
