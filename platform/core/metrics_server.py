@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -99,7 +100,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "metrics", self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        logger.warning("Metrics could not be told")
+        logger.warning("Metrics could not be told", exc_info=sys.exc_info())
 
 
 class _Answer(BaseHTTPRequestHandler):
