@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from django.apps import AppConfig
 
+from jobs.kinds import JobKind
+
 
 class AuditConfig(AppConfig):
     name = "audit"
@@ -17,6 +19,13 @@ class AuditConfig(AppConfig):
         "audit_event_delete": "nobody",
     }
     role_rights = {"owner": ("audit.view_event",)}
+    job_kinds: ClassVar = {
+        # Sealing is not what a tenant that is read-only may not do: it changes nothing people see.
+        "audit.seal": JobKind(run="audit.tasks.seal", title="Seal of the log", writes=False),
+    }
+    hourly_jobs: ClassVar = ("audit.seal",)
+    chores: ClassVar = ("audit.chores.seal_platform",)
+    stored_keys = "audit.anchors.stored_keys"
 
     def ready(self) -> None:
         from audit import signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from uuid import uuid4
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from simple_history.models import HistoricalRecords
 
+from audit.chain import sign
 from audit.models import Event
+from core.clock import now
+from core.tenancy import tenant_or_none
 
 
 def record(name: str, *, actor: object = None, target: models.Model | None = None, **data: Any) -> Event:
@@ -18,7 +24,11 @@ def record(name: str, *, actor: object = None, target: models.Model | None = Non
     :param data: what else to keep, JSON-shaped; never cell values.
     """
     is_person = isinstance(actor, models.Model) and not isinstance(actor, AnonymousUser)
-    return Event.objects.create(
+    tenant = tenant_or_none()
+    event = Event(
+        at=now(),
+        uid=uuid4(),
+        origin=tenant.slug if tenant else "",
         name=name,
         actor_id=actor.pk if isinstance(actor, models.Model) else None,
         actor_label=str(actor)[:300] if is_person or isinstance(actor, str) else "",
@@ -26,8 +36,11 @@ def record(name: str, *, actor: object = None, target: models.Model | None = Non
         target_id=str(target.pk) if target is not None else "",
         target_label=str(target)[:300] if target is not None else "",
         address=_address(),
-        data=data,
+        data=json.loads(json.dumps(data)),  # as it will be read
     )
+    event.signature = sign(event.facts().text(), settings.ROWHOUSE_AUDIT_KEYS[0])
+    event.save(force_insert=True)
+    return event
 
 
 def _address() -> str | None:

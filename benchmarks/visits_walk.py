@@ -150,4 +150,5 @@ def _held_by_connection() -> int:
     """Return what the server's process of this process's connection holds for itself, in kB."""
     if connection.connection is None:
         return 0
-    return memory_of(connection.connection.info.backend_pid, "Private_Dirty")
+    # Pages of the server's shared memory that nobody else has mapped yet pass for private; these do not.
+    return memory_of(connection.connection.info.backend_pid, "Anonymous")

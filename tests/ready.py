@@ -185,8 +185,8 @@ LARGE = {
 }
 # What a field may change without a look at the rows.
 _OF_NO_CONCERN = {
-    "blank", "choices", "default", "editable", "error_messages", "help_text", "limit_choices_to", "on_delete",
-    "related_name", "related_query_name", "validators", "verbose_name",
+    "auto_now", "auto_now_add", "blank", "choices", "default", "editable", "error_messages", "help_text",
+    "limit_choices_to", "on_delete", "related_name", "related_query_name", "validators", "verbose_name",
 }  # fmt: skip
 
 

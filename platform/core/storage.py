@@ -43,6 +43,26 @@ def platform_store() -> Store:
     return S3Store.of_django(default_storage, link_endpoint=settings.ROWHOUSE_S3_LINK_ENDPOINT)
 
 
+def store_below(prefix: str) -> Store:
+    """Return the platform's store of what belongs to no tenant, below a prefix that no slug can be.
+
+    A slug begins with a letter: behind an underscore no tenant sees what is there, or can remove it.
+    """
+    assert prefix.startswith("_"), prefix
+    if is_local():
+
+        class LocalBelow(LocalStore):
+            root = prefix
+
+        return LocalBelow(Path(default_storage.path("")))
+    from core.s3 import S3Store  # noqa: PLC0415 -- slow import
+
+    class S3Below(S3Store):
+        root = prefix
+
+    return S3Below.of_django(default_storage, link_endpoint=settings.ROWHOUSE_S3_LINK_ENDPOINT)
+
+
 def key_of(path: str) -> str:
     """Return the key of a path of the current tenant.
 

@@ -49,6 +49,13 @@ ROWHOUSE_SEALING_KEYS = env.words(
     "ROWHOUSE_SEALING_KEYS",
     purpose="Seal stored secrets: the first seals, all open; unset: the secret key and its fallbacks.",
 ) or [SECRET_KEY, *SECRET_KEY_FALLBACKS]
+ROWHOUSE_AUDIT_KEYS = (
+    env.words(
+        "ROWHOUSE_AUDIT_KEYS",
+        purpose="Sign the log of events: the first signs, all are believed; unset: the sealing keys.",
+    )
+    or ROWHOUSE_SEALING_KEYS
+)
 if IS_PRODUCTION and (SECRET_KEY == DEVELOPMENT_KEY or len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
     raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY: set 50 or more random characters.")
 if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:

@@ -31,7 +31,7 @@ IS_HARDENED = (
 )
 _DML = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # Of records: written by a trigger that has the platform's rights.
-_HISTORY_OF_RECORDS = re.compile(r"ds_[0-9]+_history")
+_HISTORY_OF_RECORDS = re.compile(r"ds_[0-9]+_history|audit_seal")  # and what proves the log
 # Of our own models, and what was done: written by statements of requests, and never changed.
 _APPEND_ONLY = re.compile(r"_historical|^audit_event$")
 _KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
