@@ -33,13 +33,22 @@ class Link:
         """
         # The limit travels with the statement, so that it counts behind a pooler too.
         limited = f"SET LOCAL statement_timeout = '{self._seconds}s'; {statement}"
+        was_there = self._connection is not None
         try:
-            with self._connected().cursor() as cursor:
-                cursor.execute(limited, values or {})
-                return list(cursor.fetchall())
+            return self._ask(limited, values or {})
+        except psycopg2.errors.QueryCanceled:  # too slow, on a connection that is well
+            raise
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
             self.close()
-            raise
+            if not was_there:
+                raise
+        # It lay there since the last time, and a restart or a pooler has ended it meanwhile.
+        return self._ask(limited, values or {})
+
+    def _ask(self, statement: str, values: dict[str, Any]) -> list[Row]:
+        with self._connected().cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
 
     def close(self) -> None:
         """Let the connection go."""

@@ -63,6 +63,10 @@ class Readiness:
             )
         return READY
 
+    def close(self) -> None:
+        """Let its connection go."""
+        self._link.close()
+
     def _look(self) -> tuple[Name, ...]:
         if self._migrated_at is not None and monotonic() - self._migrated_at < MIGRATED_SECONDS:
             self._link.ask("SELECT 1")

@@ -98,7 +98,8 @@ def test_a_line_in_a_request_says_whose_it_is(acme, client_of, monkeypatch):
     client = client_of(acme)
     answer = client.get("/admin/", headers={"X-Request-ID": "abcd-1234"})
     assert answer["X-Request-ID"] == "abcd-1234"
-    user = client.session["_auth_user_id"]
+    with in_tenant(acme):
+        user = client.session["_auth_user_id"]
     assert {name: found[name] for name in ("tenant", "request_id", "user")} == {
         "tenant": "acme", "request_id": "abcd-1234", "user": user,
     }  # fmt: skip

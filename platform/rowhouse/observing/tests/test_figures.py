@@ -171,7 +171,9 @@ def test_a_question_that_fails_takes_no_other_with_it(db, monkeypatch):
         for one in figures.QUESTIONS
     )
     monkeypatch.setattr(figures, "QUESTIONS", broken)
-    looked = figures.look(Link(seconds=2, name="test"))
+    link = Link(seconds=2, name="test")
+    looked = figures.look(link)
+    link.close()
     assert looked.failed == ("jobs",)
     assert "rowhouse_tenants" in {metric.name for metric in looked.metrics}
 

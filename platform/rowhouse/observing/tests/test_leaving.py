@@ -81,7 +81,7 @@ def reported(receiver, settings) -> Iterator[Receiver]:
     reporting.begin()
     yield receiver
     sentry_sdk.get_client().close()
-    sentry_sdk.init()
+    sentry_sdk.get_global_scope().set_client(None)
 
 
 def spans(receiver: Receiver) -> list[dict[str, Any]]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.db import connections
 from django.test import Client
 
 from rowhouse.observing import draining
 from rowhouse.observing.link import Link
-from rowhouse.observing.readiness import Readiness
+from rowhouse.observing.readiness import Readiness, readiness
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    yield
+    readiness().close()
+    readiness.cache_clear()
 
 
 class Elsewhere(Link):
