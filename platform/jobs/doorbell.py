@@ -81,7 +81,6 @@ def tick(now: datetime | None = None) -> None:
     Any number of workers may do so at once: the database decides who does what.
     """
     with in_public():
-        signs.sign()
         dispatcher.dispatch(now)
         for family in heartbeat.dead_families():
             claim.release_family(family)
@@ -90,6 +89,7 @@ def tick(now: datetime | None = None) -> None:
         waiting = claim.eligible(MAX_DOORBELLS)
         missing = waiting - engine.pending() if waiting else 0
         engine.ring(max(missing, 0))
+        signs.sign()  # last: before a release's migration it cannot, and the rest must go on
 
 
 def tidy() -> None:
