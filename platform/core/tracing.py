@@ -135,11 +135,11 @@ def _provider() -> TracerProvider:
 
 def _made() -> TracerProvider:
     # Optional, and slow to import: only where somebody listens.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider as Provider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 -- an optional dependency
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 -- an optional dependency
+    from opentelemetry.sdk.trace import TracerProvider as Provider  # noqa: PLC0415 -- an optional dependency
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 -- an optional dependency
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415 -- an optional dependency
 
     share = settings.ROWHOUSE_OTEL_SAMPLE_PERCENT / 100
     provider = Provider(

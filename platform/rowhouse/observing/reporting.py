@@ -40,9 +40,9 @@ def begin() -> None:
             "ROWHOUSE_SENTRY_DSN is set, and Sentry's library is missing. Install rowhouse[sentry]."
         )
     # Optional, and slow to import: only where somebody is to hear of it.
-    import sentry_sdk  # noqa: PLC0415
-    from sentry_sdk.integrations.atexit import AtexitIntegration  # noqa: PLC0415
-    from sentry_sdk.integrations.logging import LoggingIntegration  # noqa: PLC0415
+    import sentry_sdk  # noqa: PLC0415 -- an optional dependency
+    from sentry_sdk.integrations.atexit import AtexitIntegration  # noqa: PLC0415 -- an optional dependency
+    from sentry_sdk.integrations.logging import LoggingIntegration  # noqa: PLC0415 -- an optional dependency
 
     sentry_sdk.init(
         dsn=settings.ROWHOUSE_SENTRY_DSN,

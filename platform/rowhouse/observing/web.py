@@ -31,10 +31,10 @@ def begin(server: Any) -> None:
     :raises OSError: the port is taken.
     """
     # After the application: they need its apps, and what they import counts.
-    from core import metrics_server  # noqa: PLC0415
-    from rowhouse.observing import draining  # noqa: PLC0415
-    from rowhouse.observing.figures import PlatformFigures  # noqa: PLC0415
-    from tenants.planning import lacking  # noqa: PLC0415
+    from core import metrics_server  # noqa: PLC0415 -- after the application
+    from rowhouse.observing import draining  # noqa: PLC0415 -- after the application
+    from rowhouse.observing.figures import PlatformFigures  # noqa: PLC0415 -- after the application
+    from tenants.planning import lacking  # noqa: PLC0415 -- after the application
 
     lacking(set())  # loads every migration once, for all processes
     if settings.ROWHOUSE_METRICS_PORT and (counted := folder()):
