@@ -11,10 +11,14 @@ GUARDS := tests/test_layout.py tests/test_house_rules.py tests/test_cases.py tes
 PYTEST = $(BIN)/pytest -n $(or $(PROCESSES),auto) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 export ROWHOUSE_PYTHON ?= $(PYTHON)
 
+UV = $$(command -v uv || echo .rowhouse/uv/bin/uv)
+LOCK = "$(UV)" pip compile --quiet --universal --python-version 3.12 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
 said = $(filter-out 0 no,$($(1)))
 
-.PHONY: help setup browser demo test lint format types arch ci bench faults docs lock clean
+.PHONY: help setup browser demo test lint format types arch ci bench faults image docs lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -65,6 +69,10 @@ faults: setup ## Kill, restart and cut connections, then check that nothing is l
 	@$(BIN)/python -m benchmarks.faults $(if $(call said,SHORT),--short) $(if $(SEED),--seed "$(SEED)") \
 		$(if $(ONLY),--only "$(ONLY)")
 
+image: setup ## As root: build the image with buildah on Debian's base, and run the wheel's tests in its files
+	@ROWHOUSE_IMAGE_ROOT="$$(sh deploy/dev/image.sh | tail -n 1)" && export ROWHOUSE_IMAGE_ROOT && \
+		$(BIN)/pytest -q -n 0 tests/test_wheel.py
+
 docs: setup ## Make the README's transcript and pictures anew
 	@mkdir -p docs/screenshots
 	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && \
@@ -73,10 +81,10 @@ docs: setup ## Make the README's transcript and pictures anew
 		tests/test_browser_restoring.py
 	@$(BIN)/python -m tests.transcript
 
-lock: setup ## Write requirements.lock anew from pyproject.toml
-	@uv=$$(command -v uv || echo .rowhouse/uv/bin/uv); \
-	"$$uv" pip compile pyproject.toml --quiet --all-extras --group dev --universal --python-version 3.12 \
-		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements.lock
+lock: setup ## Write the three requirements*.lock anew from pyproject.toml: all, what runs, what builds the image
+	@$(LOCK) pyproject.toml --all-extras --group dev --group build --output-file requirements.lock
+	@$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
+	@$(LOCK) --constraint requirements.lock --group build --output-file requirements-build.lock
 
 clean: ## Remove .venv and caches; the demo's data in .rowhouse/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist .rowhouse/uv .rowhouse/cache

@@ -37,7 +37,7 @@ def tables_of(url: str, slug: str) -> dict[str, list[tuple[Any, ...]]]:
     """Return records, versions and grants of a tenant, asked of its tables and of nothing of ours."""
     with closing(psycopg2.connect(url)) as link, link.cursor() as cursor:
         cursor.execute("SELECT schema_name FROM public.tenants_tenant WHERE slug = %s", [slug])
-        (schema,) = cursor.fetchone()
+        [[schema]] = cursor.fetchall()
         cursor.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(schema)))
         cursor.execute("SELECT id, slug FROM datasets_dataset ORDER BY slug")
         found: dict[str, list[tuple[Any, ...]]] = {}
@@ -81,7 +81,8 @@ def rows(cursor: Any, table: str) -> list[tuple[Any, ...]]:
     )
     order = sql.Identifier("history_id" if "history_id" in names else "id")
     cursor.execute(sql.SQL("SELECT {} FROM {} ORDER BY {}").format(columns, sql.Identifier(table), order))
-    return cursor.fetchall()
+    found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 def test_acme_begins_anew_on_an_empty_installation(told: Told, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from jobs import doorbell
 FORK = get_context("fork")
 TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM (
-  SELECT pid FROM pg_stat_activity WHERE application_name = 'rowhouse' AND pid <> pg_backend_pid()
+  SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'rowhouse%%' AND pid <> pg_backend_pid()
    ORDER BY md5(pid::text || %s) LIMIT 1) victim"""
 
 

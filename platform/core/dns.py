@@ -1,4 +1,4 @@
-"""Looking up the texts (TXT records) of a name, with a resolver that the settings or the machine name.
+"""Looking up the texts (TXT records) and the addresses of a name, with a resolver that settings or machine name.
 
 Only what this needs of RFC 1035: one question, over UDP, and over TCP when the answer was cut short.
 """
@@ -14,7 +14,7 @@ from django.conf import settings
 
 from core.errors import RowhouseError
 
-TXT, IN = 16, 1
+A, TXT, AAAA, IN = 1, 16, 28, 1
 SECONDS = 5.0
 TRIES = 2
 NO_SUCH_NAME = 3
@@ -36,7 +36,20 @@ def texts_of(name: str) -> list[str]:
 
     :raises NoAnswer: no resolver answered within some seconds, or with an error.
     """
-    question = _question(name)
+    return [_joined(data) for data in _asked(name, TXT)]
+
+
+def addresses_of(name: str) -> list[str]:
+    """Return the addresses of a name, of version 4 and then 6; none if there is no such name.
+
+    :raises NoAnswer: no resolver answered within some seconds, or with an error.
+    """
+    found = [socket.inet_ntop(socket.AF_INET, data) for data in _asked(name, A)]
+    return found + [socket.inet_ntop(socket.AF_INET6, data) for data in _asked(name, AAAA)]
+
+
+def _asked(name: str, kind: int) -> list[bytes]:
+    question = _question(name, kind)
     problem = "no resolver is named"
     for _ in range(TRIES):
         for place in _resolvers():
@@ -44,7 +57,7 @@ def texts_of(name: str) -> list[str]:
                 answer = _over_udp(question, place)
                 if _flags(answer) & CUT_SHORT:
                     answer = _over_tcp(question, place)
-                return _texts(answer)
+                return _records(answer, kind)
             except (OSError, ValueError, struct.error, IndexError) as error:
                 problem = str(error) or type(error).__name__
     raise NoAnswer(
@@ -76,13 +89,13 @@ def _place(text: str) -> Place:
     return host, int(port or 53)
 
 
-def _question(name: str) -> bytes:
+def _question(name: str, kind: int) -> bytes:
     labels = name.rstrip(".").encode("ascii").split(b".")
     if any(not 0 < len(label) < 64 for label in labels):
         raise ValueError(f"no name to look up: {name!r}")
     # A number nobody can guess, from a port nobody can guess: an answer from aside would have to hit both.
     head = struct.pack("!HHHHHH", secrets.randbits(16), RECURSION_DESIRED, 1, 0, 0, 0)
-    return head + b"".join(bytes([len(one)]) + one for one in labels) + b"\0" + struct.pack("!HH", TXT, IN)
+    return head + b"".join(bytes([len(one)]) + one for one in labels) + b"\0" + struct.pack("!HH", kind, IN)
 
 
 def _over_udp(question: bytes, place: Place) -> bytes:
@@ -118,7 +131,7 @@ def _checked(answer: bytes, question: bytes) -> bytes:
     return answer
 
 
-def _texts(answer: bytes) -> list[str]:
+def _records(answer: bytes, wanted: int) -> list[bytes]:
     code = _flags(answer) & 0xF
     if code == NO_SUCH_NAME:
         return []
@@ -131,8 +144,8 @@ def _texts(answer: bytes) -> list[str]:
         at = _behind_name(answer, at)
         kind, _class, _ttl, size = struct.unpack_from("!HHIH", answer, at)
         at += 10
-        if kind == TXT:  # others stand there too: the aliases that lead to it
-            found.append(_joined(answer[at : at + size]))
+        if kind == wanted:  # others stand there too: the aliases that lead to it
+            found.append(answer[at : at + size])
         at += size
     return found
 

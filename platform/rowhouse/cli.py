@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import json
 import os
 import signal
 import sys
@@ -43,6 +44,8 @@ def main() -> None:
         gc.enable()
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
+        if sys.argv[1:2] == ["doctor"]:
+            _tell_doctor(str(error))
         _refuse("settings", str(error))
     except (OSError, DatabaseError, RowhouseError) as error:
         from django.conf import settings  # noqa: PLC0415 -- after the settings' name
@@ -68,6 +71,16 @@ def _count_in_files() -> None:
 
 def _refuse(code: str, sentence: str) -> NoReturn:
     sys.exit(f"error[{code}]: {sentence}")
+
+
+def _tell_doctor(sentence: str) -> NoReturn:
+    """Say in the doctor's own words that settings refuse to be read: nothing else can be looked at."""
+    from rowhouse.doctor.findings import Level, failure  # noqa: PLC0415 -- only the doctor needs it
+
+    found = failure("settings", sentence, "Nothing else was looked at.")
+    said = json.dumps({"level": Level.FAILURE, "findings": [found.as_dict()]})
+    sys.stdout.write(f"{said if '--json' in sys.argv else found}\n")
+    sys.exit(1)
 
 
 def _take_data_folder(argv: list[str]) -> None:

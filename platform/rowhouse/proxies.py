@@ -7,10 +7,8 @@ counted from the right, and never taken where no proxy is known.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def client_address(peer: str, forwarded: str, proxies: int) -> str:
@@ -32,10 +30,12 @@ def client_address(peer: str, forwarded: str, proxies: int) -> str:
         return peer
 
 
-def behind_proxies(application: Application, proxies: int) -> Application:
+def behind_proxies[Answer](
+    application: Callable[[dict[str, Any], Any], Answer], proxies: int
+) -> Callable[[dict[str, Any], Any], Answer]:
     """Return the application with `REMOTE_ADDR` set to the client's address, if there are `proxies`."""
 
-    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def answer(environ: dict[str, Any], start_response: Any) -> Answer:
         if proxies:
             forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
             environ["REMOTE_ADDR"] = client_address(environ.get("REMOTE_ADDR", ""), forwarded, proxies)

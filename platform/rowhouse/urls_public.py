@@ -5,9 +5,11 @@ from django.views.generic import RedirectView
 
 from accounts.sites import operator_site
 from rowhouse.apps import load_pages
+from tenants import serving
 
 load_pages()
 urlpatterns = [
+    *serving.urls(),
     path("operator/", operator_site.urls),
     path("", RedirectView.as_view(pattern_name="operator:index")),
 ]

@@ -34,10 +34,14 @@ NAME = "data.customer.example"
 
 
 class NameServer:
-    """Answers TXT questions from a dict, over UDP and TCP at one port; long answers are cut short over UDP."""
+    """Answers questions for texts and addresses, over UDP and TCP at one port; long answers are cut short over UDP.
+
+    The addresses of `*.example` are those of every name below it that has none of its own.
+    """
 
     def __init__(self) -> None:
         self.texts: dict[str, list[str]] = {}
+        self.addresses: dict[str, list[str]] = {}
         self.is_silent = self.lies = False
         self.code = 0
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -84,16 +88,26 @@ class NameServer:
         while size := question[at]:
             labels.append(question[at + 1 : at + 1 + size].decode())
             at += 1 + size
-        texts = self.texts.get(".".join(labels), [])
+        (kind,) = struct.unpack_from("!H", question, at + 1)
+        found = self._found(".".join(labels), kind)
         # An alias comes first, as a server says it; names are written short.
-        records = b"\xc0\x0c" + struct.pack("!HHIH", 5, 1, 60, 2) + b"\xc0\x0c" if texts else b""
-        for text in texts:
-            parts = [text.encode()[i : i + 255] for i in range(0, len(text), 255)]
-            data = b"".join(bytes([len(part)]) + part for part in parts)
-            records += b"\xc0\x0c" + struct.pack("!HHIH", 16, 1, 60, len(data)) + data
-        flags = 0x8180 | (self.code or (0 if texts else 3))
-        count = len(texts) + bool(texts)
+        records = b"\xc0\x0c" + struct.pack("!HHIH", 5, 1, 60, 2) + b"\xc0\x0c" if found else b""
+        for data in found:
+            records += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(data)) + data
+        flags = 0x8180 | (self.code or (0 if found else 3))
+        count = len(found) + bool(found)
         return question[:2] + struct.pack("!HHHHH", flags, 1, count, 0, 0) + question[12:] + records
+
+    def _found(self, name: str, kind: int) -> list[bytes]:
+        """Return the data of the records of a name, as they are sent."""
+        if kind == dns.TXT:
+            texts = (text.encode() for text in self.texts.get(name, []))
+            parts = ([text[i : i + 255] for i in range(0, len(text), 255)] for text in texts)
+            return [b"".join(bytes([len(one)]) + one for one in text) for text in parts]
+        of_others = self.addresses.get(f"*.{name.partition('.')[2]}", [])
+        family = socket.AF_INET if kind == dns.A else socket.AF_INET6
+        addresses = self.addresses.get(name, of_others)
+        return [socket.inet_pton(family, one) for one in addresses if (":" in one) == (kind == dns.AAAA)]
 
 
 @pytest.fixture
@@ -219,12 +233,12 @@ def test_a_resolver_that_is_silent_fails_or_is_not_asked_for_this_is_not_believe
 
 @pytest.mark.parametrize("size", range(0, 49, 6))
 def test_an_answer_cut_anywhere_is_no_answer(size):
-    question = dns._question("a.example")
+    question = dns._question("a.example", dns.TXT)
     whole = question[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + question[12:]
     whole += b"\xc0\x0c" + struct.pack("!HHIH", 16, 1, 60, 9) + b"\x08rowhouse"
-    assert dns._texts(dns._checked(whole, question)) == ["rowhouse"]
+    assert dns._records(dns._checked(whole, question), dns.TXT) == [b"\x08rowhouse"]
     with pytest.raises((ValueError, IndexError, struct.error)):
-        dns._texts(dns._checked(whole[: min(size, len(whole) - 10)], question))
+        dns._records(dns._checked(whole[: min(size, len(whole) - 10)], question), dns.TXT)
 
 
 def test_the_commands_claim_and_verify(acme, server, capsys):

@@ -46,6 +46,24 @@ def test_the_platform_has_a_log_of_its_own(db):
     assert said("--platform", "--seal")[0]["unsealed"] == 0
 
 
+def test_all_logs_are_sealed_at_once(acme, globex):
+    for ref in (acme, globex):
+        with in_tenant(ref):
+            record("tests.thing.done")
+    record("tests.thing.done")
+    out = io.StringIO()
+    call_command("seal_audit", "--json", stdout=out)
+    sealed = {one["tenant"]: one["sealed"] for one in json.loads(out.getvalue())["logs"]}
+    assert sealed.keys() >= {None, "acme", "globex"} and min(sealed.values()) >= 0
+    assert min(sealed[None], sealed["acme"], sealed["globex"]) >= 1
+    out = io.StringIO()
+    call_command("seal_audit", "acme", "--json", stdout=out)
+    assert json.loads(out.getvalue())["logs"] == [{"tenant": "acme", "sealed": 0}]
+    for whose in (("--tenant", "acme"), ("--tenant", "globex")):
+        told, code = said(*whose)
+        assert (code, told["unsealed"], told["anchors"]) == (0, 0, 1)
+
+
 @pytest.mark.parametrize("words", [(), ("--tenant", "acme", "--platform")], ids=["neither", "both"])
 def test_whose_log_must_be_said(db, words, capsys):
     with pytest.raises(SystemExit) as ended:

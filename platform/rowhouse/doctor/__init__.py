@@ -1,0 +1,1 @@
+"""What `rowhouse doctor` looks at; `findings` alone can be imported before the settings are read."""
