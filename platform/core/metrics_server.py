@@ -60,6 +60,17 @@ def _collection() -> Iterator[None]:
         yield
 
 
+def serve_if_possible(port: int, folder: Path, collectors: Iterable[Collector] = ()) -> None:
+    """Answer `/metrics` as `serve` does; if the port is taken, say so and go on without.
+
+    Requests are answered and jobs are done without it, and whoever looks for figures sees that they are missing.
+    """
+    try:
+        serve(port, folder, collectors)
+    except OSError:
+        logger.exception("Metrics are not told: port %s cannot be had. Set ROWHOUSE_METRICS_PORT.", port)
+
+
 def serve(port: int, folder: Path, collectors: Iterable[Collector] = ()) -> ThreadingHTTPServer:
     """Answer `/metrics` on a port from here on, on a thread; forks of this process are safe beside it.
 

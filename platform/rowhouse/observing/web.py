@@ -28,7 +28,6 @@ def begin(server: Any) -> None:
     The application must be loaded, and nothing forked yet.
 
     :param server: gunicorn's arbiter.
-    :raises OSError: the port is taken.
     """
     # After the application: they need its apps, and what they import counts.
     from core import metrics_server  # noqa: PLC0415 -- after the application
@@ -38,5 +37,5 @@ def begin(server: Any) -> None:
 
     lacking(set())  # loads every migration once, for all processes
     if settings.ROWHOUSE_METRICS_PORT and (counted := folder()):
-        metrics_server.serve(settings.ROWHOUSE_METRICS_PORT, counted, [PlatformFigures()])
+        metrics_server.serve_if_possible(settings.ROWHOUSE_METRICS_PORT, counted, [PlatformFigures()])
     draining.delay_sigterm(settings.ROWHOUSE_WEB_DRAIN_SECONDS, server.signal)

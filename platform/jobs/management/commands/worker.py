@@ -142,11 +142,7 @@ def tell_metrics() -> None:
     """Answer Prometheus on a port of this worker's own, if one is set."""
     folder = metrics_folder.folder()
     if settings.ROWHOUSE_METRICS_PORT and folder:
-        try:
-            metrics_server.serve(settings.ROWHOUSE_METRICS_PORT, folder)
-        except OSError:
-            # Jobs are done without it, and whoever looks for it sees that it is missing.
-            logger.exception("Metrics are not told: port %s", settings.ROWHOUSE_METRICS_PORT)
+        metrics_server.serve_if_possible(settings.ROWHOUSE_METRICS_PORT, folder)
 
 
 def watch(pool: Any) -> None:
