@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from threading import Event, Thread
 
 import pytest
@@ -10,14 +11,14 @@ from core.patience import Patient, StillAsking
 
 
 def test_an_answer_is_shared_while_it_is_fresh():
-    asked = []
-    patient = Patient(lambda: len(asked.append(1) or asked), fresh_seconds=3600)
+    asked = count(1)
+    patient = Patient(lambda: next(asked), fresh_seconds=3600)
     assert [patient.answer(wait_seconds=30) for _ in range(3)] == [1, 1, 1]
 
 
 def test_an_old_answer_is_asked_for_again():
-    asked = []
-    patient = Patient(lambda: len(asked.append(1) or asked), fresh_seconds=0)
+    asked = count(1)
+    patient = Patient(lambda: next(asked), fresh_seconds=0)
     assert [patient.answer(wait_seconds=30) for _ in range(3)] == [1, 2, 3]
 
 

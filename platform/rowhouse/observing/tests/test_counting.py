@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import pytest
 from django.test import TestCase
@@ -19,11 +20,11 @@ from rowhouse.observing import requests
 
 
 def rows(outcome: str) -> float:
-    return metrics.IMPORT_ROWS.labels(outcome)._value.get()
+    return float(metrics.IMPORT_ROWS.labels(outcome)._value.get())
 
 
 def ended(kind: str, state: str) -> float:
-    return metrics.JOBS_ENDED.labels(kind, state)._value.get()
+    return float(metrics.JOBS_ENDED.labels(kind, state)._value.get())
 
 
 def test_rows_of_an_import_count_once_it_is_committed(as_acme):
@@ -86,7 +87,7 @@ def test_a_number_that_is_not_well_formed_is_made_anew(given):
 
 
 def test_a_line_in_a_request_says_whose_it_is(acme, client_of, monkeypatch):
-    found = {}
+    found: dict[str, Any] = {}
 
     def look(_request, context_of_page):
         found.update(context())
