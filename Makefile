@@ -61,8 +61,8 @@ arch: setup ## Check import direction and the project-wide guard tests
 ci: lint types arch ## Everything continuous integration checks
 	@$(MAKE) test ALL=1
 
-bench: setup ## Measure imports and exports against \copy, background work, lists, changes, memory, or tenants [OF=imports|exports|jobs|datasets|changes|visits|tenancy] [ROWS=1000000] [TENANTS=1000]
-	@case "$(or $(OF),imports)" in imports|exports|jobs|datasets|changes|visits|tenancy) ;; *) echo "OF=$(OF): imports, exports, jobs, datasets, changes, visits or tenancy" >&2; exit 2;; esac
+bench: setup ## Measure imports and exports against \copy, background work, lists, changes, memory, tenants, or mixed traffic [OF=imports|exports|jobs|datasets|changes|visits|tenancy|load] [ROWS=1000000] [TENANTS=1000]
+	@case "$(or $(OF),imports)" in imports|exports|jobs|datasets|changes|visits|tenancy|load) ;; *) echo "OF=$(OF): imports, exports, jobs, datasets, changes, visits, tenancy or load" >&2; exit 2;; esac
 	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)") $(if $(TENANTS),--tenants "$(TENANTS)")
 
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]
@@ -73,13 +73,14 @@ image: setup ## As root: build the image with buildah on Debian's base, and run 
 	@ROWHOUSE_IMAGE_ROOT="$$(sh deploy/dev/image.sh | tail -n 1)" && export ROWHOUSE_IMAGE_ROOT && \
 		$(BIN)/pytest -q -n 0 tests/test_wheel.py
 
-docs: setup ## Make the README's transcript and pictures anew
+docs: setup ## Make the README's transcript and pictures and the tables of settings anew
 	@mkdir -p docs/screenshots
 	@ROWHOUSE_BROWSER="$$(sh deploy/dev/browser.sh)" && export ROWHOUSE_BROWSER && \
 		ROWHOUSE_SCREENSHOTS="$(CURDIR)/docs/screenshots" $(BIN)/pytest -q tests/test_browser.py tests/test_browser_jobs.py \
 		tests/test_browser_imports.py tests/test_browser_records.py tests/test_browser_exports.py \
 		tests/test_browser_restoring.py
 	@$(BIN)/python -m tests.transcript
+	@$(BIN)/python -m tests.settings_page
 
 lock: setup ## Write the three requirements*.lock anew from pyproject.toml: all, what runs, what builds the image
 	@$(LOCK) pyproject.toml --all-extras --group dev --group build --output-file requirements.lock

@@ -1,4 +1,4 @@
-"""What a user can name is in docs/reference/: commands, settings, states, column types, issue codes."""
+"""What a user can name is in docs/reference/: commands, states, types, issue codes (settings: test_settings_page)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from importer.issues import CODES, WARNINGS, Unreadable
 from importer.models import State as ImportState
 from jobs.models import State as JobState
 from tenants.models import Tenant
-from tests.source import PACKAGES, ROOT, calls, modules, string_arguments, tree
+from tests.source import PACKAGES, ROOT, calls, string_arguments, tree
 
 REFERENCE = ROOT / "docs" / "reference"
 COMMANDS = {
@@ -47,13 +47,6 @@ def flags(path: Path) -> list[str]:
     ]
 
 
-def variables() -> set[str]:
-    """Return every variable the product reads from the environment, also the ones behind a condition."""
-    readers = {f"env.{kind}" for kind in ("text", "boolean", "integer", "words")}
-    found = (call for path in modules() for name, call in calls(tree(path)) if name in readers)
-    return {string_arguments(call)[0] for call in found}
-
-
 def subclasses(kind: type[Unreadable]) -> set[str]:
     """Return the codes of an error and of all that extend it."""
     return {kind.code}.union(*(subclasses(each) for each in kind.__subclasses__()))
@@ -69,11 +62,6 @@ def test_a_command_is_in_the_reference_with_its_options(name: str):
 def test_a_command_of_ours_is_not_hidden_by_a_librarys(name: str):
     package = ".".join(COMMANDS[name].relative_to(ROOT).parts[:-3]).removeprefix("platform.")
     assert get_commands()[name] == package
-
-
-@pytest.mark.parametrize("name", sorted(variables()))
-def test_a_setting_is_in_the_reference(name: str):
-    assert name in named_in("settings.md")
 
 
 @pytest.mark.parametrize(

@@ -28,28 +28,39 @@ web.prepare()  # before the application is loaded, which counts from its start
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- always there for processes to write to, and nobody guesses names in it
 
+env.section("Web")
 wsgi_app = "rowhouse.wsgi"
 bind = env.words(
-    "ROWHOUSE_WEB_BIND", "0.0.0.0:8000", purpose="Where the web listens, host:port or unix:path."
+    "ROWHOUSE_WEB_BIND",
+    "0.0.0.0:8000",
+    purpose="Where the web listens: `host:port`, `[::]:8000` or `unix:/path`; several, comma-separated.",
 )
 workers = env.integer("ROWHOUSE_WEB_WORKERS", 2, purpose="Processes of one web pod.", minimum=1)
 threads = env.integer(
-    "ROWHOUSE_WEB_THREADS", 4, purpose="Requests that one web process answers at a time.", minimum=1
+    "ROWHOUSE_WEB_THREADS",
+    4,
+    purpose="Requests that one process answers at a time, each on a database connection of its own.",
+    minimum=1,
 )
 worker_class = "gthread"  # also for one thread: the others answer nothing while a slow client sends its file
 timeout = env.integer(
-    "ROWHOUSE_WEB_TIMEOUT", 120, purpose="Seconds after which a silent web process is killed.", minimum=1
+    "ROWHOUSE_WEB_TIMEOUT",
+    120,
+    purpose="Seconds after which a process that is silent is killed; a slow request alone is none.",
+    minimum=1,
 )
 graceful_timeout = env.integer(
     "ROWHOUSE_WEB_GRACEFUL_TIMEOUT",
     30,
-    purpose="Seconds that requests may still take when the web is told to end.",
+    purpose="Seconds that requests may still take after SIGTERM.",
     minimum=1,
 )
 # Longer than the proxies in front keep theirs: one that is closed here while a request is on its way is a 502 there.
 keepalive = 75
 max_requests = env.integer(
-    "ROWHOUSE_WEB_MAX_REQUESTS", 10_000, purpose="Requests after which a web process is replaced; 0: never."
+    "ROWHOUSE_WEB_MAX_REQUESTS",
+    10_000,
+    purpose="Requests, and up to a tenth more, after which a process is replaced; 0: never.",
 )
 max_requests_jitter = max_requests // 10  # so that they are not all replaced at once
 preload_app = True

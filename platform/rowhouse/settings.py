@@ -15,6 +15,9 @@ from core import env, logging
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
+# Each env.section() is one of docs/reference/settings.md, which is made of what is read here.
+env.section("Place and safety")
+
 # ---- where things are ------------------------------------------------------------------------------------
 
 _IS_TEST = "pytest" in sys.modules
@@ -22,37 +25,47 @@ ROWHOUSE_DATA = Path(
     env.text(
         "ROWHOUSE_DATA",
         ".rowhouse/test" if _IS_TEST else ".rowhouse",
-        purpose="Folder of local files and caches.",
+        purpose="Folder of local files and caches; in development the database too.",
+        shown=".rowhouse",
     )
 )
 ROWHOUSE_PUBLIC_HOSTS = env.words(
-    "ROWHOUSE_PUBLIC_HOSTS", "localhost,127.0.0.1", purpose="Hosts of the operator site, comma-separated."
+    "ROWHOUSE_PUBLIC_HOSTS", "localhost,127.0.0.1", purpose="Hosts of the operator site."
 )
 ROWHOUSE_BASE_DOMAIN = env.text(
-    "ROWHOUSE_BASE_DOMAIN", "localhost", purpose="A tenant's first domain is <slug>.<this>."
+    "ROWHOUSE_BASE_DOMAIN", "localhost", purpose="A tenant's first domain is its slug, a dot and this."
 )
 
 # ---- safety ----------------------------------------------------------------------------------------------
 
-DEBUG = env.boolean("ROWHOUSE_DEBUG", False, purpose="Development mode: debug pages, plain cookies.")
-IS_PRODUCTION = env.boolean(
-    "ROWHOUSE_PRODUCTION", False, purpose="Refuse weak secrets and plain HTTP; the chart sets it."
-)
+DEBUG = env.boolean("ROWHOUSE_DEBUG", False, purpose="Debug pages and plain cookies; refused in production.")
+IS_PRODUCTION = env.boolean("ROWHOUSE_PRODUCTION", False, purpose="Refuses weak secrets and plain HTTP.")
 DEVELOPMENT_KEY = "development-only-key-that-production-refuses-to-start-with"
 SECRET_KEY = env.text(
-    "ROWHOUSE_SECRET_KEY", DEVELOPMENT_KEY, purpose="Signs sessions; 50 characters or more."
+    "ROWHOUSE_SECRET_KEY",
+    DEVELOPMENT_KEY,
+    purpose="Signs sessions: 50 or more random characters; required in production.",
+    shown="one for development",
+    secret=True,
 )
 SECRET_KEY_FALLBACKS = env.words(
-    "ROWHOUSE_SECRET_KEY_FALLBACKS", purpose="Former keys still accepted while a rotation goes on."
+    "ROWHOUSE_SECRET_KEY_FALLBACKS",
+    purpose="Former keys, accepted while a rotation goes on.",
+    secret=True,
 )
 ROWHOUSE_SEALING_KEYS = env.words(
     "ROWHOUSE_SEALING_KEYS",
-    purpose="Seal stored secrets: the first seals, all open; unset: the secret key and its fallbacks.",
+    purpose="Seal stored secrets, such as those of tenants' buckets: the first seals, all open; 32 or "
+    "more random characters each in production.",
+    shown="the secret key and its fallbacks",
+    secret=True,
 ) or [SECRET_KEY, *SECRET_KEY_FALLBACKS]
 ROWHOUSE_AUDIT_KEYS = (
     env.words(
         "ROWHOUSE_AUDIT_KEYS",
-        purpose="Sign the log of events: the first signs, all are believed; unset: the sealing keys.",
+        purpose="Sign the log of events: the first signs, all are believed.",
+        shown="the sealing keys",
+        secret=True,
     )
     or ROWHOUSE_SEALING_KEYS
 )
@@ -63,11 +76,14 @@ if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:
 if IS_PRODUCTION and DEBUG:
     raise ImproperlyConfigured("ROWHOUSE_DEBUG: a production installation never runs with it.")
 
+env.section("Web")
 ROWHOUSE_PROXIES = env.integer(
     "ROWHOUSE_PROXIES",
     0,
-    purpose="Proxies in front that append to X-Forwarded-For; 0: it counts for nothing.",
+    purpose="How many proxies stand in front, each of which appends to `X-Forwarded-For`; events name the "
+    "address that the outermost was asked by. 0: that header counts for nothing.",
 )
+env.section("Place and safety")
 # Hosts are checked by tenants.middleware, which knows every domain; anything else is a 404 there.
 ALLOWED_HOSTS = ["*"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -103,18 +119,30 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 ROWHOUSE_UPLOAD_MAX_BYTES = env.integer(
     "ROWHOUSE_UPLOAD_MAX_MB", 1024, purpose="Largest file that may be uploaded, in MiB.", minimum=1
 ) * 1024 * 1024  # fmt: skip
+env.section("Imports")
 ROWHOUSE_RECORD_FILLFACTOR = env.integer(
     "ROWHOUSE_RECORD_FILLFACTOR",
     50,
-    purpose="How full new datasets' pages are filled, in percent; the rest is room for changes.",
+    purpose="How full the pages of a new dataset's records are filled, in percent: the rest is room "
+    "for changes, which then touch no index; 100 saves half of the space where records never "
+    "change.",
     minimum=10,
 )
 ROWHOUSE_PREVIEW_KEEP_DAYS = env.integer(
-    "ROWHOUSE_PREVIEW_KEEP_DAYS", 14, purpose="How long a preview waits for its confirmation.", minimum=1
+    "ROWHOUSE_PREVIEW_KEEP_DAYS",
+    14,
+    purpose="How long a preview waits for its confirmation; then it is cancelled and its staged rows "
+    "go; so long, too, a file waits to become a dataset.",
+    minimum=1,
 )
 ROWHOUSE_UPLOAD_KEEP_DAYS = env.integer(
-    "ROWHOUSE_UPLOAD_KEEP_DAYS", 90, purpose="How long uploaded files are kept.", minimum=1
+    "ROWHOUSE_UPLOAD_KEEP_DAYS",
+    90,
+    purpose="How long an uploaded file is kept after its import ended; the import itself stays.",
+    minimum=1,
 )
+
+env.section("Place and safety")
 
 # ---- apps ------------------------------------------------------------------------------------------------
 
@@ -152,7 +180,8 @@ TENANT_APPS = [
 ]
 # A developer's own apps, with models that take imports.
 EXTRA_APPS = env.words(
-    "ROWHOUSE_EXTRA_APPS", purpose="Further apps in every tenant's schema, comma-separated."
+    "ROWHOUSE_EXTRA_APPS",
+    purpose="A developer's own Django apps, in every tenant's schema, for imports into plain models.",
 )
 if _IS_TEST:
     EXTRA_APPS = [*EXTRA_APPS, "importer.examples.stock"]
@@ -207,8 +236,11 @@ TEMPLATES = [
 
 # ---- database --------------------------------------------------------------------------------------------
 
+env.section("Database")
 DATABASE_URL = env.text(
-    "DATABASE_URL", purpose="postgresql://…; unset starts the embedded server of development."
+    "DATABASE_URL",
+    purpose="`postgresql://user:password@host:5432/name`; unset starts the embedded server of development.",
+    secret=True,
 )
 if IS_PRODUCTION and not DATABASE_URL:
     raise ImproperlyConfigured("DATABASE_URL: a production installation needs a PostgreSQL of its own.")
@@ -231,7 +263,10 @@ DATABASES = {
         **_database(),
         "ENGINE": "core.backend",
         "CONN_MAX_AGE": env.integer(
-            "ROWHOUSE_CONN_MAX_AGE", 300, purpose="Seconds a database connection is kept."
+            "ROWHOUSE_CONN_MAX_AGE",
+            300,
+            purpose="Seconds a connection is kept; one that has served 64 tenants is replaced before, or its "
+            "process on the server would grow by the tables of each.",
         ),
         "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": True,
@@ -248,41 +283,44 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # ---- storage ---------------------------------------------------------------------------------------------
 
-S3_BUCKET = env.text("ROWHOUSE_S3_BUCKET", purpose="Bucket of all files; unset keeps them in ROWHOUSE_DATA.")
+env.section("Storage")
+S3_BUCKET = env.text("ROWHOUSE_S3_BUCKET", purpose="The bucket of all files.")
+_S3_ENDPOINT = env.text("ROWHOUSE_S3_ENDPOINT", purpose="URL of the S3 server, if it is not Amazon's.")
+_S3_REGION = env.text("ROWHOUSE_S3_REGION", "us-east-1", purpose="Region of the bucket.")
+_S3_ACCESS_KEY = env.text(
+    "ROWHOUSE_S3_ACCESS_KEY", purpose="Access key; unset: the identity of the machine or pod.", secret=True
+)
+_S3_SECRET_KEY = env.text("ROWHOUSE_S3_SECRET_KEY", purpose="Secret key.", secret=True)
+_S3_ADDRESSING = env.text(
+    "ROWHOUSE_S3_ADDRESSING", "path", purpose="`path` or `virtual`: how the bucket stands in URLs."
+)
+_S3_CHECKSUMS = env.choice(
+    "ROWHOUSE_S3_CHECKSUMS",
+    "when_required",
+    purpose="`when_required` or `when_supported`; many servers know only the first.",
+    choices=("when_required", "when_supported"),
+)
 if S3_BUCKET:
+    from core.s3 import config_of
+    from core.s3http import Patience
+
     _default_storage: dict[str, Any] = {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
             "bucket_name": S3_BUCKET,
-            "endpoint_url": env.text("ROWHOUSE_S3_ENDPOINT", purpose="URL of the S3 server, if not AWS.")
-            or None,
-            "region_name": env.text("ROWHOUSE_S3_REGION", "us-east-1", purpose="Region of the bucket."),
-            "access_key": env.text("ROWHOUSE_S3_ACCESS_KEY", purpose="Access key; unset: the pod's identity.")
-            or None,
-            "secret_key": env.text("ROWHOUSE_S3_SECRET_KEY", purpose="Secret key.") or None,
+            "endpoint_url": _S3_ENDPOINT or None,
+            "region_name": _S3_REGION,
+            "access_key": _S3_ACCESS_KEY or None,
+            "secret_key": _S3_SECRET_KEY or None,
             "signature_version": "s3v4",
-            "addressing_style": env.text(
-                "ROWHOUSE_S3_ADDRESSING", "path", purpose="path or virtual: how the bucket stands in URLs."
-            ),
+            "addressing_style": _S3_ADDRESSING,
             "querystring_auth": True,
             "querystring_expire": 60,
             "default_acl": None,
             "file_overwrite": True,  # keys are unique by design; a retry writes the same object again
+            "client_config": config_of(_S3_ADDRESSING, _S3_CHECKSUMS, Patience()),
         },
     }
-    from core.s3 import config_of
-    from core.s3http import Patience
-
-    _default_storage["OPTIONS"]["client_config"] = config_of(
-        _default_storage["OPTIONS"]["addressing_style"],
-        env.choice(  # many servers know none of boto3's newer ones
-            "ROWHOUSE_S3_CHECKSUMS",
-            "when_required",
-            purpose="when_required or when_supported (boto3's names).",
-            choices=("when_required", "when_supported"),
-        ),
-        Patience(),
-    )
 else:
     _default_storage = {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
@@ -290,13 +328,16 @@ else:
     }
 ROWHOUSE_S3_LINK_ENDPOINT = env.text(
     "ROWHOUSE_S3_LINK_ENDPOINT",
-    purpose="URL of the S3 server as browsers reach it, if not the same; none: files go through the platform.",
+    purpose="URL of the S3 server as browsers reach it, where that is another; `none`: no browser "
+    "does, and downloads go through the platform.",
+    shown="the same",
 )
 STATIC_URL = "/static/"
 STATIC_ROOT = env.text(
     "ROWHOUSE_STATIC_ROOT",
     str(ROWHOUSE_DATA.resolve() / "static") if IS_PRODUCTION else "",
     purpose="Where `collectstatic` puts static files, which are served from there under hashed names.",
+    shown="`static` below the data folder, in production",
 )
 STORAGES = {
     "default": _default_storage,
@@ -312,31 +353,34 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 # ---- tenants ---------------------------------------------------------------------------------------------
 
-# Tests change tenants behind the services' backs, and each must see what it has done.
-ROWHOUSE_ROUTING_SECONDS = 0 if _IS_TEST else env.integer(
+env.section("Place and safety")
+_ROUTING_SECONDS = env.integer(
     "ROWHOUSE_ROUTING_SECONDS",
     5,
-    purpose="How long a process trusts what it knows of domains and tenants' states.",
+    purpose="How long a process trusts what it has read of domains and the states of their tenants; "
+    "0: it asks at each request.",
     minimum=0,
-)  # fmt: skip
+)
+# Tests change tenants behind the services' backs, and each must see what it has done.
+ROWHOUSE_ROUTING_SECONDS = 0 if _IS_TEST else _ROUTING_SECONDS
 ROWHOUSE_DNS_RESOLVERS = env.words(
     "ROWHOUSE_DNS_RESOLVERS",
-    purpose="Who is asked for the records that verify domains, host or host:port; none: the machine's own.",
+    purpose="Who is asked for the records that show whose a domain is: `host` or `host:port`.",
+    shown="the machine's own",
 )
 # What a tenant may have unless an operator has said otherwise of it; 0: no limit.
-ROWHOUSE_QUOTA_ROWS = env.integer("ROWHOUSE_QUOTA_ROWS", 0, purpose="Records a tenant may have.", minimum=0)
+env.section("What a tenant may have")
+ROWHOUSE_QUOTA_ROWS = env.integer(
+    "ROWHOUSE_QUOTA_ROWS", 0, purpose="Records of all datasets together.", minimum=0
+)
 ROWHOUSE_QUOTA_MB = env.integer(
-    "ROWHOUSE_QUOTA_MB", 0, purpose="Space a tenant's records and files may take, in MB.", minimum=0
+    "ROWHOUSE_QUOTA_MB", 0, purpose="Space of records, history and files together, in MB.", minimum=0
 )
 ROWHOUSE_QUOTA_DATASETS = env.integer(
-    "ROWHOUSE_QUOTA_DATASETS", 0, purpose="Datasets a tenant may have.", minimum=0
+    "ROWHOUSE_QUOTA_DATASETS", 0, purpose="Datasets of a tenant.", minimum=0
 )
-ROWHOUSE_QUOTA_JOBS = env.integer(
-    "ROWHOUSE_QUOTA_JOBS", 0, purpose="Jobs of a tenant that may wait or run.", minimum=0
-)
-ROWHOUSE_QUOTA_USERS = env.integer(
-    "ROWHOUSE_QUOTA_USERS", 0, purpose="Active users a tenant may have.", minimum=0
-)
+ROWHOUSE_QUOTA_JOBS = env.integer("ROWHOUSE_QUOTA_JOBS", 0, purpose="Jobs that wait or run.", minimum=0)
+ROWHOUSE_QUOTA_USERS = env.integer("ROWHOUSE_QUOTA_USERS", 0, purpose="Active users of a tenant.", minimum=0)
 
 # ---- accounts --------------------------------------------------------------------------------------------
 
@@ -372,23 +416,29 @@ CACHES = {
 
 # ---- background work -------------------------------------------------------------------------------------
 
-ROWHOUSE_WORKERS = env.integer("ROWHOUSE_WORKERS", 2, purpose="Worker processes of one pod.", minimum=1)
+env.section("Background work")
+ROWHOUSE_WORKERS = env.integer("ROWHOUSE_WORKERS", 2, purpose="Processes of one worker.", minimum=1)
 ROWHOUSE_HOURLY_JITTER_SECONDS = env.integer(
-    "ROWHOUSE_HOURLY_JITTER_SECONDS", 3300, purpose="Hourly work is spread over this many seconds."
+    "ROWHOUSE_HOURLY_JITTER_SECONDS",
+    3300,
+    purpose="Hourly work of all tenants is spread over this many seconds; that of tenants with slots "
+    "of 15 minutes over a quarter of them.",
 )
 ROWHOUSE_JOB_LEASE_SECONDS = env.integer(
-    "ROWHOUSE_JOB_LEASE_SECONDS", 30, purpose="How long a silent worker keeps its job.", minimum=2
+    "ROWHOUSE_JOB_LEASE_SECONDS", 30, purpose="How long a worker that says nothing keeps its job.", minimum=2
 )
 ROWHOUSE_LEAVE_SECONDS = env.integer(
     "ROWHOUSE_LEAVE_SECONDS",
     8,
-    purpose="How long one statement may go on in a worker that was told to end.",
+    purpose="How long one statement may go on in a worker that was told to end; then it is stopped, "
+    "and its job starts anew elsewhere.",
     minimum=0,
 )
 ROWHOUSE_JOB_ENGINE = env.choice(
     "ROWHOUSE_JOB_ENGINE",
     "queue",
-    purpose="Who does background work: workers (`queue`), or whoever asks for it (`immediate`).",
+    purpose="Who does background work: workers (`queue`), or whoever asks for it, before the call "
+    "returns (`immediate`, for scripts and tests).",
     choices=("queue", "immediate"),
 )
 ROWHOUSE_JOB_MAX_SECONDS = env.integer(
@@ -400,12 +450,15 @@ ROWHOUSE_TICK_SECONDS: float = env.integer(
 ROWHOUSE_JOB_KEEP_DAYS = env.integer(
     "ROWHOUSE_JOB_KEEP_DAYS",
     30,
-    purpose="How long a job that ended is kept; a failed one three times as long.",
+    purpose="Days a job that ended stays on the operators' page; one that failed stays three times as long.",
     minimum=1,
 )
 ROWHOUSE_RUN_DIR = Path(
     env.text(
-        "ROWHOUSE_RUN_DIR", str(ROWHOUSE_DATA / "run"), purpose="Folder of heartbeats and the drain flag."
+        "ROWHOUSE_RUN_DIR",
+        str(ROWHOUSE_DATA / "run"),
+        purpose="Folder of heartbeats and the drain flag.",
+        shown="`run` below the data folder",
     )
 )
 # The queue carries doorbells only; what work there is stands in jobs.Job.
@@ -433,42 +486,52 @@ Q_CLUSTER = {
 
 # ---- tenants ---------------------------------------------------------------------------------------------
 
+env.section("Place and safety")
 ROWHOUSE_SPARE_SCHEMAS = env.integer(
     "ROWHOUSE_SPARE_SCHEMAS",
     0 if _IS_TEST else 2,
-    purpose="Schemas made beforehand, for tenants to come; 0: each is made when it is asked for.",
+    purpose="Schemas made beforehand, so that a new tenant has one at once; `0`: none.",
     minimum=0,
 )
 
 # ---- imports ---------------------------------------------------------------------------------------------
 
+env.section("Imports")
 ROWHOUSE_MERGE_MEMORY_MB = env.integer(
-    "ROWHOUSE_MERGE_MEMORY_MB", 256, purpose="work_mem of one merge in PostgreSQL, in MB.", minimum=1
+    "ROWHOUSE_MERGE_MEMORY_MB",
+    256,
+    purpose="`work_mem` and `maintenance_work_mem` of one merge in PostgreSQL, in MB.",
+    minimum=1,
 )
 
 # ---- exports ---------------------------------------------------------------------------------------------
 
+env.section("Exports")
 # A file is removed when it is past either limit; the newest good one of each dataset always stays.
 ROWHOUSE_EXPORT_KEEP_DAYS = env.integer(
     "ROWHOUSE_EXPORT_KEEP_DAYS",
     30,
-    purpose="Export files older than this many days are removed; 0: no limit.",
+    purpose="Files older than this many days are removed; 0 switches the limit off.",
 )
 ROWHOUSE_EXPORT_KEEP_COUNT = env.integer(
     "ROWHOUSE_EXPORT_KEEP_COUNT",
     1000,
-    purpose="Export files of a dataset beyond this many are removed, the oldest first; 0: no limit.",
+    purpose="Files of a dataset beyond this many are removed; 0 switches the limit off.",
 )
 ROWHOUSE_DESTINATION_PRIVATE_HOSTS = env.words(
     "ROWHOUSE_DESTINATION_PRIVATE_HOSTS",
-    purpose="Hosts tenants may export to although they are private or unencrypted, comma-separated.",
+    purpose="Hosts to which tenants may export although they are in a private network or unencrypted, "
+    "such as `minio.internal`.",
 )
 
 # ---- backups ---------------------------------------------------------------------------------------------
 
+env.section("Backups and deletion")
 ROWHOUSE_BACKUP_KEYS = env.words(
     "ROWHOUSE_BACKUP_KEYS",
-    purpose="Encrypt backups of tenants: the first encrypts, all open; unset: backups are not encrypted.",
+    purpose="Keys of 32 or more random characters, comma-separated: the first encrypts backups, all "
+    "open them. Unset, backups are not encrypted.",
+    secret=True,
 )
 if IS_PRODUCTION and ROWHOUSE_BACKUP_KEYS and min(map(len, ROWHOUSE_BACKUP_KEYS)) < 32:
     raise ImproperlyConfigured("ROWHOUSE_BACKUP_KEYS: each must be 32 or more random characters.")
@@ -478,12 +541,13 @@ ROWHOUSE_BACKUP_HOURS = env.integer(
 ROWHOUSE_BACKUP_KEEP_DAYS = env.integer(
     "ROWHOUSE_BACKUP_KEEP_DAYS",
     30,
-    purpose="Backups older than this many days are removed, the newest of each tenant never; 0: no limit.",
+    purpose="Stored backups older than so many days are removed, a tenant's newest good one never; 0: no "
+    "limit.",
 )
 ROWHOUSE_FINAL_BACKUP_KEEP_DAYS = env.integer(
     "ROWHOUSE_FINAL_BACKUP_KEEP_DAYS",
     90,
-    purpose="How long the backups of a tenant stay after its data was deleted, in days.",
+    purpose="How long a deleted tenant's backups stay, in days.",
 )
 ROWHOUSE_DRILL_DAYS = env.integer(
     "ROWHOUSE_DRILL_DAYS",
@@ -493,28 +557,31 @@ ROWHOUSE_DRILL_DAYS = env.integer(
 ROWHOUSE_DELETE_GRACE_DAYS = env.integer(
     "ROWHOUSE_DELETE_GRACE_DAYS",
     30,
-    purpose="How long a deleted tenant's data stays, in days; until then the deletion can be called off.",
+    purpose="How long a deleted tenant's data stays, and its deletion can be called off, in days.",
 )
 
 # ---- notices ---------------------------------------------------------------------------------------------
 
+env.section("Notices")
 ROWHOUSE_WEBHOOK_PRIVATE_HOSTS = env.words(
     "ROWHOUSE_WEBHOOK_PRIVATE_HOSTS",
-    purpose="Hosts of the own network that tenants' webhooks may reach, comma-separated.",
+    purpose="Hosts of the own network that tenants' webhooks may reach, also unencrypted.",
 )
 _EMAIL_HOST = env.text(
-    "ROWHOUSE_EMAIL_HOST", purpose="The SMTP server that sends mail; none: no mail is sent."
+    "ROWHOUSE_EMAIL_HOST",
+    purpose="The SMTP server; without one, development prints mails and production says on the "
+    "notice's page that it has none.",
 )
 _EMAIL_SECURITY = env.choice(
     "ROWHOUSE_EMAIL_SECURITY",
     "starttls",
-    purpose="How the connection to the SMTP server is encrypted.",
+    purpose="`starttls`, `tls` (from the first byte, often port 465) or `none`.",
     choices=("starttls", "tls", "none"),
 )
 _EMAIL_OPTIONS: dict[str, Any] = {
     "port": env.integer("ROWHOUSE_EMAIL_PORT", 587, purpose="Port of the SMTP server.", minimum=1),
     "username": env.text("ROWHOUSE_EMAIL_USER", purpose="Whom the SMTP server knows us as."),
-    "password": env.text("ROWHOUSE_EMAIL_PASSWORD", purpose="The password there."),
+    "password": env.text("ROWHOUSE_EMAIL_PASSWORD", purpose="The password there.", secret=True),
 }
 DEFAULT_FROM_EMAIL = env.text("ROWHOUSE_EMAIL_FROM", "rowhouse@localhost", purpose="Who mails are from.")
 MAILERS: dict[str, dict[str, Any]] = {}
@@ -534,13 +601,16 @@ elif not IS_PRODUCTION:  # where development shows them
 
 # ---- words, times, logs ----------------------------------------------------------------------------------
 
+env.section("Logs")
 LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = "rowhouse.formats"
 USE_TZ = True
 TIME_ZONE = "UTC"
-ROWHOUSE_LOG_JSON = env.boolean("ROWHOUSE_LOG_JSON", IS_PRODUCTION, purpose="One JSON object per log line.")
+ROWHOUSE_LOG_JSON = env.boolean(
+    "ROWHOUSE_LOG_JSON", IS_PRODUCTION, purpose="One JSON object per line.", shown="true in production"
+)
 LOGGING = logging.configure(
-    level=env.text("ROWHOUSE_LOG_LEVEL", "INFO", purpose="DEBUG, INFO, WARNING or ERROR."),
+    level=env.text("ROWHOUSE_LOG_LEVEL", "INFO", purpose="`DEBUG`, `INFO`, `WARNING` or `ERROR`."),
     as_json=ROWHOUSE_LOG_JSON,
 )
 # The sentences are ours: simple-history's own commands do not know generated tables.
@@ -551,7 +621,7 @@ SIMPLE_HISTORY_REVERT_DISABLED = False
 ROWHOUSE_METRICS_PORT = env.integer(
     "ROWHOUSE_METRICS_PORT",
     9100 if IS_PRODUCTION else 0,
-    purpose="Port on which web and worker tell Prometheus their figures; 0: on none.",
+    purpose="Port on which web and worker tell Prometheus their figures, in production 9100; 0: on none.",
 )
 ROWHOUSE_METRICS_SECONDS = env.integer(
     "ROWHOUSE_METRICS_SECONDS",
@@ -567,7 +637,7 @@ ROWHOUSE_METRICS_TENANTS = env.integer(
 ROWHOUSE_WEB_DRAIN_SECONDS = env.integer(
     "ROWHOUSE_WEB_DRAIN_SECONDS",
     5 if IS_PRODUCTION else 0,
-    purpose="Seconds the web goes on answering, not ready any more, before it does as SIGTERM told it.",
+    purpose="Seconds the web goes on answering, not ready any more, before it does as SIGTERM told it; in production 5.",
 )
 ROWHOUSE_OTEL_ENDPOINT = env.text(
     "ROWHOUSE_OTEL_ENDPOINT", purpose="URL of an OpenTelemetry collector (OTLP over HTTP); none: no traces."
@@ -576,7 +646,9 @@ ROWHOUSE_OTEL_SAMPLE_PERCENT = env.integer(
     "ROWHOUSE_OTEL_SAMPLE_PERCENT", 10, purpose="Share of requests and slices that are traced, in percent."
 )
 ROWHOUSE_SENTRY_DSN = env.text(
-    "ROWHOUSE_SENTRY_DSN", purpose="Where errors are reported to, a DSN of Sentry; none: to nobody."
+    "ROWHOUSE_SENTRY_DSN",
+    purpose="Where errors are reported to, a DSN of Sentry; none: to nobody.",
+    secret=True,
 )
 
 # ---- the two admin sites ---------------------------------------------------------------------------------

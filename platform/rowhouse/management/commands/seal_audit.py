@@ -29,12 +29,13 @@ class Command(RowhouseCommand):
         slugs = named or list(
             Tenant.objects.filter(state=Tenant.State.ACTIVE).order_by("slug").values_list("slug", flat=True)
         )
-        done = [] if named else [{"tenant": None, "sealed": _seal()}]
+        done: dict[str | None, int] = {} if named else {None: _seal()}
         for slug in slugs:
             with in_tenant(active_tenant(slug)):
-                done.append({"tenant": slug, "sealed": _seal()})
-        sealed = sum(int(one["sealed"]) for one in done)
-        return Result({"logs": done}, [f"{count(sealed, 'event')} sealed in {count(len(done), 'log')}."])
+                done[slug] = _seal()
+        sealed = sum(done.values())
+        logs = [{"tenant": slug, "sealed": number} for slug, number in done.items()]
+        return Result({"logs": logs}, [f"{count(sealed, 'event')} sealed in {count(len(done), 'log')}."])
 
 
 def _seal() -> int:
