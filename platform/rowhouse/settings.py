@@ -637,7 +637,7 @@ ROWHOUSE_METRICS_TENANTS = env.integer(
 ROWHOUSE_WEB_DRAIN_SECONDS = env.integer(
     "ROWHOUSE_WEB_DRAIN_SECONDS",
     5 if IS_PRODUCTION else 0,
-    purpose="Seconds the web goes on answering, not ready any more, before it does as SIGTERM told it; in production 5.",
+    purpose="Seconds the web goes on answering, not ready any more, before it ends as SIGTERM said; in production 5.",
 )
 ROWHOUSE_OTEL_ENDPOINT = env.text(
     "ROWHOUSE_OTEL_ENDPOINT", purpose="URL of an OpenTelemetry collector (OTLP over HTTP); none: no traces."
