@@ -18,7 +18,7 @@ LOCK = "$(UV)" pip compile --quiet --universal --python-version 3.12 --generate-
 # ONCE=1, ONCE=yes …; ONCE=0 and ONCE=no are as good as nothing.
 said = $(filter-out 0 no,$($(1)))
 
-.PHONY: help setup browser demo test lint format types arch ci bench faults image docs lock clean
+.PHONY: help setup browser demo test lint format types arch ci bench faults image docs chart lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -81,6 +81,9 @@ docs: setup ## Make the README's transcript and pictures and the tables of setti
 		tests/test_browser_restoring.py
 	@$(BIN)/python -m tests.transcript
 	@$(BIN)/python -m tests.settings_page
+
+chart: setup ## Make anew what the chart holds of settings and comments
+	@$(BIN)/python -m tests.helm.writing
 
 lock: setup ## Write the three requirements*.lock anew from pyproject.toml: all, what runs, what builds the image
 	@$(LOCK) pyproject.toml --all-extras --group dev --group build --output-file requirements.lock
