@@ -12,7 +12,7 @@ from django.utils.text import get_valid_filename
 
 import jobs.services
 from audit.services import record
-from core import storage
+from core import metrics, storage
 from core.errors import RowhouseError
 from core.quotas import Resource, require_room
 from core.standing import require_writable
@@ -282,6 +282,7 @@ def finish_preview(job: ImportJob, *, counts: Counts, snapshot: str) -> None:
 def finish_import(job: ImportJob) -> None:
     """Say that a merge is done, in its own transaction."""
     job.move(old=State.IMPORT_IN_PROGRESS, new=State.IMPORT_SUCCEEDED)
+    transaction.on_commit(lambda: _count_rows(job))
     if not job.target:
         saved_mappings.remember(job)
     record(
@@ -289,6 +290,18 @@ def finish_import(job: ImportJob) -> None:
         created=job.created_rows, updated=job.updated_rows, deleted=job.deleted_rows,
             rejected=job.rejected_rows,
     )  # fmt: skip
+
+
+def _count_rows(job: ImportJob) -> None:
+    counts = {
+        "created": job.created_rows,
+        "updated": job.updated_rows,
+        "deleted": job.deleted_rows,
+        "unchanged": job.unchanged_rows,
+        "rejected": job.rejected_rows,
+    }
+    for outcome, rows in counts.items():
+        metrics.IMPORT_ROWS.labels(outcome).inc(max(0, rows or 0))
 
 
 @transaction.atomic

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.db import models, router, transaction
@@ -60,18 +61,30 @@ def behind(schemas: Sequence[str]) -> dict[str, tuple[Name, ...]]:
     One query for fifty schemas, and one more for each that lacks some. Call it outside of every tenant.
     """
     wanted = _in_order()
-    lacking = [schema for schema, number in _counts(schemas, list(wanted)) if number < len(wanted)]
+    suspects = [schema for schema, number in _counts(schemas, list(wanted)) if number < len(wanted)]
     found = {}
-    for schema in lacking:
-        done = _done(schema)
-        missing = tuple(
-            name
-            for name, migration in wanted.items()
-            if name not in done and not (migration.replaces and done.issuperset(migration.replaces))
-        )
-        if missing:
+    for schema in suspects:
+        if missing := _lacking(wanted, _done(schema)):
             found[schema] = missing
     return found
+
+
+def lacking(done: set[Name]) -> tuple[Name, ...]:
+    """Return the migrations of this release that are not among those that were `done`. Asks no database."""
+    return _lacking(_known(), done)
+
+
+@cache
+def _known() -> dict[Name, Migration]:
+    return _in_order()
+
+
+def _lacking(wanted: dict[Name, Migration], done: set[Name]) -> tuple[Name, ...]:
+    return tuple(
+        name
+        for name, migration in wanted.items()
+        if name not in done and not (migration.replaces and done.issuperset(migration.replaces))
+    )
 
 
 def _in_order() -> dict[Name, Migration]:

@@ -10,7 +10,7 @@ from time import monotonic
 from django.db import DatabaseError, InterfaceError, connection
 
 from core.tenancy import in_public, leave_tenant
-from jobs import claim, dispatcher, engine, heartbeat, purging, runner
+from jobs import claim, dispatcher, engine, heartbeat, purging, runner, signs
 from jobs.kinds import chores, long_kinds
 from jobs.limits import DOORBELL_SECONDS, MAX_DOORBELLS
 from jobs.models import Job
@@ -84,16 +84,19 @@ def tick(now: datetime | None = None) -> None:
         dispatcher.dispatch(now)
         for family in heartbeat.dead_families():
             claim.release_family(family)
+            signs.take_back(family)
         claim.reap()
         waiting = claim.eligible(MAX_DOORBELLS)
         missing = waiting - engine.pending() if waiting else 0
         engine.ring(max(missing, 0))
+        signs.sign()  # last: before a release's migration it cannot, and the rest must go on
 
 
 def tidy() -> None:
     """Remove jobs that ended long ago, then do what else is to be done now and then (`jobs.kinds.chores`)."""
     with in_public():
         purging.purge()
+        signs.forget()
         for chore in chores():
             chore()
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from django.db import connection, transaction
 
+from core import metrics
 from core.backend.cursors import Statements
 from core.errors import RowhouseError
 from core.tenancy import TenantRef, in_tenant
@@ -197,3 +198,5 @@ def _update(statement: str, job: Job, **values: Any) -> None:
         cursor.execute(statement, {"id": job.pk, "lease": job.lease, **values})
         if cursor.rowcount != 1:
             raise Fenced
+    if statement == END:
+        transaction.on_commit(lambda: metrics.JOBS_ENDED.labels(job.kind, values["state"]).inc())

@@ -110,6 +110,19 @@ class Job(models.Model):
         return self.state not in ACTIVE
 
 
+class WorkerSign(models.Model):
+    """That a worker is alive, as it said last itself; the row goes when it leaves."""
+
+    family = models.CharField(max_length=64, unique=True)
+    processes = models.PositiveSmallIntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+    clock_skew_seconds = models.FloatField("seconds its clock is ahead of the database's", default=0)
+
+    def __str__(self) -> str:
+        return self.family
+
+
 class TenantShare(models.Model):
     """A tenant's place in the order of turns: the least `vtime` (seconds worked ÷ weight) comes first."""
 

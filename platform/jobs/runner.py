@@ -13,6 +13,7 @@ import structlog
 from django.db import DatabaseError, connection, transaction
 from psycopg2.errors import InsufficientPrivilege
 
+from core import metrics, tracing
 from core.backend.cursors import Statements
 from core.backend.roles import take_in
 from core.errors import RowhouseError
@@ -48,7 +49,7 @@ UPDATE jobs_job SET step = step + 1, attempts = 0, lease = NULL, lease_until = N
        finished_at = CASE WHEN %(done)s THEN statement_timestamp() END,
        not_before = CASE WHEN %(rest)s > 0 THEN statement_timestamp() + make_interval(secs => %(rest)s)
                     ELSE not_before END
- WHERE id = %(id)s AND lease = %(lease)s AND step = %(step)s AND state = 'RUNNING'"""
+ WHERE id = %(id)s AND lease = %(lease)s AND step = %(step)s AND state = 'RUNNING' RETURNING processed"""
 # Whoever comes back from idling begins where the others are, less a second: that much may be owed to a tenant
 # that waited while another worked. More is not saved up. A charge that a crash of the database forgets is no loss.
 CHARGE = f"""SET LOCAL synchronous_commit = off;
@@ -103,28 +104,45 @@ def run_slice(job: Job) -> None:
             ending.end(job, verdict)
             return
         started = monotonic()
-        try:
-            with transaction.atomic(durable=True):
-                step = _work(job, started)
-                _advance(job, step, monotonic() - started)
-        except ending.Fenced:
-            logger.warning("A slice was undone: its job had been taken over")
-        except lease.Left:
+        with tracing.span(f"job {job.kind}"):
+            outcome = _try(job, started)
+        seconds = monotonic() - started
+        metrics.SLICES.labels(job.kind, outcome).inc()
+        metrics.SLICE_SECONDS.labels(job.kind).observe(seconds)
+        _charge(job, seconds)
+
+
+def _try(job: Job, started: float) -> str:
+    """Work, and return what became of it: committed, undone, given-back, refused, or failed and perhaps tried again."""
+    try:
+        with transaction.atomic(durable=True):
+            step = _work(job, started)
+            processed = _advance(job, step, monotonic() - started)
+    except ending.Fenced:
+        logger.warning("A slice was undone: its job had been taken over")
+        return "undone"
+    except lease.Left:
+        ending.give_back(job, seconds=monotonic() - started)
+        return "given-back"
+    except RowhouseError as refused:
+        if refused.is_passing:
+            ending.release(job, refused, seconds=monotonic() - started)
+            return "failed"
+        ending.end(job, ending.Verdict("failed", refused.code, refused.message))
+        return "refused"
+    except Exception as error:  # noqa: BLE001 -- the job boundary: released and logged once
+        if _has_taken_in(job, error):
             ending.give_back(job, seconds=monotonic() - started)
-        except RowhouseError as refused:
-            if refused.is_passing:
-                ending.release(job, refused, seconds=monotonic() - started)
-            else:
-                ending.end(job, ending.Verdict("failed", refused.code, refused.message))
-        except Exception as error:  # noqa: BLE001 -- the job boundary: released and logged once
-            if _has_taken_in(job, error):
-                ending.give_back(job, seconds=monotonic() - started)
-            else:
-                ending.release(job, error, seconds=monotonic() - started)
-        except BaseException:  # the foreground was interrupted: nobody should wait for the lease
-            ending.give_back(job, seconds=monotonic() - started)
-            raise
-        _charge(job, monotonic() - started)
+            return "given-back"
+        ending.release(job, error, seconds=monotonic() - started)
+        return "failed"
+    except BaseException:  # the foreground was interrupted: nobody should wait for the lease
+        ending.give_back(job, seconds=monotonic() - started)
+        raise
+    metrics.JOB_ROWS.labels(job.kind).inc(max(0, processed - job.processed))
+    if step.done:
+        metrics.JOBS_ENDED.labels(job.kind, "DONE").inc()
+    return "committed"
 
 
 def _has_taken_in(job: Job, error: Exception) -> bool:
@@ -155,7 +173,8 @@ def _work(job: Job, started: float) -> Step:
         return handler(work)
 
 
-def _advance(job: Job, step: Step, seconds: float) -> None:
+def _advance(job: Job, step: Step, seconds: float) -> int:
+    """Commit the step, and return how much the job has gone through by now, what was told meanwhile included."""
     values = {
         "id": job.pk,
         "lease": job.lease,
@@ -171,6 +190,7 @@ def _advance(job: Job, step: Step, seconds: float) -> None:
         cursor.execute(ADVANCE, values)
         if cursor.rowcount != 1:
             raise ending.Fenced
+        return int(cursor.fetchone()[0])
 
 
 def _charge(job: Job, seconds: float) -> None:

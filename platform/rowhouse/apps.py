@@ -10,7 +10,9 @@ from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.admin.checks import check_admin_app, check_dependencies
 from django.core import checks
 
+from core import tracing
 from jobs.kinds import JobKind
+from rowhouse.observing import reporting
 
 OURS = ("accounts", "tenants", "datasets", "importer", "exporter", "rowhouse")
 
@@ -50,6 +52,10 @@ class RowhouseConfig(AppConfig):
         ),
     }
     hourly_jobs: ClassVar = ("rowhouse.measure",)
+
+    def ready(self) -> None:
+        tracing.check()
+        reporting.begin()
 
 
 class AdminConfig(SimpleAdminConfig):

@@ -37,6 +37,8 @@ def main() -> None:
     try:
         if len(sys.argv) > 1 and sys.argv[1] not in WITHOUT_DATABASE and "--help" not in sys.argv:
             _start_embedded()
+        if sys.argv[1:2] == ["worker"]:
+            _count_in_files()
         django.setup()
         gc.freeze()
         gc.enable()
@@ -55,6 +57,16 @@ def main() -> None:
         if isinstance(error, RowhouseError):
             _refuse(error.code, error.message)
         raise
+
+
+def _count_in_files() -> None:
+    """Have a worker's processes count where its first can tell it all: decided before anything is counted."""
+    from django.conf import settings  # noqa: PLC0415 -- after the settings' name
+
+    if settings.ROWHOUSE_METRICS_PORT:
+        from core.metrics_folder import open_folder  # noqa: PLC0415 -- only where it is told
+
+        open_folder(settings.ROWHOUSE_RUN_DIR, "worker")
 
 
 def _refuse(code: str, sentence: str) -> NoReturn:

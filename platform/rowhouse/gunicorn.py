@@ -3,7 +3,8 @@
 Every name below that gunicorn knows is a setting of its own. The application is loaded once and then forked
 (`preload_app`): the processes share its memory, a wrong setting ends the start at once with its sentence, and a
 process that replaces another one is there in milliseconds. What must not be shared over a fork is not: loading opens no
-connection and starts no thread, and `when_ready`, the last thing before the first fork, closes what might be open.
+connection and starts no thread, and `when_ready`, the last thing before the first fork, closes what might be open. The
+one thread it starts, which tells metrics, is idle whenever this process forks (`core.metrics_server`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from typing import Any
 from django.db import connections
 
 from core import env
+from rowhouse.observing import web
 
 if os.getpid() == 1:
     # The kernel keeps signals from process 1 that it has no handler for, and gunicorn's come after the loading.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rowhouse.settings")
+web.prepare()  # before the application is loaded, which counts from its start
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- always there for processes to write to, and nobody guesses names in it
 
@@ -66,10 +71,13 @@ limit_request_line = 8190
 # How far `X-Forwarded-…` is believed is said by ROWHOUSE_PROXIES (`rowhouse.proxies`), and by nothing here.
 forwarded_allow_ips = "127.0.0.1,::1"
 control_socket_disable = True
+accesslog = "-"
+logger_class = "rowhouse.observing.access.Lines"
 
 
-def when_ready(_server: Any) -> None:
+def when_ready(server: Any) -> None:
     """Leave nothing open to be shared, and let collections not touch, and so copy, what all processes share."""
+    web.begin(server)
     connections.close_all()
     gc.collect()
     gc.freeze()

@@ -42,7 +42,7 @@ def measure_current() -> Measured:
         if unknown:
             counts = " UNION ALL ".join(f'SELECT count(*) FROM "{name}"' for name in unknown)
             cursor.execute(f"SELECT sum(count) FROM ({counts}) AS each(count)")
-            rows += cursor.fetchone()[0]
+            rows += int(cursor.fetchone()[0])
     exports = ExportFile.objects.aggregate(last=Max("created_at"))
     stored = ExportFile.objects.stored().filter(destination=None).aggregate(all=Sum("bytes"))
     uploads = ImportJob.objects.exclude(key="").aggregate(all=Sum("bytes"))

@@ -200,6 +200,8 @@ DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 
 MIDDLEWARE = [
     "core.cookies.PlainCookies",  # before anybody reads one
+    "rowhouse.observing.probes.Probes",  # for any host, and never a redirect
+    "rowhouse.observing.requests.Observed",  # around all that answer
     "rowhouse.work.live.Polls",  # answers live polls with one query, before the tenant is looked up
     "tenants.middleware.TenantMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -611,14 +613,50 @@ LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = "rowhouse.formats"
 USE_TZ = True
 TIME_ZONE = "UTC"
+ROWHOUSE_LOG_JSON = env.boolean(
+    "ROWHOUSE_LOG_JSON", IS_PRODUCTION, purpose="One JSON object per line.", shown="true in production"
+)
 LOGGING = logging.configure(
     level=env.text("ROWHOUSE_LOG_LEVEL", "INFO", purpose="`DEBUG`, `INFO`, `WARNING` or `ERROR`."),
-    as_json=env.boolean(
-        "ROWHOUSE_LOG_JSON", IS_PRODUCTION, purpose="One JSON object per line.", shown="true in production"
-    ),
+    as_json=ROWHOUSE_LOG_JSON,
 )
 # The sentences are ours: simple-history's own commands do not know generated tables.
 SIMPLE_HISTORY_REVERT_DISABLED = False
+
+# ---- who watches -----------------------------------------------------------------------------------------
+
+ROWHOUSE_METRICS_PORT = env.integer(
+    "ROWHOUSE_METRICS_PORT",
+    9100 if IS_PRODUCTION else 0,
+    purpose="Port on which web and worker tell Prometheus their figures, in production 9100; 0: on none.",
+)
+ROWHOUSE_METRICS_SECONDS = env.integer(
+    "ROWHOUSE_METRICS_SECONDS",
+    15,
+    purpose="How often at most a web pod reads the platform's figures from the database.",
+    minimum=1,
+)
+ROWHOUSE_METRICS_TENANTS = env.integer(
+    "ROWHOUSE_METRICS_TENANTS",
+    10,
+    purpose="How many tenants, the worst of each figure, have figures of their own; 0: none.",
+)
+ROWHOUSE_WEB_DRAIN_SECONDS = env.integer(
+    "ROWHOUSE_WEB_DRAIN_SECONDS",
+    5 if IS_PRODUCTION else 0,
+    purpose="Seconds the web goes on answering, not ready any more, before it ends as SIGTERM said; in production 5.",
+)
+ROWHOUSE_OTEL_ENDPOINT = env.text(
+    "ROWHOUSE_OTEL_ENDPOINT", purpose="URL of an OpenTelemetry collector (OTLP over HTTP); none: no traces."
+)
+ROWHOUSE_OTEL_SAMPLE_PERCENT = env.integer(
+    "ROWHOUSE_OTEL_SAMPLE_PERCENT", 10, purpose="Share of requests and slices that are traced, in percent."
+)
+ROWHOUSE_SENTRY_DSN = env.text(
+    "ROWHOUSE_SENTRY_DSN",
+    purpose="Where errors are reported to, a DSN of Sentry; none: to nobody.",
+    secret=True,
+)
 
 # ---- the two admin sites ---------------------------------------------------------------------------------
 

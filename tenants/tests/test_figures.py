@@ -95,6 +95,12 @@ def test_measuring_again_replaces_the_figures(acme):
     assert TenantFigures.objects.get().rows == 3
 
 
+def test_a_dataset_that_the_server_has_not_looked_at_is_measured_too(acme):
+    with in_tenant(acme):
+        make_orders()
+    assert (measure_tenant(tenant()).rows, measure_tenant(tenant()).datasets) == (0, 1)
+
+
 def test_the_command_measures_all_or_some(acme, globex, capsys):
     call_command("measure_tenants", "--json")
     slugs = [one["tenant"] for one in json.loads(capsys.readouterr().out)["tenants"]]

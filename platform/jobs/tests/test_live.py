@@ -31,7 +31,13 @@ from tenants.models import Tenant
 
 __all__ = ["clerk", "scene"]
 MIDDLEWARE = "rowhouse.work.live.Polls"
-INSTALLED = project.MIDDLEWARE[:2] == ["core.cookies.PlainCookies", MIDDLEWARE]
+# Those before it ask nobody anything: docs/operations/observability.md.
+BEFORE = [
+    "core.cookies.PlainCookies",
+    "rowhouse.observing.probes.Probes",
+    "rowhouse.observing.requests.Observed",
+]
+INSTALLED = project.MIDDLEWARE[:4] == [*BEFORE, MIDDLEWARE]
 
 
 def poll_of(client: Client) -> str:

@@ -42,9 +42,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection, connections
 from django_q import cluster as library
 
+from core import metrics_folder, metrics_server
 from core.errors import RowhouseError
 from core.tenancy import leave_tenant
-from jobs import claim, doorbell, engine, heartbeat
+from jobs import claim, doorbell, engine, heartbeat, signs
 from jobs.limits import lease_seconds, tick_seconds
 
 logger = logging.getLogger(__name__)
@@ -128,12 +129,20 @@ class Command(BaseCommand):
             pool.start()
         except RuntimeError:  # its sentinel died before it was ready
             crash(pool)
+        tell_metrics()  # a thread: nothing is forked from here on
         watch(pool)
 
 
 def leave(signum: int, frame: FrameType | None) -> None:
     """Note that the worker was asked to leave; the main loop does the rest."""
     heartbeat.leave()
+
+
+def tell_metrics() -> None:
+    """Answer Prometheus on a port of this worker's own, if one is set."""
+    folder = metrics_folder.folder()
+    if settings.ROWHOUSE_METRICS_PORT and folder:
+        metrics_server.serve_if_possible(settings.ROWHOUSE_METRICS_PORT, folder)
 
 
 def watch(pool: Any) -> None:
@@ -155,6 +164,7 @@ def watch(pool: Any) -> None:
             duty.do_when_due()
         sleep(LOOK_SECONDS)
     if is_leaving and pool.sentinel.exitcode == 0:
+        quietly(lambda: signs.take_back(heartbeat.family()))
         sys.exit(0)
     crash(pool)
 
@@ -184,6 +194,7 @@ class Duty:
 def release(family: str) -> None:
     """Queue again what a family held that is dead; if the database is away, its leases run out."""
     quietly(lambda: claim.release_family(family))
+    quietly(lambda: signs.take_back(family))
 
 
 def quietly(act: Callable[[], object]) -> None:

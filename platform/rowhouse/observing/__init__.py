@@ -1,0 +1,1 @@
+"""How the platform shows how it stands: probes, metrics, logs of requests, traces, reports of errors."""
