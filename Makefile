@@ -90,7 +90,7 @@ chart: setup ## Make anew what the chart holds of settings and comments
 
 lock: setup ## Write the three requirements*.lock anew from pyproject.toml: all, what runs, what builds the image
 	@$(LOCK) pyproject.toml --all-extras --group dev --group build --output-file requirements.lock
-	@$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
+	@$(LOCK) pyproject.toml --extra otel --extra sentry --constraint requirements.lock --output-file requirements-runtime.lock
 	@$(LOCK) --constraint requirements.lock --group build --output-file requirements-build.lock
 
 clean: ## Remove .venv and caches; the demo's data in .rowhouse/ stays

@@ -205,7 +205,7 @@ def _also_in_config(world: World, pod: PodOf, container: Object) -> Iterator[Pro
 
 
 def settings(world: World) -> Iterator[Problem]:
-    names_known = {*known(), *AWAITED_SETTINGS}
+    names_known = known()
     for each in world.of("ConfigMap"):
         for name in each.get("data", {}):
             if name.startswith("ROWHOUSE_") and name not in names_known:
@@ -218,9 +218,6 @@ def settings(world: World) -> Iterator[Problem]:
 
 
 COMMANDS = {path.stem for package in PACKAGES for path in package.rglob("management/commands/*.py")}
-# What the chart names already and the code does not know yet.
-AWAITED_SETTINGS = ("ROWHOUSE_METRICS_PORT",)
-AWAITED_COMMANDS = ("backup_tenants", "drill_backups")
 
 
 def commands(world: World) -> Iterator[Problem]:
@@ -229,7 +226,7 @@ def commands(world: World) -> Iterator[Problem]:
         for container in pod.containers:
             program, *words = container.get("command") or [""]
             command = words[0] if words else ""
-            is_ours = command in {*COMMANDS, *AWAITED_COMMANDS}
+            is_ours = command in COMMANDS
             if program not in {"gunicorn", "python"} and not (program == "rowhouse" and is_ours):
                 yield Problem(
                     "unknown-command", pod.where, f"{program} {command} is nothing the image can begin"
