@@ -174,13 +174,14 @@ def _work(hand: Hand) -> None:
         hand.at("before-advance")
         return step
 
-    def advanced(*args: Any, **kwargs: Any) -> None:
+    def advanced(*args: Any, **kwargs: Any) -> int:
         try:
-            advance(*args, **kwargs)
+            processed = advance(*args, **kwargs)
         except ending.Fenced:
             hand.note("fenced")
             raise
         hand.at("after-advance")
+        return processed
 
     vars(runner).update(_work=worked, _advance=advanced)
 

@@ -15,6 +15,11 @@ REQUESTS = Counter(
     "Requests answered, by view, method and class of status.",
     ["view", "method", "status"],
 )
+# Without the view, so that each class is told as 0 from the start: Prometheus sees no rate in a series that begins with
+# its first errors, and these would ring no alarm.
+RESPONSES = Counter("rowhouse_responses", "Requests answered, by class of status.", ["status"])
+for _status in ("1xx", "2xx", "3xx", "4xx", "5xx"):
+    RESPONSES.labels(_status)
 REQUEST_SECONDS = Histogram(
     "rowhouse_request_seconds",
     "Seconds until a view had its answer, by view.",

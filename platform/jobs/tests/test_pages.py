@@ -21,6 +21,7 @@ SHARES = "/operator/jobs/tenantshare/"
 
 @pytest.fixture
 def operator(db: None) -> Client:
+    Job.objects.all().delete()  # of tests that commit, before this one
     client = Client(HTTP_HOST="localhost")
     person: Any = Operator.objects.create_operator(email="op@example.com", password="correct horse battery")
     client.force_login(person, backend="accounts.backends.OperatorBackend")

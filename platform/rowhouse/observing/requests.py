@@ -68,7 +68,9 @@ class Observed:
             if response.status_code >= 500:
                 span.fail(str(response.status_code))
         seconds = perf_counter() - begun
-        metrics.REQUESTS.labels(view, method, f"{response.status_code // 100}xx").inc()
+        status = f"{response.status_code // 100}xx"
+        metrics.REQUESTS.labels(view, method, status).inc()
+        metrics.RESPONSES.labels(status).inc()
         metrics.REQUEST_SECONDS.labels(view).observe(seconds)
         response[HEADER] = request_id
         request.META[NOTE] = {**logging.context(), "view": view}
