@@ -21,7 +21,10 @@ from tests.source import APPS, PLATFORM, modules, where
 
 # Labels of apps whose models stand in `public` alone, in tenants' schemas alone, and in both.
 PLATFORM_APPS = {"django_q", "jobs", "operators", "tenants"}
-TENANT_APPS = {"accounts", "admin", "auth", "datasets", "exporter", "guardian", "importer"}
+TENANT_APPS = {
+    "account", "accounts", "admin", "auth", "datasets", "exporter", "guardian", "importer", "mfa", "socialaccount",
+    "usersessions",
+}  # fmt: skip
 BOTH = {"audit.Event", "audit.Seal", "contenttypes.ContentType", "sessions.Session"}
 
 # Commands for one tenant, which they are told; for whichever tenants they are told; and for the whole platform.

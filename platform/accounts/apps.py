@@ -12,6 +12,10 @@ class AccountsConfig(AppConfig):
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {
         "accounts_invitation": "open",
+        "account_login": "open",
+        "mfa_authenticate": "open",
+        "account_reauthenticate": "person",
+        "mfa_reauthenticate": "person",
         "accounts_user_changelist": "perm:accounts.view_user",
         "accounts_user_add": "perm:accounts.add_user",
         "accounts_user_change": "perm:accounts.view_user / perm:accounts.change_user",

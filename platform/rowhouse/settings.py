@@ -177,6 +177,12 @@ TENANT_APPS = [
     "datasets",
     "importer",
     "exporter",
+    # Their rows are people's: second factors, sessions, and whom another directory vouches for. After `accounts`,
+    # whose templates stand in the place of theirs.
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
 ]
 # A developer's own apps, with models that take imports.
 EXTRA_APPS = env.words(
@@ -186,7 +192,7 @@ EXTRA_APPS = env.words(
 if _IS_TEST:
     EXTRA_APPS = [*EXTRA_APPS, "importer.examples.stock"]
 TENANT_APPS += EXTRA_APPS
-_LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse"]
+_LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse", "allauth"]
 # django_tenants ships admin templates that break unfold's sidebar: it comes last of the two.
 INSTALLED_APPS = list(
     dict.fromkeys([*TENANT_APPS[:5], *SHARED_APPS, *TENANT_APPS[5:], *_LIBRARY_APPS])
@@ -211,6 +217,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "importer.middleware.BodyLimit",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -406,6 +413,18 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# allauth asks for second factors and keeps them; nobody becomes a user by it alone.
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"  # who is invited has read the mail, or was told by who invited
+ACCOUNT_RATE_LIMITS = False  # they count in one process's memory; ours count for all
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.DirectoryAdapter"
+MFA_ADAPTER = "accounts.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # the code before and the one after: people type slowly, and clocks differ
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_PRODUCTION  # browsers take http://*.localhost for safe
 if _IS_TEST:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ANONYMOUS_USER_NAME = None  # guardian's extra user would be a row in every tenant

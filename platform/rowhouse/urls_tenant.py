@@ -4,7 +4,7 @@ from django.urls import include, path
 from django.urls.resolvers import RoutePattern
 from django.views.generic import RedirectView
 
-from accounts import invitation_pages
+from accounts import factor_pages, invitation_pages, sign_in
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
 from rowhouse import restoring_pages
@@ -15,11 +15,25 @@ load_pages()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *invitation_pages.urls(),
+    *factor_pages.urls(),
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
     RowsURLResolver(
         RoutePattern(""),
-        [path("admin/", include([*restoring_pages.urls(), *entry_pages.urls(), *tenant_site.get_urls()]))],
+        [
+            path(
+                "admin/",
+                include(
+                    [
+                        *sign_in.urls(),  # before the site's own
+                        *restoring_pages.urls(),
+                        *entry_pages.urls(),
+                        *tenant_site.get_urls(),
+                    ]
+                ),
+            )
+        ],
         app_name="admin",
         namespace="admin",
     ),
+    *sign_in.names_of_allauth(),  # last: what answers there has its name from above
 ]
