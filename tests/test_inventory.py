@@ -20,7 +20,7 @@ from jobs.kinds import registry
 from tests.source import APPS, PLATFORM, modules, where
 
 # Labels of apps whose models stand in `public` alone, in tenants' schemas alone, and in both.
-PLATFORM_APPS = {"django_q", "jobs", "operators", "tenants"}
+PLATFORM_APPS = {"core", "django_q", "jobs", "operators", "tenants"}
 TENANT_APPS = {
     "account", "accounts", "admin", "auth", "datasets", "exporter", "guardian", "importer", "mfa", "socialaccount",
     "usersessions",
