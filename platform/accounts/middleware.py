@@ -45,7 +45,7 @@ class People:
         if not isinstance(user, User):
             return None
         page = request.resolver_match.view_name if request.resolver_match else ""
-        if getattr(user, "must_enrol", False) and page not in ENROLLING and not _vouched_for(request):
+        if getattr(user, "must_enrol", False) and page not in ENROLLING and not _vouched_for(request, user):
             return HttpResponseRedirect(reverse("accounts_sign_in"))
         tenant = getattr(request, "tenant", None)
         if tenant is not None and not tenant.is_read_only:
@@ -53,6 +53,6 @@ class People:
         return None
 
 
-def _vouched_for(request: HttpRequest) -> bool:
+def _vouched_for(request: HttpRequest, user: User) -> bool:
     """Return whether the tenant's own directory let this person in: what it asks for is its owner's business."""
-    return any(one.get("method") == "socialaccount" for one in get_authentication_records(request))
+    return any(one.get("method") == "socialaccount" for one in get_authentication_records(request, user))
