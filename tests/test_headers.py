@@ -15,7 +15,7 @@ from core.tenancy import TenantRef, in_tenant
 from exporter.links import token_of
 from exporter.tests.helpers import stored_file
 from importer.tests.tools import make_orders, upload
-from tenants.models import Tenant
+from tenants.models import ReadOnlyTenant, Tenant
 from tests.source import ROOT
 
 ALWAYS = {
@@ -72,7 +72,7 @@ def test_every_answer_is_hardened(acme: TenantRef, host: str, path: str, status:
 @pytest.mark.case("O07")
 def test_a_suspended_or_read_only_tenant_answers_hardened_too(acme: TenantRef, client_of: Any) -> None:
     owner = client_of(acme)
-    Tenant.objects.filter(slug="acme").update(read_only_reason="for now", is_read_only=True)
+    ReadOnlyTenant.objects.create(tenant=Tenant.objects.get(slug="acme"), reason="for now")
     refused = owner.post("/admin/exporter/exportrun/now/", {"all": "1"})
     assert refused.status_code == 409
     require_hardened(refused)
