@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.messages.storage import default_storage
-from django.test import Client, RequestFactory
+from django.test import Client
 from unfold.settings import get_config
 
 from core.headers import OF_DOWNLOADS
@@ -61,6 +60,8 @@ def require_hardened(answer: Any) -> None:
 )
 def test_every_answer_is_hardened(acme: TenantRef, host: str, path: str, status: int) -> None:
     answer = Client(HTTP_HOST=host).get(path)
+    if getattr(answer, "streaming", False):
+        b"".join(answer)  # read to the end, it closes its file
     if answer.status_code != status:
         assert (path, answer.status_code) == ("/invitation/none/", 404)
     if path != "/healthz":
@@ -130,7 +131,6 @@ def test_what_people_are_told_goes_into_the_session_and_into_no_cookie(
     told = owner.post("/admin/exporter/exportrun/now/", {"all": "1"})
     assert told.status_code == 302
     assert {*owner.cookies} == {"sessionid"}
-    assert type(default_storage(RequestFactory().get("/"))).__name__ == "SessionStorage"
 
 
 def test_a_failure_nobody_expected_is_a_small_page_that_needs_nothing(

@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from django.http import HttpResponse
 from django.test import Client
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, reverse
 
 from accounts.operators.models import Operator
 from core.limits import TooMany
@@ -193,7 +193,7 @@ def test_operators_too_have_a_pace_for_backups(acme: TenantRef, paced: None) -> 
     person: Any = Operator.objects.create_operator(email="op@example.com", password="correct horse battery")
     client.force_login(person, backend="accounts.backends.OperatorBackend")
     tenant = Tenant.objects.get(slug="acme")
-    address = f"/operator/tenants/tenant/{tenant.pk}/back-up/"
+    address = reverse("operator:tenants_tenant_back_up", args=[tenant.pk], urlconf="rowhouse.urls_public")
     statuses = [client.post(address).status_code for _ in range(3)]
     assert statuses[2] == TOO_MANY
     assert TOO_MANY not in statuses[:2]
