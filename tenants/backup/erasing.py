@@ -1,4 +1,4 @@
-"""Erasures and backups: what is in a backup cannot be rewritten, and what a restore brings back must be erased again."""
+"""Erasures and backups: a backup cannot be rewritten, and what a restore brings back must be erased again."""
 
 from __future__ import annotations
 
