@@ -281,7 +281,7 @@ def open_changes(hunt: Hunt, cursor: Json, work: Slice) -> Part:
     """Cancel bulk changes that are about to write one of the values: they would bring it back."""
     found = 0
     for changes in ChangeSet.objects.filter(state__in=(State.PLANNING, State.PLANNED, State.WORKING)):
-        if not hunt.needle.in_value([changes.operation, changes.query]):
+        if not hunt.needle.in_value([changes.operation, changes.query]) and not _planned(hunt, changes):
             continue
         found += 1
         if not hunt.is_real:
@@ -291,7 +291,21 @@ def open_changes(hunt: Hunt, cursor: Json, work: Slice) -> Part:
         if changes.move(old=State.PLANNED, new=State.CANCELLED, ended_at=Now()):
             changeset_plan.sweep()
             record("datasets.changes.cancelled", target=changes)
+    if hunt.is_real:
+        changeset_plan.sweep()  # of datasets that are gone, too
     return Part(None, found)
+
+
+def _planned(hunt: Hunt, changes: ChangeSet) -> bool:
+    """Return whether the plan of a bulk change holds one of the values."""
+    table, page, pages = changeset_plan.plan_table(changes.pk), 0, 1
+    columns = _columns().get(table, [])
+    while columns and page < pages:
+        pages, held = _look(hunt, table, columns, page)
+        if held:
+            return True
+        page += SCAN_PAGES
+    return False
 
 
 def background_work(hunt: Hunt, cursor: Json, work: Slice) -> Part:

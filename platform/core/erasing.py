@@ -179,8 +179,9 @@ class _Prefixed(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         if self._head and size != 0:
-            head, self._head = self._head, b""
-            return head + self._rest.read(max(0, size - len(head)) if size >= 0 else -1)
+            some = self._head if size < 0 else self._head[:size]
+            self._head = self._head[len(some) :]
+            return some + self._rest.read(size - len(some) if size >= 0 else -1)
         return self._rest.read(size)
 
 

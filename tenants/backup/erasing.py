@@ -19,10 +19,10 @@ def backups(hunt: Hunt, cursor: Json, work: object) -> Part:
     """Say which backups were taken before: they hold the values until they go."""
     if not hunt.is_real:
         return Part(None)
-    keep = timedelta(days=settings.ROWHOUSE_BACKUP_KEEP_DAYS)
+    keep, schema = timedelta(days=settings.ROWHOUSE_BACKUP_KEEP_DAYS), current_tenant().schema
     with in_public():
         kept = TenantBackup.objects.filter(
-            tenant__schema_name=current_tenant().schema, state=TenantBackup.State.SUCCEEDED, deleted_at=None
+            tenant__schema_name=schema, state=TenantBackup.State.SUCCEEDED, deleted_at=None
         )
         left: Json = {}
         for one in kept.order_by("pk"):
