@@ -47,7 +47,7 @@ SENTENCES = {
     ErasureState.PREVIEW_SUCCEEDED: "Nothing is changed yet. Look at what would go, then confirm or cancel.",
     ErasureState.PREVIEW_FAILED: "It could not be looked for. Cancel it, and ask for it again.",
     ErasureState.APPROVAL_AWAITED: "Nothing is changed yet. Another owner has to approve it.",
-    ErasureState.ERASURE_IN_PROGRESS: "It is being erased, place by place. It cannot be stopped half way and forgotten.",
+    ErasureState.ERASURE_IN_PROGRESS: "It is being erased, place by place. It cannot be taken back.",
     ErasureState.ERASURE_SUCCEEDED: "It is erased. This page is the proof; it holds none of the values.",
     ErasureState.ERASURE_FAILED: "Not everything is erased. Do what the sentence below says, then go on.",
     ErasureState.CANCELLED: "It was cancelled, and nothing was changed by it.",

@@ -493,8 +493,8 @@ HOLD_NONE = {
     "exporter.ExportSettings": "columns cron delimiter encoding null_word pattern time_zone",
     "exporter.SpaceSample": "dataset_slug kind",
     "importer.ImportIssue": "code",
-    "importer.ImportJob": "error_code issue_counts key kind merge_job_id preview_job_id request_key sha256 sheet snapshot"
-    " target warning_counts",
+    "importer.ImportJob": "error_code issue_counts key kind merge_job_id preview_job_id request_key sha256 sheet"
+    " snapshot target warning_counts",
     "importer.Proposal": "key sha256",
     "importer.RejectedRow": "codes",
     "importer.SavedMapping": "fingerprint",
