@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from django.test import Client
 
@@ -13,6 +15,9 @@ from datasets.erasure_models import Erasure, ErasureState
 from datasets.models import Dataset
 from datasets.rows import get_row_model
 from importer.tests.tools import import_text, make_orders
+
+if TYPE_CHECKING:
+    from conftest import ClientOf
 
 LIST = "/admin/datasets/erasure/"
 VALUE = "person-4711"
