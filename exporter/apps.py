@@ -80,6 +80,9 @@ class ExporterConfig(AppConfig):
     }
     slot_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.
+    erased_places: ClassVar[dict[str, str]] = {"export files": "exporter.erasing.export_files"}
+    # Texts that may hold values of records.
+    erased_texts: ClassVar[dict[str, str]] = {"exporter.ExportRun": "error", "exporter.Delivery": "error"}
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": (
             "exporter.view_exportrun",

@@ -11,6 +11,7 @@ class TenantsConfig(AppConfig):
     name = "tenants"
     verbose_name = "Tenants"
     quota_limits = "tenants.quotas.limits_of"
+    erased_places: ClassVar[dict[str, str]] = {"backups": "tenants.backup.erasing.backups"}
     read_only_reason = "tenants.standing.read_only_reason"
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {

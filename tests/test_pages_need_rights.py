@@ -43,6 +43,8 @@ from datasets import access
 from datasets.cells import CellEdit, edit_cells
 from datasets.changing import propose_change
 from datasets.editing import add_columns, retire_column
+from datasets.erasing import everywhere, request_erasure
+from datasets.erasure_models import ErasureMode
 from datasets.granting import grant_preset
 from datasets.models import Dataset, DatasetTemplate
 from datasets.rows import get_row_model
@@ -124,6 +126,7 @@ class Place:
     retired: int
     change: int
     change_set: int
+    erasure: int
     proposal: int
     template: int
     notice: int
@@ -156,6 +159,7 @@ class Place:
             ("/of-key/", self.dataset.pk),
             ("/datasets/change/", self.change),
             ("/datasets/changeset/", self.change_set),
+            ("/datasets/erasure/", self.erasure),
             ("/templates/", self.template),
             ("/new-dataset/", self.proposal),
             ("/destination/", self.destination),
@@ -243,6 +247,9 @@ def furnish(tenant: TenantRef, canary: str = CANARY) -> Place:
             retired=retired.pk,
             change=propose_change(dataset=orders, column=note, type="long_text", by=owner).pk,
             change_set=edited.pk,
+            erasure=request_erasure(
+                values=[f"{canary}@x.example"], wanted=everywhere(), mode=ErasureMode.DELETE, by=owner
+            ).pk,
             proposal=create_proposal(file=BytesIO(text.encode()), name="new.csv", by=owner).pk,
             template=DatasetTemplate.objects.create(title="Ours", schema={}).pk,
             notice=notice.pk,

@@ -79,6 +79,8 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     if user.has_perm("datasets.change_dataset"):
         people.append(_item("Rights", "key", "admin:datasets_dataset_rights_everywhere"))
         people.append(_item("Space", "database", "admin:exporter_exportfile_space"))
+    if user.has_perm("datasets.erase_values"):
+        people.append(_item("Erasures", "person_remove", "admin:datasets_erasure_changelist"))
     if user.has_perm("exporter.view_destination"):
         people.append(_item("Export destinations", "cloud_upload", "admin:exporter_destination_changelist"))
     if user.has_perm("audit.view_event"):
