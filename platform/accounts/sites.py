@@ -6,9 +6,12 @@ from typing import Any
 
 from django.apps import apps
 from django.core.paginator import InvalidPage
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver
 from unfold.sites import UnfoldAdminSite
+
+from audit.services import record
 
 
 class RowhouseSite(UnfoldAdminSite):
@@ -17,6 +20,17 @@ class RowhouseSite(UnfoldAdminSite):
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # It leads from a content type to a page on the site; none of our models has one.
         return [one for one in super().get_urls() if getattr(one, "name", "") != "view_on_site"]
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        person: Any = request.user
+        with transaction.atomic():
+            before = person.password
+            answer: HttpResponse = super().password_change(request, extra_context)
+            if person.password != before:
+                record("accounts.user.password_changed", actor=person, target=person)
+        return answer
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not request.GET.get("page", "1").isdecimal():
