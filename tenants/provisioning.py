@@ -137,7 +137,9 @@ def provision_again(*, tenant: Tenant, by: object = None) -> None:
 
 def fail(*, tenant: Tenant, error: str) -> None:
     """Note that a tenant could not be set up; it can be tried again."""
-    if any(tenant.move(old=old, new=State.FAILED, error=error) for old in (State.PROVISIONING, State.REQUESTED)):
+    if any(
+        tenant.move(old=old, new=State.FAILED, error=error) for old in (State.PROVISIONING, State.REQUESTED)
+    ):
         record("tenants.tenant.provisioning-failed", target=tenant, error=error[:500])
 
 

@@ -1,8 +1,8 @@
-"""Every event that the code records has its words and stands in the reference; and whatever changes something records one.
+"""Every event that the code records has its words and stands in the reference; what changes something records one.
 
 What changes something is found by how it is written: a function that takes `by`, who asks for it; a page that takes
-POST alone, or saves by the admin; what a command runs; the handlers of background work. From each the calls are followed, through our own code alone, to `record`. What does without
-stands below with its reason.
+POST alone, or saves by the admin; what a command runs; the handlers of background work. From each the calls are
+followed, through our own code alone, to `record`. What does without stands below with its reason.
 """
 
 from __future__ import annotations
@@ -128,6 +128,18 @@ def receivers() -> dict[str, set[str]]:
     return found
 
 
+@cache
+def handed_on() -> dict[str, str]:
+    """Return what a module offers of another one, by the name it has there."""
+    found: dict[str, str] = {}
+    for path in modules():
+        module = module_of(path)
+        for name, target in _known(tree(path), module).items():
+            if target != f"{module}.{name}":
+                found[f"{module}.{name}"] = target
+    return found
+
+
 def leaves_an_event(start: str) -> bool:
     """Return whether a call of `record` can be reached from a function."""
     seen: set[str] = set()
@@ -137,6 +149,8 @@ def leaves_an_event(start: str) -> bool:
         if name in seen:
             continue
         seen.add(name)
+        if name in handed_on():
+            waiting.append(handed_on()[name])
         waiting += receivers().get(name.removesuffix(".send"), ())
         if (function := functions().get(name)) is not None:
             if function.records:
@@ -150,9 +164,7 @@ def names_of(expression: ast.expr) -> set[str]:
     if isinstance(expression, ast.Constant) and isinstance(expression.value, str):
         return {expression.value}
     if isinstance(expression, ast.JoinedStr):
-        parts = [
-            re.escape(one.value) if isinstance(one, ast.Constant) else ".+" for one in expression.values
-        ]
+        parts = [re.escape(one.value) if isinstance(one, ast.Constant) else ".+" for one in expression.values]
         return PUT_TOGETHER.get("".join(parts), set())
     return set()
 
@@ -163,7 +175,9 @@ def recorded() -> set[str]:
     found: set[str] = set()
     for path in modules():
         texts = {
-            node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant) and node.value in EVENTS
+            node.value
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.Constant) and node.value in EVENTS
         }
         if path.name != "names.py":
             found |= texts
@@ -201,12 +215,16 @@ def test_the_page_of_events_is_made_of_them():
 
 # Functions that take `by` and record nothing, each with its reason.
 ASKED_WITHOUT: dict[str, str] = {
+    "datasets.admin.datasets.save_model": "leaves it to save_related, whose services record it",
+    "datasets.admin.records.delete_model": "one record: the version in its history says who and why",
+    "datasets.admin.records.save_model": "one record: the version in its history says who and why",
     "datasets.services.save_columns": "a part of adding columns, which records it",
     "datasets.services.save_labels": "a part of renaming, which records it",
     "exporter.services.require_whole": "only refuses",
     "importer.matching.wanted": "by what a column is matched, no person",
     "jobs.services.pause_tenant": "a part of suspending and of an operator's pause, which record it",
-    "tenants.admin.invite_owner": "hands on to tenants.inviting.invite_owner, which records it",
+    "jobs.pages.shares.save_model": "by log_moved, in which the operator site records it",
+    "tenants.admin.save_model": "its form's service records it",
 }
 # Commands that record nothing.
 COMMANDS_WITHOUT: dict[str, str] = {
@@ -270,7 +288,10 @@ def commands() -> set[str]:
 
 def handlers() -> set[str]:
     return {
-        path for kind in registry().values() for path in (kind.run, kind.ended, kind.retried) if path is not None
+        path
+        for kind in registry().values()
+        for path in (kind.run, kind.ended, kind.retried)
+        if path is not None
     }
 
 
