@@ -65,7 +65,7 @@ def test_words_are_looked_for_in_steps_and_the_page_goes_on_from_there(log: int,
     monkeypatch.setattr(looking, "LOOKED_AT", 20)
     rare = Wish(words="boole")
     page = look(rare)
-    assert (page.is_cut, len(page.events)) == (True, 6)
+    assert (page.is_cut, len(page.events)) == (True, 7)
     found, before = [], None
     for _ in range(20):
         page = look(rare, before=before)
