@@ -164,7 +164,9 @@ def names_of(expression: ast.expr) -> set[str]:
     if isinstance(expression, ast.Constant) and isinstance(expression.value, str):
         return {expression.value}
     if isinstance(expression, ast.JoinedStr):
-        parts = [re.escape(one.value) if isinstance(one, ast.Constant) else ".+" for one in expression.values]
+        parts = [
+            re.escape(str(one.value)) if isinstance(one, ast.Constant) else ".+" for one in expression.values
+        ]
         return PUT_TOGETHER.get("".join(parts), set())
     return set()
 

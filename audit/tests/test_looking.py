@@ -162,7 +162,9 @@ def test_whatever_order_numbers_appear_in_each_is_read_once_and_none_is_left_out
     """A model: numbers appear bit by bit in any order; a reader takes what is above it and what is in its gaps."""
     waiting = list(there)
     chance.shuffle(waiting)
-    place, seen, visible = Place(0), [], set()
+    place = Place(0)
+    seen: list[int] = []
+    visible: set[int] = set()
     while waiting or visible - set(seen):
         for _ in range(chance.randint(1, 5)):
             if waiting:

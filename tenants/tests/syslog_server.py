@@ -43,7 +43,7 @@ def serve(path: str, port: int, dies_after: int, certificate: str) -> None:
         context.load_cert_chain(certificate)
     seen = 0
     while True:
-        connection, _ = server.accept()
+        connection: socket.socket = server.accept()[0]
         try:
             if context:
                 connection = context.wrap_socket(connection, server_side=True)
@@ -54,7 +54,7 @@ def serve(path: str, port: int, dies_after: int, certificate: str) -> None:
                 seen += 1
                 if seen == dies_after:
                     os._exit(1)
-            if context:
+            if isinstance(connection, ssl.SSLSocket):
                 connection.unwrap()
         except OSError as error:
             sys.stderr.write(f"{error}\n")

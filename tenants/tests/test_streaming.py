@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -475,7 +476,7 @@ def test_a_server_that_reads_nothing_and_dies_has_taken_nothing(
     settings.ROWHOUSE_SYSLOG = "tcp://127.0.0.1:1"
     keep_streaming()
     written(3)
-    with syslog.socket.create_server(("127.0.0.1", 0)) as silent:  # it is connected to, and never answers
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it is connected to, and never answers
         settings.ROWHOUSE_SYSLOG = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         sent = send_next(ours(None).pk)
     assert sent is not None and (sent.events, ours(None).sent, ours(None).tries) == (0, 0, 1)

@@ -110,7 +110,7 @@ class EventAdmin(ReadOnly, ModelAdmin):
     def download_view(self, request: HttpRequest) -> HttpResponseBase:
         """Send all events that fit as a file, and record that somebody took it."""
         self._require(request)
-        form = request.GET.get("form", "")
+        form = request.GET.get("form", "csv")
         if request.method != "GET" or form not in FORMS:
             raise Http404
         wish = wish_of(request.GET.dict())

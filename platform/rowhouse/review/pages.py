@@ -48,7 +48,7 @@ def review_page(request: HttpRequest) -> HttpResponse:
     chosen = _chosen(report, asked)
     number = _number(request.GET.get("page", ""))
     begin = (number - 1) * ON_A_PAGE
-    kept = {name: value for name, value in asked.items() if value}
+    kept: dict[str, str | int] = {name: value for name, value in asked.items() if value}
     due = review_due()
     context = {
         **tenant_site.each_context(request),
@@ -103,7 +103,7 @@ def reviewed_page(request: HttpRequest) -> HttpResponse:
 def download_page(request: HttpRequest) -> HttpResponse:
     """Send the review as a file, and record that somebody took it."""
     user = _require_owner(request)
-    form = request.GET.get("form", "")
+    form = request.GET.get("form", "csv")
     if form not in FORMATS:
         raise Http404
     body = as_csv() if form == "csv" else as_workbook(report_of(), reviews(most=1000))

@@ -188,11 +188,15 @@ def _since(floor: int) -> dict[int, datetime]:
     return found
 
 
+def _model(app: str, name: str) -> Any:
+    return apps.get_model(app, name)
+
+
 def _second_factors() -> set[int] | None:
     """Return who has a second factor, or None: this platform knows of none."""
     if not apps.is_installed("allauth.mfa"):
         return None
-    model = apps.get_model("mfa", "Authenticator")
+    model = _model("mfa", "Authenticator")
     return set(model._default_manager.values_list("user_id", flat=True))
 
 
@@ -200,7 +204,7 @@ def _tokens() -> dict[int, int] | None:
     """Return how many tokens that are still good each person has, or None: this platform knows of none."""
     if not apps.is_installed("knox"):
         return None
-    model: Any = apps.get_model("knox", "AuthToken")
+    model = _model("knox", "AuthToken")
     good = model._default_manager.filter(Q(expiry=None) | Q(expiry__gt=now()))
     return dict(good.order_by().values_list("user_id").annotate(n=Count("pk")))
 
