@@ -34,9 +34,9 @@ OF_A_TENANT = {
     "storage_usage", "suspend_tenant", "undo_import", "verify_domain", "verify_exports",
 }  # fmt: skip
 OF_THE_PLATFORM = {
-    "backup_tenants", "create_operator", "demo", "doctor", "drill_backups", "list_backups", "list_tenants",
-    "measure_tenants", "migrate_tenants", "probe", "prune_backups", "seal_audit", "setup_schedules", "verify_audit",
-    "verify_backup", "worker",
+    "backup_tenants", "create_operator", "demo", "doctor", "drill_backups", "event_streams", "list_backups",
+    "list_tenants", "measure_tenants", "migrate_tenants", "probe", "prune_backups", "seal_audit", "setup_schedules",
+    "verify_audit", "verify_backup", "worker",
 }  # fmt: skip
 
 # Kinds of jobs that work in `public` although a tenant is named; all others run inside their tenant.

@@ -131,6 +131,7 @@ JUDGED = {
     "audit.0005_track_changes_of_form": ["RunPython"],
     "audit.0006_track_as_the_platform": ["RunPython"],
     "jobs.0002_bells_in_order": ["RunSQL"],
+    "audit.0008_events_know_their_cause": ["RunSQL"],  # rights of a table, which wait for nobody
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -43,6 +45,13 @@ class GroupsOfTheGranter(ModelForm):  # type: ignore[type-arg] # not generic whe
 def _permissions(group: Group) -> list[str]:
     names = group.permissions.values_list("content_type__app_label", "codename")
     return [f"{app_label}.{codename}" for app_label, codename in names]
+
+
+def _told(user: User, groups: Iterable[Group]) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        name: getattr(user, name) for name in ("email", "first_name", "last_name", "is_active")
+    }
+    return told | {"roles": sorted(group.name for group in groups)}
 
 
 def _require_room() -> None:
@@ -127,9 +136,27 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
         return ", ".join(sorted(group.name for group in user.groups.all())) or "none"
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+        held = User.objects.filter(pk=obj.pk).first() if change else None
+        before = _told(held, held.groups.all()) if held else None
         super().save_model(request, obj, form, change)
         name = "accounts.user.changed" if change else "accounts.user.created"
-        record(name, actor=request.user, target=obj, fields=sorted(form.changed_data))
+        groups = form.cleaned_data.get("groups") or ()
+        record(name, actor=request.user, target=obj, before=before, after=_told(obj, groups))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        with transaction.atomic():
+            before = self._password(id)
+            answer = super().user_change_password(request, id, form_url)
+            if before != self._password(id):
+                record(
+                    "accounts.user.password_changed", actor=request.user, target=self.get_object(request, id)
+                )
+        return answer
+
+    def _password(self, number: str) -> str | None:
+        is_number = number.isascii() and number.isdigit() and len(number) < 18
+        found = User.objects.filter(pk=int(number) if is_number else 0)
+        return found.values_list("password", flat=True).first()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # history names people for ever; a user who left is set inactive

@@ -75,6 +75,7 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Roles", "group", "admin:auth_group_changelist"),
         ]
     if user.has_perm("accounts.change_user"):
+        people.append(_item("Review of access", "fact_check", "admin:rowhouse_review"))
         people.append(_item("Operators who entered", "shield_person", "admin:tenants_entries"))
     if user.has_perm("datasets.change_dataset"):
         people.append(_item("Rights", "key", "admin:datasets_dataset_rights_everywhere"))

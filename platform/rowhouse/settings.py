@@ -694,6 +694,29 @@ if _EMAIL_HOST:
 elif not IS_PRODUCTION:  # where development shows them
     MAILERS["default"] = {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
 
+# ---- events ----------------------------------------------------------------------------------------------
+
+env.section("Events")
+ROWHOUSE_SYSLOG = env.text(
+    "ROWHOUSE_SYSLOG",
+    purpose="The syslog server that gets the platform's own events: `tls://host:6514`, or `tcp://host:601`.",
+)
+ROWHOUSE_SYSLOG_CA = env.text(
+    "ROWHOUSE_SYSLOG_CA", purpose="A file of certificates to trust for it, besides those of the machine."
+)
+ROWHOUSE_STREAM_DAYS = env.integer(
+    "ROWHOUSE_STREAM_DAYS",
+    7,
+    purpose="How many days a receiver of events may take none before sending to it is given up.",
+    minimum=1,
+)
+ROWHOUSE_REVIEW_MONTHS = env.integer(
+    "ROWHOUSE_REVIEW_MONTHS",
+    6,
+    purpose="After how many months a tenant's owners are reminded to review who may what; 0: never.",
+    minimum=0,
+)
+
 # ---- words, times, logs ----------------------------------------------------------------------------------
 
 env.section("Logs")

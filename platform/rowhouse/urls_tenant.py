@@ -9,6 +9,7 @@ from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
 from rowhouse import restoring_pages
 from rowhouse.apps import load_pages
+from rowhouse.review import pages as review_pages
 from tenants import views as entry_pages
 
 load_pages()
@@ -19,7 +20,19 @@ urlpatterns = [
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
     RowsURLResolver(
         RoutePattern(""),
-        [path("admin/", include([*restoring_pages.urls(), *entry_pages.urls(), *tenant_site.get_urls()]))],
+        [
+            path(
+                "admin/",
+                include(
+                    [
+                        *restoring_pages.urls(),
+                        *review_pages.urls(),
+                        *entry_pages.urls(),
+                        *tenant_site.get_urls(),
+                    ]
+                ),
+            )
+        ],
         app_name="admin",
         namespace="admin",
     ),
