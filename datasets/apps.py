@@ -142,6 +142,8 @@ class DatasetsConfig(AppConfig):
         "datasets_row_delete": "here:view & here:delete",
         "datasets_row_history": "here:view",
         "datasets_row_simple_history": "here:view / here:view & here:change",
+        "datasets_row_as_of": "here:view / nobody",
+        "datasets_row_differences": "here:view / nobody",
     }
 
     def ready(self) -> None:
