@@ -17,7 +17,7 @@ _REASON = re.compile(r"([a-z]+) ([0-9]{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cause in words: what kind of thing it was; and for who sees every column what exactly, and why if it was said."""
+    """A cause: what kind of thing it was; and, for who sees every column, what exactly, and why if that was said."""
 
     kind: str
     words: str = ""

@@ -87,7 +87,8 @@ def export_view(
     """Write what a list shows into a file, and record that `by` took it.
 
     `at` is the moment as of which the list is, None for the records as they are. `is_for_spreadsheets` makes a CSV
-    one that spreadsheet programs open well: a byte order mark, and an apostrophe before texts that begin like a formula, which an import takes away again.
+    one that spreadsheet programs open well: a byte order mark, and an apostrophe before texts that begin like a
+    formula, which an import takes away again.
 
     :raises PermissionDenied: `by` may not export the dataset.
     :raises NotExportable: there is no such form.

@@ -18,8 +18,8 @@ from audit.actor import actor
 from audit.models import Event
 from core import clock, storage
 from core.tenancy import TenantRef, in_tenant
-from datasets.asof import whole_second
 from datasets import pruning
+from datasets.asof import whole_second
 from datasets.columntypes import TYPES
 from datasets.editing import add_columns, arrange_columns, retire_column
 from datasets.models import Dataset
