@@ -146,9 +146,6 @@ class AsOfAdmin(RowsAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        return {}
-
     # ---- the records as of the moment
 
     def begin(self, at: datetime) -> None:
