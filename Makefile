@@ -61,7 +61,7 @@ arch: setup ## Check import direction and the project-wide guard tests
 ci: lint types arch ## Everything continuous integration checks
 	@$(MAKE) test ALL=1
 
-bench: setup ## Measure imports and exports against \copy, background work, lists, changes, memory, tenants, or mixed traffic [OF=imports|exports|jobs|datasets|changes|visits|tenancy|load] [ROWS=1000000] [TENANTS=1000]
+bench: setup ## Measure imports and exports against \copy, background work, lists, changes, memory, tenants, or mixed traffic [OF=imports|exports|jobs|datasets|asof|changes|visits|tenancy|load] [ROWS=1000000] [TENANTS=1000]
 	@case "$(or $(OF),imports)" in imports|exports|jobs|datasets|changes|visits|tenancy|load) ;; *) echo "OF=$(OF): imports, exports, jobs, datasets, changes, visits, tenancy or load" >&2; exit 2;; esac
 	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)") $(if $(TENANTS),--tenants "$(TENANTS)")
 

@@ -287,7 +287,7 @@ def _definition_words(change: Change, columns: dict[int, Any]) -> str:
         return f"“{column.label}” got other rules."
     was, is_ = (type_words(kind) for kind in kinds)
     return (
-        f"“{column.label}” became {is_}; it was {was} before, and its versions from then are shown converted."
+        f"“{column.label}” became “{is_}”; it was “{was}” before. Its versions from then are shown converted."
     )
 
 
