@@ -180,7 +180,7 @@ class Between:
     def _rows(self, sql: str) -> list[Any]:
         with connection.cursor() as cursor:
             cursor.execute(sql)  # without parameters, so that no percent sign is one
-            return cursor.fetchall()
+            return list(cursor.fetchall())
 
 
 def _side(column: ColumnSpec, side: str, alias: str = "d.") -> str:

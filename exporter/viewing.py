@@ -70,8 +70,9 @@ def exported_columns(state: ListState, columns: Sequence[ColumnSpec]) -> list[Co
 
 def columns_of_list(dataset: Dataset, by: User, at: datetime | None) -> tuple[ColumnSpec, ...]:
     """Return the columns that a list has for a person, as of a moment where there is one."""
-    seen = access.seen_by(by, dataset).spec
-    return seen.columns if at is None else spec_of_then(dataset, seen, at)[0].columns
+    if at is None:
+        return access.visible_columns(by, dataset)
+    return spec_of_then(dataset, access.seen_by(by, dataset).spec, at)[0].columns
 
 
 @transaction.atomic

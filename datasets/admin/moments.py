@@ -79,7 +79,7 @@ class UncountedPaginator(EstimatedPaginator):
     template_name = "datasets/as_of_pages.html"
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return 0
 
     @property
@@ -123,10 +123,10 @@ class AsOfChangeList(RecordsChangeList):
 class AsOfAdmin(RowsAdmin):
     """The list of a dataset's records as of a moment, for one request. It changes nothing."""
 
-    actions = ()
+    actions: ClassVar[Sequence[Any]] = ()  # type: ignore[assignment] # there is nothing to be done
     paginator = UncountedPaginator
     list_before_template = "datasets/as_of_head.html"
-    list_after_template = None
+    list_after_template = None  # type: ignore[assignment] # no cells to edit
     kept = (*(name for name in KEPT if name != "v"), AT)
     at: datetime
     added: tuple[ColumnSpec, ...] = ()
@@ -265,7 +265,7 @@ class AsOfAdmin(RowsAdmin):
     def _ask(
         self, request: HttpRequest, template: str, context: dict[str, Any], *, is_refused: bool
     ) -> HttpResponse:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined] # as Django's own admin does
+        request.current_app = self.admin_site.name  # as Django's own admin does
         until = now()
         return render(
             request,

@@ -34,7 +34,7 @@ from datasets.tests.test_query_counts import BEFORE
 from datasets.versions import Wanted, versions_of
 
 
-def names_as_of(dataset: Dataset, at: datetime, *, all_of_them: bool = False) -> dict[str, str | None]:
+def names_as_of(dataset: Dataset, at: datetime, *, all_of_them: bool = False) -> dict[str, Any]:
     """Return customers by order number as of a moment."""
     spec = Dataset.objects.get(pk=dataset.pk).spec()
     found = records_as_of(spec, at, all_of_them=all_of_them)
@@ -481,8 +481,10 @@ def test_the_history_of_a_record_says_which_change_it_was_and_why(
         "became “Whole number”; it was “Text” before",
     ):
         assert text in html
+    oldest = get_row_model(orders).history.filter(id=record.pk).order_by("history_id").first()
     definition, edit, creation = (
-        html.index(text) for text in ("it was “Text” before", "agreed with Lovelace", ">added<")
+        html.index(text)
+        for text in ("it was “Text” before", "agreed with Lovelace", f'id="v{oldest.history_id}"')
     )
     assert edit < definition < creation
 

@@ -109,7 +109,8 @@ def differences_export(request: HttpRequest, dataset_id: int) -> HttpResponseBas
 def _moment(query: QueryDict, name: str) -> datetime | None:
     """Return the moment that an address names; None where it names none that can be read."""
     try:
-        return asof.read_moment(query[name]) if query.get(name) else None
+        text = query.get(name, "")
+        return asof.read_moment(text) if text else None
     except asof.BadMoment as error:
         raise SuspiciousOperation(f"{name} is no moment") from error
 

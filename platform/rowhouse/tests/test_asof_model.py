@@ -208,7 +208,9 @@ class Truth:
         there = {str(self.now[pk][self.key()]): pk for pk in self.some(0.6)}
         fresh = [f"K{self.keys + at}" for at in range(1, self.random.randint(1, 4))]
         self.keys += len(fresh)
-        rows = {key: {column.pk: self.value(column) for column in columns} for key in [*there, *fresh]}
+        rows: dict[str, Row] = {
+            key: {column.pk: self.value(column) for column in columns} for key in [*there, *fresh]
+        }
         lines = [["Key", *(column.label for column in columns)]]
         lines += [[key, *(str(value) for value in row.values())] for key, row in rows.items()]
         text = "".join(",".join(line) + "\n" for line in lines)
@@ -225,7 +227,7 @@ class Truth:
                 wanted[pk] |= rows[key]
         if mode == "sync":
             wanted = {pk: row for pk, row in wanted.items() if pk in there.values()}
-        new = [] if mode == "update" else [{self.key(): key, **rows[key]} for key in fresh]
+        new: list[Row] = [] if mode == "update" else [{self.key(): key, **rows[key]} for key in fresh]
         self.expect(wanted, new)
         self.keep(job, before)
 

@@ -24,7 +24,7 @@ from audit.tracking import untracked
 from core.tenancy import TenantRef, as_owner, bind_tenant, current_tenant, in_tenant, leave_tenant
 from datasets import changesets, changing, editing, pruning, rebuilding
 from datasets.cells import CellEdit, edit_cells
-from datasets.changeset import State
+from datasets.changeset import ChangeSet, State
 from datasets.models import Dataset
 from datasets.operations import SET, Operation
 from datasets.rows import get_row_model
@@ -249,7 +249,7 @@ def _bring_back(ground: Ground) -> None:
     assert ground.model.objects.filter(pk=pk).exists()
 
 
-def _bulk_edit(ground: Ground) -> changesets.ChangeSet:
+def _bulk_edit(ground: Ground) -> ChangeSet:
     operation = Operation(ground.name("note"), SET, "all the same")
     made = changesets.plan_edit(
         dataset=ground.dataset, records=ground.model.objects.all(), operation=operation, by=ground.owner
@@ -257,12 +257,12 @@ def _bulk_edit(ground: Ground) -> changesets.ChangeSet:
     return _confirmed(made, ground)
 
 
-def _bulk_delete(ground: Ground) -> changesets.ChangeSet:
+def _bulk_delete(ground: Ground) -> ChangeSet:
     made = changesets.plan_delete(dataset=ground.dataset, records=ground.model.objects.all(), by=ground.owner)
     return _confirmed(made, ground)
 
 
-def _confirmed(made: changesets.ChangeSet, ground: Ground) -> changesets.ChangeSet:
+def _confirmed(made: ChangeSet, ground: Ground) -> ChangeSet:
     made = changesets.confirm_changes(changes=made, by=ground.owner, seen=made.plans)
     assert made.state == State.DONE, made.error
     return made
