@@ -123,7 +123,7 @@ class AsOfChangeList(RecordsChangeList):
 class AsOfAdmin(RowsAdmin):
     """The list of a dataset's records as of a moment, for one request. It changes nothing."""
 
-    actions: ClassVar[Sequence[Any]] = ()  # type: ignore[assignment] # there is nothing to be done
+    actions = ()  # type: ignore[assignment] # there is nothing to be done
     paginator = UncountedPaginator
     list_before_template = "datasets/as_of_head.html"
     list_after_template = None  # type: ignore[assignment] # no cells to edit
