@@ -28,6 +28,7 @@ class ExporterConfig(AppConfig):
         "exporter_exportfile_history": "here:export",
         "exporter_exportfile_delete": "nobody",
         "exporter_exportfile_view": "here:view & here:export",
+        "exporter_exportfile_differences": "here:view & here:export",
         "exporter_exportfile_download": "here:export / nobody",
         "exporter_exportfile_file": "here:export / nobody",
         "exporter_exportfile_space": "perm:datasets.change_dataset",

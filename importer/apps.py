@@ -106,4 +106,4 @@ class ImporterConfig(AppConfig):
     hourly_jobs: ClassVar = ("importer.tidy",)
 
     def ready(self) -> None:
-        from importer import signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded
+        from importer import causes, signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded
