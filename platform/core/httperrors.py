@@ -7,11 +7,13 @@ from collections.abc import Callable
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.views import defaults
 from psycopg2.errors import InsufficientPrivilege
 
 from core.backend.roles import take_in
 from core.errors import RowhouseError
 from core.limits import TooMany
+from core.problems import is_for_programs, problem
 from core.tenancy import in_public, tenant_or_none
 
 
@@ -43,7 +45,16 @@ class ErrorPages:
         return answer
 
 
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what went wrong by our own fault; the log has it by the request's number."""
+    if is_for_programs(request):
+        return problem(500, "unexpected", "Something went wrong here. It is logged; try again later.")
+    return defaults.server_error(request)
+
+
 def _answer(request: HttpRequest, error: RowhouseError) -> HttpResponse:
+    if is_for_programs(request):
+        return problem(error.status, error.code, error.message)
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
         told = {"error": error.message, "code": error.code}
         return JsonResponse(told, status=error.status)

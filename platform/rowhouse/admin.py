@@ -13,6 +13,7 @@ from unfold.admin import ModelAdmin
 from accounts.operator_admin import WithoutLog
 from accounts.operators.models import Operator
 from accounts.sites import operator_site, tenant_site
+from accounts.tokens.models import ApiToken
 from audit.models import Event
 from audit.services import record
 from core.filters import DayFilter
@@ -21,6 +22,7 @@ from core.readonly import ReadOnly
 from jobs.models import Job, TenantShare
 from jobs.operator_admin import JobAdmin
 from jobs.pages.shares import NotPausable, ShareAdmin
+from rowhouse.api import pages as api_pages
 from rowhouse.work.admin import WorkAdmin
 from tenants.entering import end_entries_of
 from tenants.models import Tenant
@@ -59,6 +61,7 @@ class OperatorShareAdmin(WithoutLog, ShareAdmin):
 operator_site.register(Job, OperatorJobAdmin)
 operator_site.register(TenantShare, OperatorShareAdmin)
 tenant_site.register(Job, WorkAdmin)
+tenant_site.register(ApiToken, api_pages.ApiTokenAdmin)
 
 
 class EventAdmin(ReadOnly, ListedLookups, ModelAdmin):
