@@ -8,6 +8,7 @@ from rowhouse.apps import load_pages
 from tenants import serving
 
 load_pages()
+handler500 = "core.httperrors.server_error"
 urlpatterns = [
     *serving.urls(),
     path("operator/", operator_site.urls),

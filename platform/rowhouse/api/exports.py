@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.tokens.models import Scope
+from core import paces
 from exporter import services
 from exporter.links import token_of
 from exporter.models import ExportFile
@@ -95,6 +96,7 @@ class Download(ApiView):
     def get(self, request: Request, pk: int) -> HttpResponseBase:
         """Download an export file, byte for byte as it was written."""
         caller = self.caller(request)
+        paces.require("download", by=caller.user)
         file = file_or_404(caller, pk)
         kind = content_type(file.format, file.form.get("encoding", "utf-8"))
         if address := services.link_to_download(file=file, by=caller.user, content_type=kind):

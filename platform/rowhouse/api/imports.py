@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.tokens.models import Scope
+from core import paces
 from core.errors import RowhouseError
 from datasets.access import visible_columns
 from importer import rights, services
@@ -167,6 +168,7 @@ class Imports(ApiView):
     def post(self, request: Request) -> Response:
         """Upload a file; its preview is made in the background. Nothing is written to the dataset."""
         caller = self.caller(request)
+        paces.require("upload", by=caller.user)  # as the page's form, before the body is read
         form = Upload(data=request.data)
         form.is_valid(raise_exception=True)
         data = form.validated_data
@@ -225,6 +227,7 @@ class Confirm(ApiView):
     def post(self, request: Request, pk: int) -> Response:
         """Start the merge of the preview that was looked at, and of no other: 409 if it was made anew since."""
         caller = self.caller(request)
+        paces.require("confirm", by=caller.user)
         form = Confirmation(data=request.data)
         form.is_valid(raise_exception=True)
         data = form.validated_data
@@ -262,6 +265,7 @@ class Undo(ApiView):
     def post(self, request: Request, pk: int) -> Response:
         """Ask for the preview of an undo, which is an import of its own, to be looked at and confirmed."""
         caller = self.caller(request)
+        paces.require("undo", by=caller.user)
         made = undo_import(job=import_or_404(caller, pk), by=caller.user)
         return Response(_told(caller, made.pk), status=201)
 

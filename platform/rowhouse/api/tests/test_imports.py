@@ -183,7 +183,7 @@ def test_an_upload_sent_again_under_its_key_is_the_same_import(place: Place, pro
     ("text", "fields", "code"),
     [
         ("", {}, "invalid"),
-        ("PK\x03\x04 an archive", {}, "wrong-kind"),
+        ("PK\x03\x04 an archive", {}, "wrong-file-kind"),
         (FILE, {"mode": "replace"}, "invalid"),
         (FILE, {"mapping": "{no json"}, "bad-mapping"),
         (FILE, {"mapping": "no such"}, "no-such-mapping"),
@@ -250,7 +250,7 @@ def test_lists_are_narrowed_and_paged(place: Place, program: MakeProgram) -> Non
     issues = client.ask(f"/imports/{pk}/issues", after=first["id"])["results"]
     assert [one["row"] for one in (first, *issues)] == [2, 3]
     assert client.ask(f"/imports/{pk}/issues", code="no-such")["results"] == []
-    assert client.ask("/imports", 422, status="x")["code"] == "unknown-parameter"
+    assert client.ask("/imports", 422, stat="x")["code"] == "unknown-parameter"
     assert client.ask("/imports", 422, n=1000)["errors"].keys() == {"n"}
 
 

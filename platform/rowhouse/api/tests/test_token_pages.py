@@ -113,10 +113,11 @@ def test_datasets_one_has_nothing_to_do_with_are_not_offered(acme: TenantRef, cl
 
 def test_making_one_asks_for_a_recent_sign_in(acme: TenantRef, client_of: Any) -> None:
     client = client_of(acme)
-    session = client.session
-    assert "signed_in_at" in session
-    session["signed_in_at"] = (now() - timedelta(minutes=16)).timestamp()
-    session.save()
+    with in_tenant(acme):
+        session = client.session
+        assert "signed_in_at" in session
+        session["signed_in_at"] = (now() - timedelta(minutes=16)).timestamp()
+        session.save()
     assert "Sign in again" in client.get(f"{LIST}add/").text
     refused = client.post(f"{LIST}add/", FORM)
     assert refused.status_code == 403
@@ -156,5 +157,7 @@ def test_the_reference_brings_all_it_needs(acme: TenantRef, client_of: Any) -> N
     links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert [link for link in links if not link.startswith("/")] == []
     for link in links:
-        assert client.get(link).status_code == 200, link
+        answer = client.get(link)
+        assert answer.status_code == 200, link
+        answer.close()
     assert client.get(f"{LIST}reference.json").json()["info"]["title"] == "Rowhouse"
