@@ -508,14 +508,14 @@ CACHES = {
 # ---- the HTTP API ----------------------------------------------------------------------------------------
 
 env.section("HTTP API")
-ROWHOUSE_TOKEN_DAYS = env.integer(
-    "ROWHOUSE_TOKEN_DAYS",
+ROWHOUSE_API_ACCESS_DAYS = env.integer(
+    "ROWHOUSE_API_ACCESS_DAYS",
     90,
     purpose="How long an API token is good unless its person chooses another time, in days; at most 365.",
     minimum=1,
 )
-if ROWHOUSE_TOKEN_DAYS > 365:
-    raise ImproperlyConfigured(f"ROWHOUSE_TOKEN_DAYS: {ROWHOUSE_TOKEN_DAYS} is more than 365.")
+if ROWHOUSE_API_ACCESS_DAYS > 365:
+    raise ImproperlyConfigured(f"ROWHOUSE_API_ACCESS_DAYS: {ROWHOUSE_API_ACCESS_DAYS} is more than 365.")
 ROWHOUSE_API_PERSON_PER_MINUTE = env.integer(
     "ROWHOUSE_API_PERSON_PER_MINUTE",
     600,

@@ -89,7 +89,7 @@ def create_token(
 ) -> tuple[ApiToken, str]:
     """Make a token of a person's own; return it with the secret, which nobody can tell again.
 
-    :param days: how long it is good, 1 to MOST_DAYS; None: ROWHOUSE_TOKEN_DAYS.
+    :param days: how long it is good, 1 to MOST_DAYS; None: ROWHOUSE_API_ACCESS_DAYS.
     :param datasets: primary keys of the datasets it is for; None: every one its person may reach.
     :raises BadToken: there is no name, no scope, an unknown one, no dataset, or the days are not within the limits.
     :raises TooManyTokens: the person has MOST_ACTIVE that are good.
@@ -97,7 +97,7 @@ def create_token(
     """
     if user.is_operator_entry:
         raise NoTokenForOperators("Operators are let in for an hour, and a token would stay. Make none here.")
-    days = settings.ROWHOUSE_TOKEN_DAYS if days is None else days
+    days = settings.ROWHOUSE_API_ACCESS_DAYS if days is None else days
     name = " ".join(name.split())
     if faults := _faults(name, scopes, days, datasets):
         raise BadToken(faults)

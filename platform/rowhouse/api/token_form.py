@@ -56,7 +56,7 @@ class TokenForm(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["days"].initial = settings.ROWHOUSE_TOKEN_DAYS
+        self.fields["days"].initial = settings.ROWHOUSE_API_ACCESS_DAYS
         rights = ("view", "import", "export")
         own = {pk for right in rights for pk in datasets_for(user, right).values_list("pk", flat=True)}
         field = self.fields["datasets"]

@@ -176,6 +176,8 @@ def no_fault(client: Program, method: str, address: str, body: Any = None, **mor
         if answer.status_code >= 400:
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert answer.json()["code"], address
+        if getattr(answer, "streaming", False):
+            assert b"".join(answer)  # whose end closes the file
         transaction.set_rollback(True)
 
 

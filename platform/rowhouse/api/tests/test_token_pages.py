@@ -159,5 +159,5 @@ def test_the_reference_brings_all_it_needs(acme: TenantRef, client_of: Any) -> N
     for link in links:
         answer = client.get(link)
         assert answer.status_code == 200, link
-        answer.close()
+        assert b"".join(answer), link
     assert client.get(f"{LIST}reference.json").json()["info"]["title"] == "Rowhouse"
