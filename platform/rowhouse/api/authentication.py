@@ -103,6 +103,7 @@ def count_and_note(request: Request) -> None:
     :raises TooMany: too many were made within the minute.
     """
     caller = Caller.of(request)
+    request._request._cached_user = caller.user  # type: ignore[attr-defined] # as Django's own sign-in leaves it, for logs
     person, tenant = settings.ROWHOUSE_API_PERSON_PER_MINUTE, settings.ROWHOUSE_API_TENANT_PER_MINUTE
     take(scope="api.person", subject=str(caller.user.pk), limit=person, per_seconds=60)
     take(scope="api.tenant", subject="", limit=tenant, per_seconds=60)
