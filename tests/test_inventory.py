@@ -21,7 +21,7 @@ from tests.source import APPS, PLATFORM, modules, where
 
 # Labels of apps whose models stand in `public` alone, in tenants' schemas alone, and in both.
 PLATFORM_APPS = {"core", "django_q", "jobs", "operators", "tenants"}
-TENANT_APPS = {"accounts", "admin", "auth", "datasets", "exporter", "guardian", "importer"}
+TENANT_APPS = {"accounts", "admin", "auth", "datasets", "exporter", "guardian", "importer", "tokens"}
 BOTH = {"audit.Event", "audit.Seal", "contenttypes.ContentType", "sessions.Session"}
 
 # Commands for one tenant, which they are told; for whichever tenants they are told; and for the whole platform.

@@ -27,7 +27,7 @@ from tenants.catalog import schema_script
 from tests.ready import CATALOG, LARGE, CatalogRule, called, judge, not_inline
 from tests.test_catalog import make_everything
 
-OURS = ("accounts", "operators", "audit", "datasets", "exporter", "importer", "jobs", "tenants")
+OURS = ("accounts", "operators", "audit", "datasets", "exporter", "importer", "jobs", "tenants", "tokens")
 EVERY_RULE = pytest.mark.parametrize("rule", CATALOG.values(), ids=CATALOG.keys())
 
 

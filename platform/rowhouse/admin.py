@@ -13,13 +13,18 @@ from unfold.admin import ModelAdmin
 from accounts.operator_admin import WithoutLog
 from accounts.operators.models import Operator
 from accounts.sites import operator_site, tenant_site
+from accounts.tokens.models import ApiToken
 from audit.models import Event
 from audit.services import record
 from core.lookups import ListedLookups
 from jobs.models import Job, TenantShare
 from jobs.operator_admin import JobAdmin
 from jobs.pages.shares import NotPausable, ShareAdmin
+<<<<<<< HEAD
 from rowhouse.events.pages import OperatorEventAdmin, TenantEventAdmin
+=======
+from rowhouse.api import pages as api_pages
+>>>>>>> w-api
 from rowhouse.work.admin import WorkAdmin
 from tenants.entering import end_entries_of
 from tenants.models import Tenant
@@ -58,6 +63,7 @@ class OperatorShareAdmin(WithoutLog, ShareAdmin):
 operator_site.register(Job, OperatorJobAdmin)
 operator_site.register(TenantShare, OperatorShareAdmin)
 tenant_site.register(Job, WorkAdmin)
+tenant_site.register(ApiToken, api_pages.ApiTokenAdmin)
 
 
 tenant_site.register(Event, TenantEventAdmin)

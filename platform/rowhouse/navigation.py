@@ -50,6 +50,7 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                     "pages": reverse("admin:app_list", args=["exporter"]),
                 },
                 _item("Background work", "work_history", "admin:jobs_job_changelist"),
+                _item("API tokens", "vpn_key", "admin:tokens_apitoken_changelist"),
             ]
         }
     ]

@@ -192,6 +192,7 @@ TENANT_APPS = [
     "guardian",
     "simple_history",
     "accounts",
+    "accounts.tokens",
     "audit",
     "datasets",
     "importer",
@@ -205,7 +206,17 @@ EXTRA_APPS = env.words(
 if _IS_TEST:
     EXTRA_APPS = [*EXTRA_APPS, "importer.examples.stock"]
 TENANT_APPS += EXTRA_APPS
-_LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse"]
+_LIBRARY_APPS = [
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "knox",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rowhouse",
+]
+# Tokens are our own model; knox's table would be one more in every schema.
+MIGRATION_MODULES = {"knox": None}
 # django_tenants ships admin templates that break unfold's sidebar: it comes last of the two.
 INSTALLED_APPS = list(
     dict.fromkeys([*TENANT_APPS[:5], *SHARED_APPS, *TENANT_APPS[5:], *_LIBRARY_APPS])
@@ -493,6 +504,65 @@ CACHES = {
         "KEY_FUNCTION": "django_tenants.cache.make_key",
         "REVERSE_KEY_FUNCTION": "django_tenants.cache.reverse_key",
     }
+}
+
+# ---- the HTTP API ----------------------------------------------------------------------------------------
+
+env.section("HTTP API")
+ROWHOUSE_API_ACCESS_DAYS = env.integer(
+    "ROWHOUSE_API_ACCESS_DAYS",
+    90,
+    purpose="How long an API token is good unless its person chooses another time, in days; at most 365.",
+    minimum=1,
+)
+if ROWHOUSE_API_ACCESS_DAYS > 365:
+    raise ImproperlyConfigured(f"ROWHOUSE_API_ACCESS_DAYS: {ROWHOUSE_API_ACCESS_DAYS} is more than 365.")
+ROWHOUSE_API_PERSON_PER_MINUTE = env.integer(
+    "ROWHOUSE_API_PERSON_PER_MINUTE",
+    600,
+    purpose="Requests to the API that all tokens of one person together may make in a minute; 0: no limit.",
+)
+ROWHOUSE_API_TENANT_PER_MINUTE = env.integer(
+    "ROWHOUSE_API_TENANT_PER_MINUTE",
+    3000,
+    purpose="Requests to the API that all people of a tenant together may make in a minute; 0: no limit.",
+)
+KNOX_TOKEN_MODEL = "tokens.ApiToken"  # noqa: S105 -- a model's name
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer"}
+REST_FRAMEWORK = {
+    # Tokens alone: no page of another site can make a browser send one.
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rowhouse.api.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rowhouse.api.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "rowhouse.api.refusing.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "rowhouse.api.refusing.answer",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Rowhouse",
+    "DESCRIPTION": "What programs can do with a tenant's datasets. Every answer is JSON, every refusal a problem of"
+    " RFC 9457 with a `code`.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PUBLIC": True,
+    "SERVE_INCLUDE_SCHEMA": True,
+    "SERVE_AUTHENTICATION": None,
+    "ENUM_NAME_OVERRIDES": {
+        "ImportStateEnum": "importer.models.State",
+        "JobStateEnum": "jobs.models.State",
+        "ImportModeEnum": "importer.models.Mode",
+        "FileModeEnum": "exporter.models.Mode",
+    },
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "rowhouse.api.schema.with_problems",
+    ],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # ---- background work -------------------------------------------------------------------------------------

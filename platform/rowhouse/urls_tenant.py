@@ -8,6 +8,7 @@ from accounts import invitation_pages
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
 from rowhouse import restoring_pages
+from rowhouse.api import urls as api
 from rowhouse.apps import load_pages
 from rowhouse.review import pages as review_pages
 from tenants import views as entry_pages
@@ -15,6 +16,7 @@ from tenants import views as entry_pages
 load_pages()
 handler500 = "core.httperrors.server_error"
 urlpatterns = [
+    *api.urlpatterns,
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *invitation_pages.urls(),
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
