@@ -77,6 +77,7 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ]
     if user.has_perm("accounts.change_user"):
         people.append(_item("Review of access", "fact_check", "admin:rowhouse_review"))
+        people.append(_item("Second factor", "passkey", "admin:accounts_factor_roles"))
         people.append(_item("Operators who entered", "shield_person", "admin:tenants_entries"))
     if user.has_perm("datasets.change_dataset"):
         people.append(_item("Rights", "key", "admin:datasets_dataset_rights_everywhere"))

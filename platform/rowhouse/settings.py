@@ -197,6 +197,12 @@ TENANT_APPS = [
     "datasets",
     "importer",
     "exporter",
+    # Their rows are people's: second factors, sessions, and whom another directory vouches for. After `accounts`,
+    # whose templates stand in the place of theirs.
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
 ]
 # A developer's own apps, with models that take imports.
 EXTRA_APPS = env.words(
@@ -214,6 +220,7 @@ _LIBRARY_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rowhouse",
+    "allauth",
 ]
 # Tokens are our own model; knox's table would be one more in every schema.
 MIGRATION_MODULES = {"knox": None}
@@ -243,6 +250,8 @@ MIDDLEWARE = [
     "core.paces.Paces",  # before the form's token is looked for, which reads the body
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.People",
     "importer.middleware.BodyLimit",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -479,15 +488,58 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.OperatorBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+# Length is what counts: no rules of composition, and none that makes people change it.
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "first_name", "last_name")},
+    },
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+env.section("Signing in")
+ROWHOUSE_SIGN_INS_PER_MINUTE = env.integer(
+    "ROWHOUSE_SIGN_INS_PER_MINUTE",
+    60,
+    purpose="How often within a minute one address may try to sign in at one tenant; more is refused before a "
+    "password is looked at. 0: no limit, for tests that sign many people in.",
+    minimum=0,
+)
+ROWHOUSE_OPERATOR_SECOND_FACTOR = env.boolean(
+    "ROWHOUSE_OPERATOR_SECOND_FACTOR",
+    IS_PRODUCTION,
+    purpose="Operators sign in with a second factor, and add one at the first sign-in; production refuses to start "
+    "without.",
+    shown="true in production",
+)
+if IS_PRODUCTION and not ROWHOUSE_OPERATOR_SECOND_FACTOR:
+    raise ImproperlyConfigured("ROWHOUSE_OPERATOR_SECOND_FACTOR: production never lets operators in without.")
+# allauth asks for second factors and keeps them; nobody becomes a user by it alone.
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"  # who is invited has read the mail, or was told by who invited
+ACCOUNT_RATE_LIMITS = False  # they count in one process's memory; ours count for all
+ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.DirectoryAdapter"
+MFA_ADAPTER = "accounts.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # the code before and the one after: people type slowly, and clocks differ
+MFA_FORMS = {
+    "authenticate": "accounts.factor_forms.CodeForm",
+    "reauthenticate": "accounts.factor_forms.ConfirmCodeForm",
+    "activate_totp": "accounts.factor_forms.FirstCodeForm",
+    "add_webauthn": "accounts.factor_forms.NewPasskeyForm",
+    "authenticate_webauthn": "accounts.factor_forms.PasskeyForm",
+    "reauthenticate_webauthn": "accounts.factor_forms.ConfirmPasskeyForm",
+}
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_PRODUCTION  # browsers take http://*.localhost for safe
 if _IS_TEST:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ANONYMOUS_USER_NAME = None  # guardian's extra user would be a row in every tenant
@@ -874,6 +926,7 @@ UNFOLD = {
     "ENVIRONMENT": "rowhouse.navigation.tenant_banner",
     "DASHBOARD_CALLBACK": "rowhouse.dashboard.tenant_dashboard",
     "SIDEBAR": {"show_search": True, "navigation": "rowhouse.navigation.tenant_sidebar"},
+    "ACCOUNT": {"navigation": [{"title": "Your sign-in", "link": reverse_lazy("accounts_sign_in")}]},
     "COMMAND": {"search_models": False},
 }
 UNFOLD_OPERATOR = {

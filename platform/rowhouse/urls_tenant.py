@@ -4,7 +4,7 @@ from django.urls import include, path
 from django.urls.resolvers import RoutePattern
 from django.views.generic import RedirectView
 
-from accounts import invitation_pages
+from accounts import factor_pages, invitation_pages, reset_pages, sign_in, sign_in_pages
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
 from rowhouse import restoring_pages
@@ -19,6 +19,9 @@ urlpatterns = [
     *api.urlpatterns,
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *invitation_pages.urls(),
+    *factor_pages.urls(),
+    *reset_pages.urls(),
+    *sign_in_pages.urls(),
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
     RowsURLResolver(
         RoutePattern(""),
@@ -27,6 +30,8 @@ urlpatterns = [
                 "admin/",
                 include(
                     [
+                        *sign_in.urls(),  # before the site's own
+                        *sign_in_pages.admin_urls(),
                         *restoring_pages.urls(),
                         *review_pages.urls(),
                         *entry_pages.urls(),
@@ -38,4 +43,5 @@ urlpatterns = [
         app_name="admin",
         namespace="admin",
     ),
+    *sign_in.names_of_allauth(),  # last: what answers there has its name from above
 ]
