@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from accounts.models import SignInProvider
+from accounts.single_sign_on import services as providers
 from audit.services import record
 from core import sealing
 from exporter import destinations, webhooks
 from exporter.models import Destination, ExportNotice
 
-HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice], str], ...] = (
+HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice] | type[SignInProvider], str], ...] = (
     (Destination, destinations.PURPOSE),
     (ExportNotice, webhooks.SEALED_FOR),
+    (SignInProvider, providers.SEALED_FOR),
 )
 
 

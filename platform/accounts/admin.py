@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import User
+from accounts.single_sign_on import pages as pages  # registers what is on them
 from accounts.sites import tenant_site
 from audit.services import record
 from core.lookups import ListedLookups

@@ -22,7 +22,7 @@ from accounts.sites import tenant_site
 class SignInView(LoginView):
     """Asks for an address and a password."""
 
-    template_name = "admin/login.html"
+    template_name = "accounts/sign_in.html"
     authentication_form = tenant_site.login_form
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -5,6 +5,7 @@ from django.urls.resolvers import RoutePattern
 from django.views.generic import RedirectView
 
 from accounts import factor_pages, invitation_pages, sign_in
+from accounts.single_sign_on import sign_in_pages as provider_sign_in_pages
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
 from rowhouse import restoring_pages
@@ -16,6 +17,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *invitation_pages.urls(),
     *factor_pages.urls(),
+    *provider_sign_in_pages.urls(),
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
     RowsURLResolver(
         RoutePattern(""),
