@@ -45,6 +45,7 @@ OF_THE_PLATFORM = {
 # Kinds of jobs that work in `public` although a tenant is named; all others run inside their tenant.
 JOBS_OF_THE_PLATFORM = {"tenants."}
 JOBS_OF_A_TENANT = {
+    "accounts.",
     "audit.",
     "datasets.",
     "exporter.",

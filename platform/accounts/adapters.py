@@ -12,9 +12,11 @@ from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from core.limits import take
 from core.sealing import seal, unseal
 
 FACTOR = "accounts.factor"
+TRIES, TRIES_SECONDS = 10, 900
 # What is said after something was done, by the name of allauth's own sentence. What is not here is plain to see.
 SAID = {
     "mfa/messages/totp_activated.txt": "From now on you are asked for a code of your app when you sign in.",
@@ -37,6 +39,16 @@ class AccountAdapter(DefaultAccountAdapter):
         return url_has_allowed_host_and_scheme(
             url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
         )
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """Return how somebody confirms who he is: by a second factor where there is one, else by the password."""
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        factors = [one for one in methods if one["id"] != "reauthenticate"]
+        return factors or methods
+
+    def reauthenticate(self, user: Any, password: str) -> bool:
+        take(scope="accounts.confirm", subject=str(user.pk), limit=TRIES, per_seconds=TRIES_SECONDS)
+        return bool(super().reauthenticate(user, password))
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return str(request.META["REMOTE_ADDR"])  # the client's, whatever stands in front (`rowhouse.proxies`)

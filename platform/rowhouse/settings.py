@@ -218,6 +218,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.People",
     "importer.middleware.BodyLimit",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -404,15 +405,37 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.OperatorBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+# Length is what counts: no rules of composition, and none that makes people change it.
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "first_name", "last_name")},
+    },
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+env.section("Signing in")
+ROWHOUSE_SIGN_INS_PER_MINUTE = env.integer(
+    "ROWHOUSE_SIGN_INS_PER_MINUTE",
+    60,
+    purpose="How often within a minute one address may try to sign in at one tenant; more is refused before a "
+    "password is looked at. 0: no limit, for tests that sign many people in.",
+    minimum=0,
+)
+ROWHOUSE_OPERATOR_SECOND_FACTOR = env.boolean(
+    "ROWHOUSE_OPERATOR_SECOND_FACTOR",
+    IS_PRODUCTION,
+    purpose="Operators sign in with a second factor, and add one at the first sign-in; production refuses to start "
+    "without.",
+    shown="true in production",
+)
+if IS_PRODUCTION and not ROWHOUSE_OPERATOR_SECOND_FACTOR:
+    raise ImproperlyConfigured("ROWHOUSE_OPERATOR_SECOND_FACTOR: production never lets operators in without.")
 # allauth asks for second factors and keeps them; nobody becomes a user by it alone.
 ACCOUNT_ADAPTER = "accounts.single_sign_on.gate.GatedAccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -425,6 +448,11 @@ SOCIALACCOUNT_STORE_TOKENS = False  # what opens the provider's own doors is not
 MFA_ADAPTER = "accounts.adapters.FactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_TOLERANCE = 1  # the code before and the one after: people type slowly, and clocks differ
+MFA_FORMS = {
+    "authenticate": "accounts.factor_forms.CodeForm",
+    "reauthenticate": "accounts.factor_forms.ConfirmCodeForm",
+    "activate_totp": "accounts.factor_forms.FirstCodeForm",
+}
 env.section("Signing in")
 ROWHOUSE_SIGN_IN_PRIVATE_HOSTS = env.words(
     "ROWHOUSE_SIGN_IN_PRIVATE_HOSTS",
@@ -723,6 +751,7 @@ UNFOLD = {
     "ENVIRONMENT": "rowhouse.navigation.tenant_banner",
     "DASHBOARD_CALLBACK": "rowhouse.dashboard.tenant_dashboard",
     "SIDEBAR": {"show_search": True, "navigation": "rowhouse.navigation.tenant_sidebar"},
+    "ACCOUNT": {"navigation": [{"title": "Your sign-in", "link": reverse_lazy("accounts_sign_in")}]},
     "COMMAND": {"search_models": False},
 }
 UNFOLD_OPERATOR = {

@@ -4,7 +4,7 @@ from django.urls import include, path
 from django.urls.resolvers import RoutePattern
 from django.views.generic import RedirectView
 
-from accounts import factor_pages, invitation_pages, sign_in
+from accounts import factor_pages, invitation_pages, reset_pages, sign_in, sign_in_pages
 from accounts.single_sign_on import sign_in_pages as provider_sign_in_pages
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
@@ -17,6 +17,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *invitation_pages.urls(),
     *factor_pages.urls(),
+    *reset_pages.urls(),
+    *sign_in_pages.urls(),
     *provider_sign_in_pages.urls(),
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
     RowsURLResolver(
@@ -27,6 +29,7 @@ urlpatterns = [
                 include(
                     [
                         *sign_in.urls(),  # before the site's own
+                        *sign_in_pages.admin_urls(),
                         *restoring_pages.urls(),
                         *entry_pages.urls(),
                         *tenant_site.get_urls(),

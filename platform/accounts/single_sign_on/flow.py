@@ -24,7 +24,6 @@ from django.urls import reverse
 from accounts.adapters import DirectoryAdapter
 from accounts.provider_models import SignInProvider
 from accounts.single_sign_on import discovery
-from accounts.single_sign_on.gate import VOUCHED
 from accounts.single_sign_on.services import (
     LINKS,
     SignInRefused,
@@ -108,14 +107,12 @@ class TenantsOpenID(OpenIDConnectOAuth2Adapter):  # type: ignore[misc] # allauth
         :raises SignInRefused: its token is not believed, or lets nobody in.
         """
         said = self._said(kwargs["response"])
-        user = admit(said=said, provider=self.row)
+        admit(said=said, provider=self.row)  # allauth finds the link by itself
         login: SocialLogin = self.get_provider().sociallogin_from_response(request, said)
-        login.user = login.account.user = user
-        levels = self.row.second_factor_levels
-        if self.row.trusts_second_factor and said.has_second_factor(levels):
-            request.session[VOUCHED] = True
-        else:
-            request.session.pop(VOUCHED, None)
+        # For `gate.OwnFactor`, in this same request.
+        login.has_factor = self.row.trusts_second_factor and said.has_second_factor(
+            self.row.second_factor_levels
+        )
         return login
 
     def _said(self, given: dict[str, Any]) -> Said:

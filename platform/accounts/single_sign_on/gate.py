@@ -30,7 +30,6 @@ class GatedAccountAdapter(AccountAdapter):
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse | None:
         """Refuse who may sign in by the provider alone, once the password was found right."""
         if "sociallogin" not in (kwargs.get("signal_kwargs") or {}):
-            request.session.pop(VOUCHED, None)
             provider = provider_or_none()
             if not may_use_password(user, provider):
                 record(
@@ -54,6 +53,11 @@ class GatedAccountAdapter(AccountAdapter):
 class OwnFactor(AuthenticateStage):  # type: ignore[misc] # allauth has no types
     """Asks for our second factor, unless the provider's counts."""
 
-    def _should_handle(self, request: HttpRequest) -> bool:
-        by_provider = "sociallogin" in (self.login.signal_kwargs or {})
-        return not (by_provider and is_vouched_for(request)) and bool(super()._should_handle(request))
+    def handle(self) -> tuple[HttpResponse | None, bool]:
+        by_provider = (self.login.signal_kwargs or {}).get("sociallogin")
+        if getattr(by_provider, "has_factor", False):
+            self.request.session[VOUCHED] = True
+            return None, True
+        self.request.session.pop(VOUCHED, None)  # of a sign-in before
+        answer: tuple[HttpResponse | None, bool] = super().handle()
+        return answer

@@ -183,7 +183,11 @@ def admit(*, said: Said, provider: SignInProvider) -> User:
     :raises SignInRefused: nobody is, or may be.
     :raises QuotaReached: somebody new would be one person more than the tenant may have.
     """
-    link = SocialAccount.objects.select_related("user").filter(uid=key_of(said.issuer, said.subject)).first()
+    link = (
+        SocialAccount.objects.select_related("user")
+        .filter(provider=LINKS, uid=key_of(said.issuer, said.subject))
+        .first()
+    )
     if link is not None:
         return _let_in(link.user, said)
     if not _is_email(said.email):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -13,6 +14,7 @@ from accounts.single_sign_on import flow
 from accounts.single_sign_on.services import note_refusal
 from accounts.sites import tenant_site
 from core.errors import RowhouseError
+from core.limits import take
 
 
 def urls() -> list[URLPattern]:
@@ -28,9 +30,12 @@ def urls() -> list[URLPattern]:
 def leave(request: HttpRequest) -> HttpResponse:
     """Lead the browser to the provider.
 
+    :raises TooMany: there were too many sign-ins from this address.
+
     By a page that goes on by itself: browsers hold a redirect after a form to be the form's own destination, which
     the content policy keeps on this host.
     """
+    _count(request)
     try:
         address = flow.begin(request, onward=_onward(request))
     except RowhouseError as refused:
@@ -45,11 +50,24 @@ def leave(request: HttpRequest) -> HttpResponse:
 @require_GET
 @never_cache
 def come_back(request: HttpRequest) -> HttpResponse:
-    """Sign in whom the provider vouches for."""
+    """Sign in whom the provider vouches for.
+
+    :raises TooMany: there were too many sign-ins from this address.
+    """
+    _count(request)
     try:
         return flow.finish(request)
     except RowhouseError as refused:
         return _refused(request, refused)
+
+
+def _count(request: HttpRequest) -> None:
+    take(
+        scope="accounts.single_sign_on.address",
+        subject=str(request.META.get("REMOTE_ADDR", "")),
+        limit=2 * settings.ROWHOUSE_SIGN_INS_PER_MINUTE,  # there, and back
+        per_seconds=60,
+    )
 
 
 def _onward(request: HttpRequest) -> str:

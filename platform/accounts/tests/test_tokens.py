@@ -137,7 +137,7 @@ def test_whatever_a_provider_publishes_as_keys_breaks_nothing(keys):
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("mıke@x.org", "mike@x.org"), ("mike@x.org", "miKe@x.org"), ("a@ſ.org", "a@s.org")],
+    [("mıke@x.org", "mike@x.org"), ("mike@x.org", "mi\u212ae@x.org"), ("a@ſ.org", "a@s.org")],
     ids=["dotless i", "Kelvin sign", "long s"],
 )
 def test_letters_that_only_look_alike_are_not_one(one, other):
