@@ -34,7 +34,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Return whether a page of this host is meant. allauth's own answer believes ALLOWED_HOSTS, which is all."""
+        """Return whether a page of this host is meant, over HTTPS where this is: no other host is ours."""
         request = context.request
         return url_has_allowed_host_and_scheme(
             url, allowed_hosts={request.get_host()}, require_https=request.is_secure()

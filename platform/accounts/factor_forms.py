@@ -59,7 +59,7 @@ class CodesOnce:
         one = self.authenticator
         if one.type != Authenticator.Type.TOTP:
             return  # a recovery code is marked by allauth
-        mark = salted_hmac(SCOPE, f"{one.pk}.{code}").hexdigest()[:16]
+        mark = salted_hmac(SCOPE, f"{one.pk}.{code}", algorithm="sha256").hexdigest()[:16]
         used = one.data.get("used", [])
         if mark in used:
             raise get_adapter().validation_error("incorrect_code")

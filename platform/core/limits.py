@@ -78,8 +78,9 @@ def take(*, scope: str, subject: str, limit: int, per_seconds: int) -> None:
 
 def forget(*, scope: str, subject: str) -> None:
     """Begin a subject's count anew: what it was counted for has come to a good end."""
+    key = _key(scope, subject)  # the tenant's, while it is there
     with in_public(), connection.cursor() as cursor:
-        cursor.execute(_FORGET, [_key(scope, subject)])
+        cursor.execute(_FORGET, [key])
 
 
 def forget_past() -> None:

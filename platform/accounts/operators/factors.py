@@ -8,7 +8,6 @@ import secrets
 from urllib.parse import quote, urlencode
 
 from allauth.mfa.totp.internal.auth import generate_totp_secret, validate_totp_code
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils.crypto import salted_hmac
@@ -38,7 +37,7 @@ def address_of(operator: Operator, secret: str, host: str) -> str:
 
 def is_code_of(secret: str, code: str) -> bool:
     """Return whether an app that has the secret shows this code now, or half a minute before or after."""
-    return bool(validate_totp_code(secret, _plain(code), settings.MFA_TOTP_TOLERANCE))
+    return bool(validate_totp_code(secret, _plain(code)))
 
 
 @transaction.atomic
@@ -64,7 +63,7 @@ def use_code(*, operator: Operator, code: str) -> bool:
 def _used(factor: OperatorFactor, code: str) -> str:
     held = json.loads(unseal(factor.sealed, purpose=PURPOSE, anywhere=True))
     secret, recovery = held["secret"], held["recovery"]
-    mark = salted_hmac(PURPOSE, f"{factor.pk}.{code}").hexdigest()[:16]
+    mark = salted_hmac(PURPOSE, f"{factor.pk}.{code}", algorithm="sha256").hexdigest()[:16]
     left = [one for one in recovery if not hmac.compare_digest(one.encode(), code.encode())]
     if is_code_of(secret, code) and mark not in factor.used:
         kind = "totp"

@@ -7,8 +7,9 @@ import time
 
 import pytest
 from django.core import mail
-from django.core.signing import TimestampSigner
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts import resetting
 from accounts.models import User
@@ -45,7 +46,7 @@ def body(answer):
 
 
 @pytest.mark.case("A02")
-def test_the_answer_is_the_same_and_as_much_is_done_for_an_unknown_address(acme, django_assert_num_queries):
+def test_the_answer_is_the_same_and_as_much_is_done_for_an_unknown_address(acme, globex):
     with in_tenant(acme):
         create_user(email="invited@acme.example", password=None, role="viewer")
     asked = [
@@ -57,16 +58,13 @@ def test_the_answer_is_the_same_and_as_much_is_done_for_an_unknown_address(acme,
     ]
     answers, statements = [], []
     for email in asked:
-        from django.db import connection  # noqa: PLC0415 -- beside its use
-        from django.test.utils import CaptureQueriesContext  # noqa: PLC0415 -- beside its use
-
         Job.objects.all().delete()
         with CaptureQueriesContext(connection) as seen:
             answers.append(body(ask(email)))
-        statements.append([one["sql"].split(" ")[0] for one in seen.captured_queries])
-    assert len(set(answers)) == 1
-    assert all(one == statements[0] for one in statements)
-    assert "@" not in str(list(Job.objects.values_list("payload", "target")))
+        statements.append([re.sub(r"'[^']*'|\d+", "?", one["sql"]) for one in seen.captured_queries])
+        assert "@" not in str(list(Job.objects.values_list("payload", "target")))
+    assert (len(set(answers)), "is on its way" in answers[0]) == (1, True)
+    assert [one == statements[0] for one in statements] == [True] * len(asked)
 
 
 @pytest.mark.case("A02")
@@ -112,7 +110,6 @@ def test_the_link_works_within_an_hour(acme, monkeypatch):
     assert browser(acme).get(link).status_code == 200
     monkeypatch.setattr("django.core.signing.time.time", lambda: later + 3_602)
     assert browser(acme).get(link).status_code == 404
-    assert TimestampSigner  # the signer's clock is what is turned
 
 
 @pytest.mark.case("T15")
@@ -151,7 +148,7 @@ def test_without_a_mail_server_there_is_no_such_page(acme, settings):
     [
         ("short one", "at least 12"),
         ("a" * 129, "at most 128"),
-        ("passwordpassword", "too common"),
+        ("q1w2e3r4t5y6", "too common"),
         ("editor@acme.example", "too similar"),
         ("123456789012345", "entirely numeric"),
     ],
