@@ -33,12 +33,14 @@ OF_A_TENANT = {
     "describe_mapping", "enter_tenant", "export_bundle", "export_datasets", "generate_rows", "import_bundle",
     "import_file", "list_datasets", "list_exports", "list_imports", "list_mappings", "make_read_only",
     "make_writable", "provision_tenant", "prune_exports", "prune_history", "rebuild_dataset", "reseal_secrets",
+    "reset_second_factor",
     "restore_dataset", "restore_tenant", "resume_tenant", "set_export_settings", "set_quota", "show_export_settings",
     "storage_usage", "suspend_tenant", "undo_import", "verify_domain", "verify_exports",
 }  # fmt: skip
 OF_THE_PLATFORM = {
     "backup_tenants", "create_operator", "demo", "doctor", "drill_backups", "list_backups", "list_tenants",
-    "measure_tenants", "migrate_tenants", "probe", "prune_backups", "seal_audit", "setup_schedules", "verify_audit",
+    "measure_tenants", "migrate_tenants", "probe", "prune_backups",
+    "reset_operator_factor", "seal_audit", "setup_schedules", "verify_audit",
     "verify_backup", "worker",
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, path
 
-from accounts import invitations
+from accounts import invitations, password_links, resetting
 from accounts.models import User
 from accounts.services import create_user
 from audit.models import Event
@@ -129,10 +129,15 @@ class Place:
     notice: int
     delivery: int
     invitation: str
+    reset: str  # of a link to a new password
 
     def value(self, page: Page, parameter: str) -> object:
         """Return what stands in a page's address."""
         of_rows = "/rows/" in page.route
+        if page.name == "accounts_password_new":
+            return self.reset
+        if page.name == "mfa_remove_webauthn":
+            return 1  # nobody's
         if page.name == "accounts_invitation":
             return self.invitation
         if parameter in ("dataset_id",):
@@ -249,6 +254,10 @@ def furnish(tenant: TenantRef, canary: str = CANARY) -> Place:
             delivery=Delivery.objects.create(notice=notice, channel="MAIL", state="SENT").pk,
             invitation=invitations.token_of(
                 create_user(email=f"new@{tenant.slug}.example", password=None, role="viewer")
+            ),
+            reset=password_links.token_of(
+                create_user(email=f"lost@{tenant.slug}.example", password="one that is lost", role="viewer"),
+                salt=resetting.SALT,
             ),
         )
 
@@ -426,7 +435,7 @@ def test_with_equal_ids_the_owner_of_another_tenant_sees_and_changes_his_own_alo
     """Every page, asked for at globex with the numbers of acme, which globex has as well."""
     align(acme, globex)
     place, twin = furnish(acme), furnish(globex, "CANARY-OF-GLOBEX")
-    apart = {"job", "waiting", "file", "token", "invitation"}  # random, or signed
+    apart = {"job", "waiting", "file", "token", "invitation", "reset"}  # random, or signed
     equal = {each.name for each in fields(Place)} - apart
     assert {name: getattr(place, name) for name in equal} == {name: getattr(twin, name) for name in equal}
     before = print_of(acme)

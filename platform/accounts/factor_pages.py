@@ -120,7 +120,7 @@ class NewRecoveryCodesView(InTheLook, GenerateRecoveryCodesView):
 
 def urls() -> list[URLPattern]:
     """Return the pages' addresses on a tenant's hosts, by the names allauth knows them by."""
-    to_overview = RedirectView.as_view(pattern_name="accounts_sign_in")
+    to_overview = tenant_site.admin_view(RedirectView.as_view(pattern_name="accounts_sign_in"))
     pages: list[tuple[str, Any, str]] = [
         ("accounts/confirm/", ConfirmByPasswordView, "account_reauthenticate"),
         (PAGES + "sign-in/", SecondFactorView, "mfa_authenticate"),

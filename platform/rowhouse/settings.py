@@ -443,6 +443,7 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"  # who is invited has read the mail, or was told by who invited
 ACCOUNT_RATE_LIMITS = False  # they count in one process's memory; ours count for all
+ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
 SOCIALACCOUNT_ADAPTER = "accounts.single_sign_on.flow.ProviderAdapter"
 SOCIALACCOUNT_STORE_TOKENS = False  # what opens the provider's own doors is not kept
 MFA_ADAPTER = "accounts.adapters.FactorAdapter"
@@ -452,6 +453,9 @@ MFA_FORMS = {
     "authenticate": "accounts.factor_forms.CodeForm",
     "reauthenticate": "accounts.factor_forms.ConfirmCodeForm",
     "activate_totp": "accounts.factor_forms.FirstCodeForm",
+    "add_webauthn": "accounts.factor_forms.NewPasskeyForm",
+    "authenticate_webauthn": "accounts.factor_forms.PasskeyForm",
+    "reauthenticate_webauthn": "accounts.factor_forms.ConfirmPasskeyForm",
 }
 env.section("Signing in")
 ROWHOUSE_SIGN_IN_PRIVATE_HOSTS = env.words(
