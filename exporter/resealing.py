@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from accounts import factors
+from accounts.models import SignInProvider
+from accounts.single_sign_on import services as providers
 from audit.services import record
 from core import sealing
 from exporter import destinations
 from exporter.models import SEALED_FOR, Destination, ExportNotice
 from tenants.streaming import reseal_secret
 
-HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice], str], ...] = (
+HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice] | type[SignInProvider], str], ...] = (
     (Destination, destinations.PURPOSE),
     (ExportNotice, SEALED_FOR),
+    (SignInProvider, providers.SEALED_FOR),
 )
 
 

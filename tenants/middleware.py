@@ -22,6 +22,7 @@ from tenants.standing import read_only_sentence
 # What may be sent to a tenant that is read-only.
 COMING_AND_GOING = {
     "admin:login", "admin:logout", "admin:tenants_enter", "admin:tenants_entry_end", "mfa_authenticate",
+    "accounts_single_sign_on",
 }  # fmt: skip
 
 

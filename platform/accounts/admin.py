@@ -20,6 +20,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from accounts.models import User
 from accounts.sessions import end_sessions, keep_session
+from accounts.single_sign_on import pages as pages  # registers what is on them
 from accounts.sites import tenant_site
 from audit.services import record
 from core.lookups import ListedLookups

@@ -520,14 +520,15 @@ ROWHOUSE_OPERATOR_SECOND_FACTOR = env.boolean(
 if IS_PRODUCTION and not ROWHOUSE_OPERATOR_SECOND_FACTOR:
     raise ImproperlyConfigured("ROWHOUSE_OPERATOR_SECOND_FACTOR: production never lets operators in without.")
 # allauth asks for second factors and keeps them; nobody becomes a user by it alone.
-ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_ADAPTER = "accounts.single_sign_on.gate.GatedAccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"  # who is invited has read the mail, or was told by who invited
 ACCOUNT_RATE_LIMITS = False  # they count in one process's memory; ours count for all
 ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
-SOCIALACCOUNT_ADAPTER = "accounts.adapters.DirectoryAdapter"
+SOCIALACCOUNT_ADAPTER = "accounts.single_sign_on.flow.ProviderAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False  # what opens the provider's own doors is not kept
 MFA_ADAPTER = "accounts.adapters.FactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_TOLERANCE = 1  # the code before and the one after: people type slowly, and clocks differ
@@ -539,6 +540,11 @@ MFA_FORMS = {
     "authenticate_webauthn": "accounts.factor_forms.PasskeyForm",
     "reauthenticate_webauthn": "accounts.factor_forms.ConfirmPasskeyForm",
 }
+env.section("Signing in")
+ROWHOUSE_SIGN_IN_PRIVATE_HOSTS = env.words(
+    "ROWHOUSE_SIGN_IN_PRIVATE_HOSTS",
+    purpose="Hosts of the own network that tenants' sign-in providers may be, also unencrypted.",
+)
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_PRODUCTION  # browsers take http://*.localhost for safe
 if _IS_TEST:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

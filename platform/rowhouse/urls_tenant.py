@@ -5,6 +5,7 @@ from django.urls.resolvers import RoutePattern
 from django.views.generic import RedirectView
 
 from accounts import factor_pages, invitation_pages, reset_pages, sign_in, sign_in_pages
+from accounts.single_sign_on import sign_in_pages as provider_sign_in_pages
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
 from rowhouse import restoring_pages
@@ -22,6 +23,7 @@ urlpatterns = [
     *factor_pages.urls(),
     *reset_pages.urls(),
     *sign_in_pages.urls(),
+    *provider_sign_in_pages.urls(),
     # The namespaced resolver's own pattern is empty: with a prefix, Django's reverse() would bypass it.
     RowsURLResolver(
         RoutePattern(""),
