@@ -39,7 +39,7 @@ PAGES = {
     "definition": "/admin/datasets/dataset/{pk}/change/",
     "columns": "/admin/datasets/dataset/{pk}/columns/",
     "rights": "/admin/datasets/dataset/{pk}/rights/",
-    "rights everywhere": "/admin/datasets/dataset/rights-everywhere/",
+    "rights of all": "/admin/datasets/dataset/rights/",
 }
 
 
