@@ -27,17 +27,23 @@ def lines_of(data: Mapping[str, Any]) -> tuple[Line, ...]:
     (Line(name='days', before='30', after='60'), Line(name='by schedule', before=None, after='no'))
     >>> lines_of({"before": 30, "after": None})
     (Line(name='value', before='30', after='–'),)
+    >>> lines_of({"before": "2026-08-26", "removed": 3})
+    (Line(name='before', before=None, after='2026-08-26'), Line(name='removed', before=None, after='3'))
     """
-    rest = {name: value for name, value in data.items() if name not in (BEFORE, AFTER)}
-    return (*_differing(data), *(Line(_words(name), None, shown(value)) for name, value in _flat(rest)))
+    # A `before` alone that is no former state is a word like any other: until when, say.
+    is_change = AFTER in data or isinstance(data.get(BEFORE), dict)
+    rest = {name: value for name, value in data.items() if not is_change or name not in (BEFORE, AFTER)}
+    return (
+        *(_differing(data) if is_change else ()),
+        *(Line(_words(name), None, shown(value)) for name, value in _flat(rest)),
+    )
 
 
 def _differing(data: Mapping[str, Any]) -> Iterator[Line]:
-    if BEFORE not in data and AFTER not in data:
-        return
     before, after = data.get(BEFORE), data.get(AFTER)
     if not isinstance(before, dict) and not isinstance(after, dict):
-        yield Line("value", shown(before), shown(after))
+        if before != after:
+            yield Line("value", shown(before), shown(after))
         return
     was = dict(_flat(before)) if isinstance(before, dict) else {}
     now = dict(_flat(after)) if isinstance(after, dict) else {}

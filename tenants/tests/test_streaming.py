@@ -38,6 +38,7 @@ from exporter.resealing import reseal
 from exporter.tests.receiver import Receiver, receiver
 from jobs import services as jobs
 from jobs.models import Job
+from rowhouse.observing import figures
 from tenants import streaming
 from tenants.models import EventStream
 from tenants.streaming import (
@@ -523,6 +524,29 @@ def test_over_tls_the_server_must_be_who_it_says(db: None, tmp_path: Path, setti
         settings.ROWHOUSE_SYSLOG_CA = certificate
         send_next(ours(None).pk)
     assert uids_of(logged(path)) == uids
+
+
+def test_operators_see_every_lag_with_one_statement(
+    as_acme: TenantRef, program: Receiver, settings: Any
+) -> None:
+    set_stream(url=program.url, by=None)
+
+    def lags(**given: bool) -> dict[str, tuple[int, bool]]:
+        with in_public(), connection.cursor() as cursor:
+            cursor.execute(figures.STREAMS, {"has_syslog": True, **given})
+            return {slug: (round(float(lag), -2), stopped) for slug, lag, stopped in cursor.fetchall()}
+
+    assert lags() == {"acme": (0, False)}
+    with in_public():
+        EventStream.objects.create(tenant=None, looked_at=now() - timedelta(hours=1))
+        EventStream.objects.filter(tenant__slug="acme").update(
+            waiting_since_at=now() - timedelta(hours=2), stopped_at=now()
+        )
+    assert lags() == {"acme": (7200, True), "platform": (3600, False)}
+    assert lags(has_syslog=False) == {"acme": (7200, True)}
+    with in_public():
+        EventStream.objects.update(is_on=False)
+    assert lags() == {}
 
 
 def test_without_the_setting_the_platform_sends_nothing(db: None, settings: Any) -> None:
