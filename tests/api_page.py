@@ -131,19 +131,12 @@ def run(transcript: str, folder: Path, environment: dict[str, str]) -> str:
 
 
 def main() -> None:
-    from core.embedded import EmbeddedServer  # noqa: PLC0415 -- only to write the page
-
     text = PAGE.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)  # the embedded server runs as a user of its own
-        server = EmbeddedServer(folder / "postgres")
-        server.start()
-        try:
-            with serving(server.url(), folder, 8765) as environment:
-                now = run(shown(text), folder, environment)
-        finally:
-            server.stop_if_idle()
+        with serving("", folder, 8765) as environment:
+            now = run(shown(text), folder, environment)
     now = now.replace(":8765", ":8000")
     PAGE.write_text(BLOCK.sub(lambda found: found[1] + now + found[3], text), encoding="utf-8")
 
