@@ -203,6 +203,7 @@ MIDDLEWARE = [
     "rowhouse.observing.probes.Probes",  # for any host, and never a redirect
     "rowhouse.observing.requests.Observed",  # around all that answer
     "rowhouse.work.live.Polls",  # answers live polls with one query, before the tenant is looked up
+    "core.methods.KnownMethods",  # TRACE is none
     "tenants.middleware.TenantMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
