@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from django.test import Client
 
@@ -32,3 +34,31 @@ def test_known_methods_reach_their_page(acme: TenantRef) -> None:
 def test_no_folder_is_listed_and_no_file_beside_the_static_ones_is_served(acme: TenantRef, path: str) -> None:
     for host in ("acme.localhost", "localhost"):
         assert Client(HTTP_HOST=host).get(path).status_code == 404
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://globex.localhost"])
+@pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/static/rowhouse/rowhouse.css"])
+def test_no_page_of_another_origin_is_told_that_it_may_read_an_answer(
+    acme: TenantRef, client_of: Callable[..., Client], path: str, origin: str
+) -> None:
+    for method in ("get", "options", "post"):
+        answer = getattr(client_of(acme), method)(
+            path, HTTP_ORIGIN=origin, HTTP_ACCESS_CONTROL_REQUEST_METHOD="POST"
+        )
+        assert [name for name in answer.headers if name.lower().startswith("access-control-")] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/admin/", "text/html; charset=utf-8"),
+        ("/no-such-page/", "text/html; charset=utf-8"),
+        ("/static/rowhouse/rowhouse.css", 'text/css; charset="utf-8"'),
+        ("/static/datasets/grid.js", 'text/javascript; charset="utf-8"'),
+        ("/static/rowhouse/icon.svg", "image/svg+xml"),
+    ],
+)
+def test_an_answer_says_what_it_is_and_how_it_is_written(
+    acme: TenantRef, client_of: Callable[..., Client], path: str, kind: str
+) -> None:
+    assert client_of(acme).get(path).headers["Content-Type"] == kind
