@@ -196,21 +196,22 @@ BROKEN: dict[str, tuple[Callable[[Certificates], Path | None], str]] = {
 @pytest.mark.case("I29")
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_server_that_does_not_prove_itself_gets_nothing_and_the_run_says_why(
-    t1: TenantRef, pair: list[TenantRef], moto: S3Server, certificates: Certificates, settings: Any, name: str
+    pair: list[TenantRef], moto: S3Server, certificates: Certificates, settings: Any, name: str
 ) -> None:
     make, cause = BROKEN[name]
-    dataset_with([["1", "canary of t1"]])
-    with in_tenant(pair[1]):
-        dataset_with([["1", "canary of t10"]])
-    with front(moto, make(certificates)) as server:
+    for tenant in pair:
+        with in_tenant(tenant):
+            dataset_with([["1", f"canary of {tenant.slug}"]])
+    with in_tenant(pair[0]), front(moto, make(certificates)) as server:
         keep_at(settings, moto, server.endpoint, certificates.trusted)
         run = export()
+        files = ExportFile.objects.count()
 
     assert (run.state, run.error_code, cause in run.error) == (State.FAILED, "storage-unreachable", True)
     assert server.endpoint not in run.error and moto.bucket not in run.error
     assert server.connections >= MAX_ATTEMPTS  # each try of the job asked again
     assert server.requests == []  # neither a signature nor a value has left
-    assert (moto.keys(), moto.open_uploads(), ExportFile.objects.count()) == ([], [], 0)
+    assert (moto.keys(), moto.open_uploads(), files) == ([], [], 0)
 
 
 @pytest.mark.case("I29")

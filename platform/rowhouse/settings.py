@@ -358,6 +358,7 @@ STORAGES = {
 # Without a place to be collected in, static files come from the apps' folders.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no page of another origin has use for them
 
 # ---- tenants ---------------------------------------------------------------------------------------------
 

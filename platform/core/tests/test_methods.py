@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from django.test import Client
@@ -42,10 +43,13 @@ def test_no_page_of_another_origin_is_told_that_it_may_read_an_answer(
     acme: TenantRef, client_of: Callable[..., Client], path: str, origin: str
 ) -> None:
     for method in ("get", "options", "post"):
-        answer = getattr(client_of(acme), method)(
-            path, HTTP_ORIGIN=origin, HTTP_ACCESS_CONTROL_REQUEST_METHOD="POST"
-        )
-        assert [name for name in answer.headers if name.lower().startswith("access-control-")] == []
+        with closing(
+            getattr(client_of(acme), method)(
+                path, HTTP_ORIGIN=origin, HTTP_ACCESS_CONTROL_REQUEST_METHOD="POST"
+            )
+        ) as answer:
+            headers = [*answer.headers]
+        assert [name for name in headers if name.lower().startswith("access-control-")] == []
 
 
 @pytest.mark.parametrize(
@@ -61,4 +65,5 @@ def test_no_page_of_another_origin_is_told_that_it_may_read_an_answer(
 def test_an_answer_says_what_it_is_and_how_it_is_written(
     acme: TenantRef, client_of: Callable[..., Client], path: str, kind: str
 ) -> None:
-    assert client_of(acme).get(path).headers["Content-Type"] == kind
+    with closing(client_of(acme).get(path)) as answer:
+        assert answer.headers["Content-Type"] == kind
