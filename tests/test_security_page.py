@@ -186,7 +186,9 @@ def test_another_level_is_seen() -> None:
 
 def test_a_test_that_is_gone_is_seen() -> None:
     name = "tests/test_injection.py::test_nothing_of_others_is_read"
-    assert faults_of_tests(changed(name, f"{name}_any_more"))[0].endswith(f"has no test {name[24:]}_any_more")
+    assert faults_of_tests(changed(name, f"{name}_any_more"))[0].endswith(
+        "has no test test_nothing_of_others_is_read_any_more"
+    )
     assert faults_of_tests(changed(f"`{name}`", "`tests/test_nowhere.py::test_x`"))[0].endswith(
         "there is no file tests/test_nowhere.py"
     )
@@ -253,7 +255,7 @@ def algorithms(root: ast.Module) -> list[tuple[str, ast.AST]]:
     """Return each cryptographic thing that a file uses, with its place."""
     found: list[tuple[str, ast.AST]] = []
     for name, call in calls(root):
-        if name.startswith("hashlib."):
+        if name.startswith("hashlib.") and "(" not in name:
             found.append((name.removeprefix("hashlib."), call))
         elif name in {"hmac.new", "hmac.digest"}:
             found.append(("hmac", call))
