@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from accounts import factors
+from accounts.models import SignInProvider
+from accounts.single_sign_on import services as providers
 from audit.services import record
 from core import sealing
 from exporter import destinations, webhooks
 from exporter.models import Destination, ExportNotice
 
-HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice], str], ...] = (
+HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice] | type[SignInProvider], str], ...] = (
     (Destination, destinations.PURPOSE),
     (ExportNotice, webhooks.SEALED_FOR),
+    (SignInProvider, providers.SEALED_FOR),
 )
 
 
@@ -29,7 +33,7 @@ class Resealed:
 @transaction.atomic
 def reseal() -> Resealed:
     """Seal the current tenant's secrets under the first of the platform's keys: the others can go then."""
-    resealed, current, lost = 0, 0, []
+    resealed, current, lost = factors.reseal()
     for model, purpose in HOLDERS:
         for one in model._default_manager.select_for_update().exclude(sealed_secret="").order_by("pk"):
             if sealing.is_current(one.sealed_secret, purpose=purpose):

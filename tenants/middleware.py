@@ -19,7 +19,9 @@ from tenants.routing import route_of
 from tenants.standing import read_only_sentence
 
 # What may be sent to a tenant that is read-only.
-COMING_AND_GOING = {"admin:login", "admin:logout", "admin:tenants_enter", "admin:tenants_entry_end"}
+COMING_AND_GOING = {
+    "admin:login", "admin:logout", "admin:tenants_enter", "admin:tenants_entry_end", "mfa_authenticate",
+}  # fmt: skip
 
 
 class TenantMiddleware:

@@ -20,8 +20,11 @@ from jobs.kinds import registry
 from tests.source import APPS, PLATFORM, modules, where
 
 # Labels of apps whose models stand in `public` alone, in tenants' schemas alone, and in both.
-PLATFORM_APPS = {"django_q", "jobs", "operators", "tenants"}
-TENANT_APPS = {"accounts", "admin", "auth", "datasets", "exporter", "guardian", "importer"}
+PLATFORM_APPS = {"core", "django_q", "jobs", "operators", "tenants"}
+TENANT_APPS = {
+    "account", "accounts", "admin", "auth", "datasets", "exporter", "guardian", "importer", "mfa", "socialaccount",
+    "usersessions",
+}  # fmt: skip
 BOTH = {"audit.Event", "audit.Seal", "contenttypes.ContentType", "sessions.Session"}
 
 # Commands for one tenant, which they are told; for whichever tenants they are told; and for the whole platform.
@@ -42,6 +45,7 @@ OF_THE_PLATFORM = {
 # Kinds of jobs that work in `public` although a tenant is named; all others run inside their tenant.
 JOBS_OF_THE_PLATFORM = {"tenants."}
 JOBS_OF_A_TENANT = {
+    "accounts.",
     "audit.",
     "datasets.",
     "exporter.",

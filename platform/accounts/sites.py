@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver
 from unfold.sites import UnfoldAdminSite
+
+SECOND_FACTOR_SHOWN = "second_factor_shown"  # in an operator's session
 
 
 class RowhouseSite(UnfoldAdminSite):
@@ -43,9 +46,13 @@ class OperatorSite(RowhouseSite):
     index_template = "rowhouse/operator_index.html"
 
     def has_permission(self, request: HttpRequest) -> bool:
-        # An operator, not whoever has the attributes of one.
+        # An operator, not whoever has the attributes of one; and where a second factor is demanded, one who showed it.
         user: Any = request.user
-        return isinstance(user, apps.get_model("operators", "Operator")) and bool(user.is_active)
+        is_operator = isinstance(user, apps.get_model("operators", "Operator")) and bool(user.is_active)
+        is_enough = not settings.ROWHOUSE_OPERATOR_SECOND_FACTOR or bool(
+            request.session.get(SECOND_FACTOR_SHOWN)
+        )
+        return is_operator and is_enough
 
 
 tenant_site = TenantSite(name="admin")

@@ -1,4 +1,4 @@
-"""The platform's base as a Django app: no tables, only what must be set up once per process."""
+"""The platform's base as a Django app: one small table of counts, and what must be set up once per process."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class CoreConfig(AppConfig):
     name = "core"
     verbose_name = "Platform"
     quota_used: ClassVar = {"bytes": "core.space.used_bytes"}
+    chores: ClassVar = ("core.limits.forget_past",)
 
     def ready(self) -> None:
         # django-tenants listens to every model's deletion without a sender, so that no queryset can be

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.db import DatabaseError, connection, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from psycopg2.errors import InsufficientPrivilege
 
 from core.backend.roles import take_in
 from core.errors import RowhouseError
+from core.limits import TooMany
 from core.tenancy import in_public, tenant_or_none
 
 
@@ -35,14 +36,25 @@ class ErrorPages:
             exception = _taken_in() or exception
         if not isinstance(exception, RowhouseError):
             return None
-        back = request.headers.get("Referer", "")
-        own = f"{request.scheme}://{request.get_host()}/"
-        context = {
-            "message": exception.message,
-            "code": exception.code,
-            "back": back if back.startswith(own) else "/",
-        }
-        return render(request, "core/refused.html", context, status=exception.status)
+        answer = _answer(request, exception)
+        if isinstance(exception, TooMany):
+            answer.headers["Retry-After"] = str(exception.retry_after)
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+
+def _answer(request: HttpRequest, error: RowhouseError) -> HttpResponse:
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        told = {"error": error.message, "code": error.code}
+        return JsonResponse(told, status=error.status)
+    back = request.headers.get("Referer", "")
+    own = f"{request.scheme}://{request.get_host()}/"
+    context = {
+        "message": error.message,
+        "code": error.code,
+        "back": back if back.startswith(own) else "/",
+    }
+    return render(request, "core/refused.html", context, status=error.status)
 
 
 def _taken_in() -> TakenIn | None:

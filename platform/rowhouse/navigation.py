@@ -75,7 +75,10 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Roles", "group", "admin:auth_group_changelist"),
         ]
     if user.has_perm("accounts.change_user"):
+        people.append(_item("Second factor", "passkey", "admin:accounts_factor_roles"))
         people.append(_item("Operators who entered", "shield_person", "admin:tenants_entries"))
+    if user.has_perm("accounts.view_signinprovider"):
+        people.append(_item("Sign-in provider", "login", "admin:accounts_signinprovider_changelist"))
     if user.has_perm("datasets.change_dataset"):
         people.append(_item("Rights", "key", "admin:datasets_dataset_rights_everywhere"))
         people.append(_item("Space", "database", "admin:exporter_exportfile_space"))

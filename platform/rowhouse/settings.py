@@ -177,6 +177,12 @@ TENANT_APPS = [
     "datasets",
     "importer",
     "exporter",
+    # Their rows are people's: second factors, sessions, and whom another directory vouches for. After `accounts`,
+    # whose templates stand in the place of theirs.
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
 ]
 # A developer's own apps, with models that take imports.
 EXTRA_APPS = env.words(
@@ -186,7 +192,7 @@ EXTRA_APPS = env.words(
 if _IS_TEST:
     EXTRA_APPS = [*EXTRA_APPS, "importer.examples.stock"]
 TENANT_APPS += EXTRA_APPS
-_LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse"]
+_LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse", "allauth"]
 # django_tenants ships admin templates that break unfold's sidebar: it comes last of the two.
 INSTALLED_APPS = list(
     dict.fromkeys([*TENANT_APPS[:5], *SHARED_APPS, *TENANT_APPS[5:], *_LIBRARY_APPS])
@@ -212,6 +218,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.People",
     "importer.middleware.BodyLimit",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -399,15 +407,60 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.OperatorBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+# Length is what counts: no rules of composition, and none that makes people change it.
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "first_name", "last_name")},
+    },
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+env.section("Signing in")
+ROWHOUSE_SIGN_INS_PER_MINUTE = env.integer(
+    "ROWHOUSE_SIGN_INS_PER_MINUTE",
+    60,
+    purpose="How often within a minute one address may try to sign in at one tenant; more is refused before a "
+    "password is looked at. 0: no limit, for tests that sign many people in.",
+    minimum=0,
+)
+ROWHOUSE_OPERATOR_SECOND_FACTOR = env.boolean(
+    "ROWHOUSE_OPERATOR_SECOND_FACTOR",
+    IS_PRODUCTION,
+    purpose="Operators sign in with a second factor, and add one at the first sign-in; production refuses to start "
+    "without.",
+    shown="true in production",
+)
+if IS_PRODUCTION and not ROWHOUSE_OPERATOR_SECOND_FACTOR:
+    raise ImproperlyConfigured("ROWHOUSE_OPERATOR_SECOND_FACTOR: production never lets operators in without.")
+# allauth asks for second factors and keeps them; nobody becomes a user by it alone.
+ACCOUNT_ADAPTER = "accounts.single_sign_on.gate.GatedAccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"  # who is invited has read the mail, or was told by who invited
+ACCOUNT_RATE_LIMITS = False  # they count in one process's memory; ours count for all
+SOCIALACCOUNT_ADAPTER = "accounts.single_sign_on.flow.ProviderAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False  # what opens the provider's own doors is not kept
+MFA_ADAPTER = "accounts.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # the code before and the one after: people type slowly, and clocks differ
+MFA_FORMS = {
+    "authenticate": "accounts.factor_forms.CodeForm",
+    "reauthenticate": "accounts.factor_forms.ConfirmCodeForm",
+    "activate_totp": "accounts.factor_forms.FirstCodeForm",
+}
+env.section("Signing in")
+ROWHOUSE_SIGN_IN_PRIVATE_HOSTS = env.words(
+    "ROWHOUSE_SIGN_IN_PRIVATE_HOSTS",
+    purpose="Hosts of the own network that tenants' sign-in providers may be, also unencrypted.",
+)
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_PRODUCTION  # browsers take http://*.localhost for safe
 if _IS_TEST:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ANONYMOUS_USER_NAME = None  # guardian's extra user would be a row in every tenant
@@ -700,6 +753,7 @@ UNFOLD = {
     "ENVIRONMENT": "rowhouse.navigation.tenant_banner",
     "DASHBOARD_CALLBACK": "rowhouse.dashboard.tenant_dashboard",
     "SIDEBAR": {"show_search": True, "navigation": "rowhouse.navigation.tenant_sidebar"},
+    "ACCOUNT": {"navigation": [{"title": "Your sign-in", "link": reverse_lazy("accounts_sign_in")}]},
     "COMMAND": {"search_models": False},
 }
 UNFOLD_OPERATOR = {

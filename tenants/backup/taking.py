@@ -42,7 +42,7 @@ FIXED_SETTINGS = (
     "SET LOCAL bytea_output = 'hex'",
 )
 # Whoever was signed in when a backup was taken is not signed in by restoring it.
-WITHOUT_ROWS = frozenset({"django_session"})
+WITHOUT_ROWS = frozenset({"django_session", "usersessions_usersession"})
 TABLES = """
 SELECT c.relname, c.relpersistence::text,
        (SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
