@@ -55,6 +55,14 @@ class ExporterConfig(AppConfig):
         "exporter_exportsettings_dataset": "here:manage & here:export",
         "exporter_exportsettings_example": "some:manage | perm:exporter.change_exportsettings / nobody",
     }
+    page_paces: ClassVar[dict[str, str]] = {
+        "POST exporter_exportrun_now": "export",
+        "POST exporter_exportfile_view": "download",
+        "GET exporter_exportfile_download": "download",
+        "POST exporter_destination_test": "try",
+        "POST exporter_exportnotice_test": "try",
+        "POST exporter_exportnotice_again": "try",
+    }
     job_kinds: ClassVar = {
         "exporter.run": JobKind(
             run="exporter.tasks.run",

@@ -18,6 +18,10 @@ class TenantsConfig(AppConfig):
         "tenants_entries": "perm:accounts.change_user / nobody",
         "tenants_entry_end": "nobody / perm:accounts.change_user",
     }
+    page_paces: ClassVar[dict[str, str]] = {
+        "POST tenants_tenant_back_up": "backup",
+        "POST tenants_tenantbackup_verify": "backup",
+    }
     job_kinds = {
         "tenants.provision": JobKind(
             run="tenants.tasks.provision", ended="tenants.tasks.provision_ended", title="Provision a tenant"

@@ -21,6 +21,10 @@ class RowhouseSite(UnfoldAdminSite):
         # It leads from a content type to a page on the site; none of our models has one.
         return [one for one in super().get_urls() if getattr(one, "name", "") != "view_on_site"]
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        # The theme would write its colours into a style element of each page; ours are in colors.css.
+        return {**super().each_context(request), "colors": None}
+
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not request.GET.get("page", "1").isdecimal():
             raise Http404

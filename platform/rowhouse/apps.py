@@ -40,6 +40,7 @@ class RowhouseConfig(AppConfig):
         "jobs_job_cancel": "nobody / here:import",
         "rowhouse_restore": "here:view & here:import & here:delete & here:export",
     }
+    page_paces: ClassVar[dict[str, str]] = {"POST rowhouse_restore": "restore"}
     job_kinds: ClassVar = {
         "rowhouse.restore": JobKind(
             run="rowhouse.tasks.restore",

@@ -73,6 +73,18 @@ if IS_PRODUCTION and (SECRET_KEY == DEVELOPMENT_KEY or len(SECRET_KEY) < 50 or l
     raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY: set 50 or more random characters.")
 if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:
     raise ImproperlyConfigured("ROWHOUSE_SEALING_KEYS: each must be 32 or more random characters.")
+if IS_PRODUCTION and any(DEVELOPMENT_KEY in keys for keys in (SECRET_KEY_FALLBACKS, ROWHOUSE_SEALING_KEYS)):
+    raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY_FALLBACKS: the key of development is known to everybody.")
+for _name, _keys in (
+    ("ROWHOUSE_SECRET_KEY", [SECRET_KEY]),
+    ("ROWHOUSE_SECRET_KEY_FALLBACKS", SECRET_KEY_FALLBACKS),
+    ("ROWHOUSE_SEALING_KEYS", ROWHOUSE_SEALING_KEYS),
+    ("ROWHOUSE_AUDIT_KEYS", ROWHOUSE_AUDIT_KEYS),
+):
+    if IS_PRODUCTION and any(map(env.is_guessable, _keys)):
+        raise ImproperlyConfigured(
+            f"{_name}: one can be guessed. Make random characters: openssl rand -hex 32."
+        )
 if IS_PRODUCTION and DEBUG:
     raise ImproperlyConfigured("ROWHOUSE_DEBUG: a production installation never runs with it.")
 
@@ -103,16 +115,23 @@ if IS_PRODUCTION:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 # Whether browsers ship the domain in their list is for its owner to say; that no mail is sent, `doctor` tells.
 SILENCED_SYSTEM_CHECKS = ["security.W021", "mail.W001"]
-# unfold's Alpine evaluates attributes and sets styles; nothing of ours needs inline scripts.
+# What pages outside of the admin's look may load: our own styles, images and fonts, and no script at all.
 SECURE_CSP = {
-    "default-src": ["'self'"],
-    "script-src": ["'self'", "'unsafe-eval'"],
-    "style-src": ["'self'", "'unsafe-inline'"],
+    "default-src": ["'none'"],
+    "style-src": ["'self'"],
     "img-src": ["'self'", "data:"],
-    "object-src": ["'none'"],
+    "font-src": ["'self'"],
     "base-uri": ["'none'"],
     "form-action": ["'self'"],
     "frame-ancestors": ["'none'"],
+}
+# The admin's look: its scripts come from files and evaluate no text, and only attributes set styles
+# (docs/decisions/0061).
+ROWHOUSE_ADMIN_CSP = {
+    **SECURE_CSP,
+    "script-src": ["'self'"],
+    "connect-src": ["'self'"],
+    "style-src-attr": ["'unsafe-inline'"],
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
@@ -206,16 +225,18 @@ DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 
 MIDDLEWARE = [
     "core.cookies.PlainCookies",  # before anybody reads one
+    "core.headers.Headers",  # around whoever answers
     "rowhouse.observing.probes.Probes",  # for any host, and never a redirect
     "rowhouse.observing.requests.Observed",  # around all that answer
     "rowhouse.work.live.Polls",  # answers live polls with one query, before the tenant is looked up
     "core.methods.KnownMethods",  # TRACE is none
     "tenants.middleware.TenantMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "core.headers.PagePolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "core.paces.Paces",  # before the form's token is looked for, which reads the body
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -260,6 +281,13 @@ ROWHOUSE_DATABASE_PASSWORD_FALLBACKS = env.words(
 )
 if IS_PRODUCTION and not DATABASE_URL:
     raise ImproperlyConfigured("DATABASE_URL: a production installation needs a PostgreSQL of its own.")
+
+
+_PASSWORD = str(environ.Env.db_url_config(DATABASE_URL).get("PASSWORD") or "") if DATABASE_URL else ""
+if IS_PRODUCTION and _PASSWORD and (env.is_default_password(_PASSWORD) or _PASSWORD == SECRET_KEY):
+    raise ImproperlyConfigured(
+        "DATABASE_URL: its password is one that everybody tries first, or the secret key. Give the role one of its own."
+    )
 
 
 def _database() -> dict[str, Any]:
@@ -399,6 +427,48 @@ ROWHOUSE_QUOTA_DATASETS = env.integer(
 ROWHOUSE_QUOTA_JOBS = env.integer("ROWHOUSE_QUOTA_JOBS", 0, purpose="Jobs that wait or run.", minimum=0)
 ROWHOUSE_QUOTA_USERS = env.integer("ROWHOUSE_QUOTA_USERS", 0, purpose="Active users of a tenant.", minimum=0)
 
+# How often in ten minutes one person may do what costs the platform something, and all of a tenant together five
+# times as often (core.paces).
+env.section("How often")
+ROWHOUSE_PACES = {
+    "upload": env.integer(
+        "ROWHOUSE_PACE_UPLOAD", 60, purpose="Files one person may upload in ten minutes.", minimum=0
+    ),
+    "confirm": env.integer(
+        "ROWHOUSE_PACE_CONFIRM",
+        120,
+        purpose="Imports one person may confirm, or have previewed anew, in ten minutes.",
+        minimum=0,
+    ),
+    "undo": env.integer(
+        "ROWHOUSE_PACE_UNDO",
+        60,
+        purpose="Imports, changes and records one person may take back in ten minutes.",
+        minimum=0,
+    ),
+    "export": env.integer(
+        "ROWHOUSE_PACE_EXPORT", 60, purpose="Exports one person may start in ten minutes.", minimum=0
+    ),
+    "download": env.integer(
+        "ROWHOUSE_PACE_DOWNLOAD", 300, purpose="Files one person may fetch in ten minutes.", minimum=0
+    ),
+    "restore": env.integer(
+        "ROWHOUSE_PACE_RESTORE", 30, purpose="Restores one person may ask for in ten minutes.", minimum=0
+    ),
+    "backup": env.integer(
+        "ROWHOUSE_PACE_BACKUP",
+        60,
+        purpose="Backups and trials of them one operator may ask for in ten minutes.",
+        minimum=0,
+    ),
+    "try": env.integer(
+        "ROWHOUSE_PACE_TRY",
+        30,
+        purpose="Notices and destinations one person may try, which calls other servers, in ten minutes.",
+        minimum=0,
+    ),
+}
+
 # ---- accounts --------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
@@ -468,6 +538,9 @@ GUARDIAN_MONKEY_PATCH_USER = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "/"  # which leads on to the host's own admin site
 SESSION_ENGINE = "django.contrib.sessions.backends.db"  # in the tenant's schema: no cookie works on another
+MESSAGE_STORAGE = (
+    "django.contrib.messages.storage.session.SessionStorage"  # what they say goes into no cookie
+)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -597,6 +670,14 @@ ROWHOUSE_BACKUP_KEYS = env.words(
 )
 if IS_PRODUCTION and ROWHOUSE_BACKUP_KEYS and min(map(len, ROWHOUSE_BACKUP_KEYS)) < 32:
     raise ImproperlyConfigured("ROWHOUSE_BACKUP_KEYS: each must be 32 or more random characters.")
+if IS_PRODUCTION and any(map(env.is_guessable, ROWHOUSE_BACKUP_KEYS)):
+    raise ImproperlyConfigured(
+        "ROWHOUSE_BACKUP_KEYS: one can be guessed. Make random characters: openssl rand -hex 32."
+    )
+if IS_PRODUCTION and {SECRET_KEY, *SECRET_KEY_FALLBACKS} & {*ROWHOUSE_BACKUP_KEYS}:
+    raise ImproperlyConfigured(
+        "ROWHOUSE_BACKUP_KEYS: one is the secret key. Whoever has a backup's key must not be able to sign sessions."
+    )
 ROWHOUSE_BACKUP_HOURS = env.integer(
     "ROWHOUSE_BACKUP_HOURS", 24, purpose="How often each tenant is backed up, in hours; 0: only on demand."
 )
@@ -674,6 +755,12 @@ ROWHOUSE_LOG_JSON = env.boolean(
 LOGGING = logging.configure(
     level=env.text("ROWHOUSE_LOG_LEVEL", "INFO", purpose="`DEBUG`, `INFO`, `WARNING` or `ERROR`."),
     as_json=ROWHOUSE_LOG_JSON,
+    most_alike=env.integer(
+        "ROWHOUSE_LOG_ALIKE",
+        30,
+        purpose="How often in a minute one process writes the same warning or error; the rest is counted. 0: always.",
+        minimum=0,
+    ),
 )
 # The sentences are ours: simple-history's own commands do not know generated tables.
 SIMPLE_HISTORY_REVERT_DISABLED = False
@@ -719,8 +806,12 @@ _LOOK: dict[str, Any] = {
     "SITE_SYMBOL": "table_rows",
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
-    "BORDER_RADIUS": "8px",
-    "STYLES": [lambda _request: static("rowhouse/rowhouse.css")],
+    # Its colours too come from a file (accounts.sites.RowhouseSite): no page holds styles of its own.
+    "STYLES": [
+        lambda _request: static("rowhouse/colors.css"),
+        lambda _request: static("rowhouse/rowhouse.css"),
+    ],
+    "SCRIPTS": [lambda _request: static("rowhouse/strict.js")],
     "SITE_FAVICONS": [
         {
             "rel": "icon",
@@ -729,21 +820,6 @@ _LOOK: dict[str, Any] = {
             "href": lambda _request: static("rowhouse/icon.svg"),
         }
     ],
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97% .02 220)",
-            "100": "oklch(94% .04 220)",
-            "200": "oklch(88% .07 221)",
-            "300": "oklch(80% .1 223)",
-            "400": "oklch(70% .12 227)",
-            "500": "oklch(60% .125 232)",
-            "600": "oklch(51% .12 236)",
-            "700": "oklch(44% .105 238)",
-            "800": "oklch(38% .085 239)",
-            "900": "oklch(33% .07 240)",
-            "950": "oklch(24% .05 242)",
-        }
-    },
 }
 UNFOLD = {
     **_LOOK,

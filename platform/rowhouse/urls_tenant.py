@@ -13,6 +13,7 @@ from rowhouse.apps import load_pages
 from tenants import views as entry_pages
 
 load_pages()
+handler500 = "core.httperrors.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *invitation_pages.urls(),
