@@ -225,9 +225,12 @@ WRITTEN = {
     "docs/rights.md": ("read-only", "hidden"),
     "docs/operations/secrets.md": ("if it is lost", "if others have it"),
     "docs/security.md": (
-        "## Keys and algorithms", "## What it talks to", "## What is logged", "## How sensitive data is",
+        "## Sessions", "two weeks", "## Keys and algorithms", "## What it talks to", "## What is logged",
+        "## How sensitive data is",
         "## What is costly, and what bounds it",
     ),
+    "docs/accounts.md": ("## how often it may be tried", "## second factor", "single-sign-on.md", "429"),
+    "docs/single-sign-on.md": ("signing out here does not sign out there",),
     "SECURITY.md": ("## Report", "## Supported versions", "## How fast", "days"),
 }  # fmt: skip
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 import string
 import subprocess
 import sys
+from datetime import timedelta
 
+import pytest
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils.timezone import now
 
+from accounts.models import User
+from conftest import PASSWORD
 from core.tenancy import TenantRef, in_tenant
 
 SIGNS = set(string.ascii_lowercase + string.digits)
@@ -71,3 +77,126 @@ def test_production_hashes_passwords_by_a_function_made_for_it() -> None:
     assert algorithm in {"argon2", "scrypt", "pbkdf2_sha256"}, done.stderr
     assert algorithm != "pbkdf2_sha256" or int(iterations) >= LEAST_ITERATIONS
     assert stored.startswith(f"{algorithm}$")
+
+
+# ---- passwords as they are typed
+
+
+def signed_in(email: str, password: str = PASSWORD, host: str = "acme.localhost") -> Client:
+    """Send the form of signing in, and return the browser."""
+    client = Client(HTTP_HOST=host)
+    client.get("/admin/login/")
+    client.post("/admin/login/", {"username": email, "password": password})
+    return client
+
+
+def is_in(client: Client) -> bool:
+    return client.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "password", ["  two spaces before and behind  ", "Ünïcödé ☃ sńowman", "<&\"'>%s{}\\ signs"]
+)
+def test_a_password_is_taken_exactly_as_it_was_typed(acme: TenantRef, password: str) -> None:
+    with in_tenant(acme):
+        user = User.objects.get(email="viewer@acme.example")
+        user.set_password(password)
+        user.save()
+    assert is_in(signed_in(user.email, password))
+    for other in {password.strip(), password.lower(), password.upper(), password[:-1], password + " "} - {
+        password
+    }:
+        assert not is_in(signed_in(user.email, other)), other
+
+
+def test_a_password_is_hidden_and_may_be_filled_in_by_a_manager(acme: TenantRef) -> None:
+    page = Client(HTTP_HOST="acme.localhost").get("/admin/login/").text
+    fields = re.findall(r"<input[^>]*name=\"password\"[^>]*>", page)
+    assert len(fields) == 1
+    assert 'type="password"' in fields[0] and 'autocomplete="current-password"' in fields[0]
+    assert "paste" not in page
+
+
+def test_a_password_is_changed_by_who_knows_the_present_one(acme: TenantRef) -> None:
+    client, new = signed_in("editor@acme.example"), "another one that is long"
+    form = {"new_password1": new, "new_password2": new}
+    for old in ({}, {"old_password": ""}, {"old_password": "wrong"}):
+        assert client.post("/admin/password_change/", {**form, **old}).status_code == 200
+        assert not is_in(signed_in("editor@acme.example", new))
+    assert client.post("/admin/password_change/", {**form, "old_password": PASSWORD}).status_code == 302
+    assert is_in(signed_in("editor@acme.example", new))
+
+
+# ---- how a session begins and ends
+
+
+@pytest.mark.case("A04")
+def test_signing_in_gives_a_new_key_and_the_one_before_opens_nothing(acme: TenantRef) -> None:
+    client = Client(HTTP_HOST="acme.localhost")
+    with in_tenant(acme):
+        session = SessionStore()
+        session["before"] = True
+        session.create()
+    client.cookies[settings.SESSION_COOKIE_NAME] = planted = str(session.session_key)
+    client.get("/admin/login/")
+    client.post("/admin/login/", {"username": "owner@acme.example", "password": PASSWORD})
+
+    key = client.cookies[settings.SESSION_COOKIE_NAME].value
+    assert (is_in(client), key != planted) == (True, True)
+    attacker = Client(HTTP_HOST="acme.localhost")
+    attacker.cookies[settings.SESSION_COOKIE_NAME] = planted
+    assert not is_in(attacker)
+
+
+def test_a_session_that_was_signed_out_of_is_worth_nothing(acme: TenantRef) -> None:
+    client = signed_in("owner@acme.example")
+    key = client.cookies[settings.SESSION_COOKIE_NAME].value
+    assert is_in(client)
+    client.post("/admin/logout/")
+
+    again = Client(HTTP_HOST="acme.localhost")
+    again.cookies[settings.SESSION_COOKIE_NAME] = key
+    assert not is_in(again)
+    with in_tenant(acme):
+        assert not Session.objects.filter(session_key=key).exists()
+
+
+def test_a_session_past_its_time_is_worth_nothing(acme: TenantRef) -> None:
+    client = signed_in("owner@acme.example")
+    key = client.cookies[settings.SESSION_COOKIE_NAME].value
+    assert is_in(client)
+    with in_tenant(acme):
+        Session.objects.filter(session_key=key).update(expire_date=now() - timedelta(seconds=1))
+    assert not is_in(client)
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin/", "/admin/datasets/dataset/", "/admin/importer/importjob/", "/accounts/"]
+)
+def test_signing_out_is_on_every_page(acme: TenantRef, path: str) -> None:
+    page = signed_in("owner@acme.example").get(path)
+    assert page.status_code == 200
+    assert re.search(r"<form[^>]*action=\"/admin/logout/\"[^>]*>", page.text) is not None
+
+
+@pytest.mark.case("A06")
+@pytest.mark.parametrize("how", ["deactivated", "without a role"])
+def test_a_form_that_was_open_when_its_person_lost_the_right_changes_nothing(
+    acme: TenantRef, how: str
+) -> None:
+    client = signed_in("owner@acme.example")
+    with in_tenant(acme):
+        viewer = User.objects.get(email="viewer@acme.example")
+        form = {"email": "changed@acme.example", "is_active": "on"}
+        owner = User.objects.get(email="owner@acme.example")
+    page = f"/admin/accounts/user/{viewer.pk}/change/"
+    assert client.get(page).status_code == 200
+    with in_tenant(acme):
+        if how == "deactivated":
+            User.objects.filter(pk=owner.pk).update(is_active=False)
+        else:
+            owner.groups.clear()
+    assert client.post(page, form).status_code in {302, 403}
+    with in_tenant(acme):
+        viewer.refresh_from_db()
+    assert viewer.email == "viewer@acme.example"

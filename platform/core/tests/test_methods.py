@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -65,3 +66,22 @@ def test_an_answer_says_what_it_is_and_how_it_is_written(
     answer = client_of(acme).get(path)
     b"".join(answer)  # a static file is closed when it was read
     assert answer.headers["Content-Type"] == kind
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("acme.localhost", "/admin/login/"),
+        ("acme.localhost", "/no-such-page/"),
+        ("acme.localhost", "/static/rowhouse/rowhouse.css"),
+        ("nobody.localhost", "/"),
+        ("localhost", "/operator/login/"),
+    ],
+)
+def test_every_answer_by_https_says_that_there_is_no_other_way(
+    acme: TenantRef, settings: Any, host: str, path: str
+) -> None:
+    settings.SECURE_HSTS_SECONDS, settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = 31_536_000, True
+    answer = Client(HTTP_HOST=host).get(path, secure=True)
+    b"".join(answer)
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
