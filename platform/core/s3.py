@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
 from core.s3http import Call, Judge, Patience, last_connection, take_over
 from core.stores import COPY_BYTES, StorageError, Store, Writer
@@ -501,4 +501,6 @@ def _cause(error: BaseException) -> str:
         if isinstance(each, ssl.SSLError):
             return ": no secure connection could be made (TLS)"
         each = each.__cause__ or each.__context__
+    if isinstance(error, SSLError):  # a name that is not the certificate's is told by urllib3, in words of its own
+        return ": its certificate is not one to trust"
     return f" ({type(error).__name__})"
