@@ -318,8 +318,9 @@ DATABASES = {
 }
 # What PostgreSQL shows of each connection, and how others see that workers are there.
 WORKER_NAME = "rowhouse worker"
+WEB_NAME = "rowhouse web"
 _IS_WEB = "gunicorn.arbiter" in sys.modules
-_NAME = WORKER_NAME if sys.argv[1:2] == ["worker"] else "rowhouse web" if _IS_WEB else "rowhouse"
+_NAME = WORKER_NAME if sys.argv[1:2] == ["worker"] else WEB_NAME if _IS_WEB else "rowhouse"
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     keepalives_idle=30, keepalives_interval=10, keepalives_count=3, application_name=_NAME
 )
@@ -553,6 +554,12 @@ CACHES = {
 
 env.section("Background work")
 ROWHOUSE_WORKERS = env.integer("ROWHOUSE_WORKERS", 2, purpose="Processes of one worker.", minimum=1)
+ROWHOUSE_WORKER_NICE = env.integer(
+    "ROWHOUSE_WORKER_NICE",
+    10,
+    purpose="By how much a worker's processes give way to others on their machine, such as the web's: 0 not at "
+    "all, 19 to anybody.",
+)
 ROWHOUSE_HOURLY_JITTER_SECONDS = env.integer(
     "ROWHOUSE_HOURLY_JITTER_SECONDS",
     3300,

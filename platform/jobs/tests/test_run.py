@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg2
 import pytest
+from django.conf import settings
+from django.db import connection
 
 from core.clock import now
 from core.tenancy import TenantRef, in_public, in_tenant, tenant_or_none
 from jobs import claim, runner, services
+from jobs.kinds import Slice, Step
 from jobs.models import Job
 from jobs.tests.conftest import EffectsOf
 
@@ -158,3 +163,38 @@ def test_a_long_statement_outlasts_the_limit_of_others(as_acme: TenantRef, effec
 def test_work_that_is_not_yet_due_waits(as_acme: TenantRef, effects_of: EffectsOf) -> None:
     services.submit("test.append", target="orders", payload={}, not_before=now() + timedelta(hours=1))
     assert services.run_pending() == 0
+
+
+def parallel_workers_of_a_slice(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return over how many processes more a query of a slice may be spread."""
+    told: list[int] = []
+
+    def look(_work: Slice) -> Step:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW max_parallel_workers_per_gather")
+            told.append(int(cursor.fetchone()[0]))
+        return Step(done=True)
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_stat_clear_snapshot()"
+        )  # what a transaction, here the test's, has seen of the others
+        cursor.execute("SET LOCAL max_parallel_workers_per_gather = 2")
+    monkeypatch.setattr(runner, "handler_of", lambda _kind: look)
+    assert run_once(services.submit("test.append", target="orders", payload={})).state == "DONE"
+    return told[0]
+
+
+def test_no_statement_of_a_slice_is_spread_while_people_are_served(
+    as_acme: TenantRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parallel_workers_of_a_slice(monkeypatch) > 0
+    given = connection.get_connection_params()
+    given = {name: given[name] for name in ("host", "port", "user", "password", "dbname") if name in given}
+    with (
+        closing(psycopg2.connect(**given, application_name=settings.WEB_NAME)) as web,
+        web.cursor() as cursor,
+    ):
+        cursor.execute("SELECT 1")
+        assert parallel_workers_of_a_slice(monkeypatch) == 0
+    assert parallel_workers_of_a_slice(monkeypatch) > 0  # the web has left

@@ -14,7 +14,8 @@ Four sorts of processes: this one (main), the queue library's sentinel, and its 
   free, and whoever starts there, or ticks beside it, queues the dead family's jobs again at once; only jobs of
   a machine that is gone wait for their lease to run out.
 * **Room for others.** One process of the pool takes no import; and while all work and a tenant waits, slices
-  end after a second.
+  end after a second. Processes of the pool are nice, and while people are served no statement of a slice is spread
+  over several of the server's processors.
 * **Leaving.** SIGTERM or SIGINT raises the drain flag: slices return at their next look at the time left, no
   new one begins, exit code 0. A long statement has ROWHOUSE_LEAVE_SECONDS, then it is stopped and its job given
   back. `touch <folder>/drain` (a preStop hook) does the same without the exit.
@@ -62,6 +63,7 @@ class CrashOnly(library.Sentinel):
 
     def start(self) -> None:
         os.setpgrp()  # the family: ended as a whole, and out of the terminal's reach
+        os.nice(settings.ROWHOUSE_WORKER_NICE)  # main does not: it ticks, and beats, on time
         # Main alone is asked to leave. Whoever asks all at once, as systemd does, must not end slices.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.register_at_fork(after_in_child=die_with_parent)
