@@ -37,6 +37,10 @@ class TenantMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         leave_tenant()
+        if (
+            "\0" in request.path_info
+        ):  # no text in the database holds one, and asking for it is an error there
+            return _notice(request, "Nothing here", "There is no such page. Check its address.", 404)
         host = normal_host(request.META.get("HTTP_HOST", ""))
         if host in settings.ROWHOUSE_PUBLIC_HOSTS:
             logging.bind_request("-")

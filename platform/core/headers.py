@@ -79,4 +79,4 @@ class PagePolicy(ContentSecurityPolicyMiddleware):
             is_of_admin = not NAMESPACES.isdisjoint(match.namespaces)
             if is_of_admin or getattr(match.func, "has_admin_look", False):
                 response._csp_config = settings.ROWHOUSE_ADMIN_CSP
-        return super().process_response(request, response)  # type: ignore[no-untyped-call]
+        return super().process_response(request, response)

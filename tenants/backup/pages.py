@@ -121,7 +121,9 @@ class BackupAdmin(WithoutLog, ReadOnly, ListedLookups, ModelAdmin):
         )
 
     def has_verify_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return TenantBackup.objects.filter(pk=number_of(object_id), state=State.SUCCEEDED, deleted_at=None).exists()
+        return TenantBackup.objects.filter(
+            pk=number_of(object_id), state=State.SUCCEEDED, deleted_at=None
+        ).exists()
 
     @action(description="Restore on trial", icon="fact_check", permissions=["verify"])
     def verify(self, request: HttpRequest, object_id: int) -> HttpResponse:

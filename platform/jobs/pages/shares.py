@@ -239,7 +239,7 @@ class ShareAdmin(CurrentActionChoices, ListedLookups, ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        share = None if "\0" in object_id else TenantShare.objects.filter(pk=object_id).first()
+        share = TenantShare.objects.filter(pk=object_id).first()
         if share is None:
             raise Http404("There is no such tenant.")
         shown = {"title": f"Work of {share}", "share": share, "is_platform": share.pk == PUBLIC}

@@ -104,16 +104,19 @@
     return object[name];
   };
 
+  // What the theme assigns without having declared it (`activeTab` on pages that have no tabs): elsewhere a global.
+  const undeclared = Object.create(null);
+
   function named(name) {
     allowed(name);
-    const of = (scope) => {
+    const of = (scope, isWritten) => {
       if (name in scope) return [scope, name];
       if (Object.hasOwn(GLOBALS, name)) return [{[name]: GLOBALS[name]()}, name];
+      if (isWritten || name in undeclared) return [undeclared, name];
       throw new ReferenceError(`${name} is not defined`);
     };
     const run = reading(of);
     run.of = of;
-    run.isName = true;
     return run;
   }
 
@@ -176,7 +179,7 @@
       if (!left.of) throw new SyntaxError('nothing can be assigned there');
       const right = this.expression();
       return (scope) => {
-        const [object, name] = left.of(scope);
+        const [object, name] = left.of(scope, sign === '=');
         const value = right(scope);
         return (object[name] = sign === '=' ? value : sign === '+=' ? object[name] + value : object[name] - value);
       };
@@ -283,7 +286,7 @@
       this.at += 1;
       if (word.is === 'value') return constant(word.value);
       if (word.is === 'template') return word.run;
-      if (word.is === 'name') return word.text in LITERALS ? constant(LITERALS[word.text]) : named(word.text);
+      if (word.is === 'name') return Object.hasOwn(LITERALS, word.text) ? constant(LITERALS[word.text]) : named(word.text);
       if (word.text === '(') {
         const inside = this.expression();
         this.needs(')');
