@@ -501,6 +501,8 @@ def _cause(error: BaseException) -> str:
         if isinstance(each, ssl.SSLError):
             return ": no secure connection could be made (TLS)"
         each = each.__cause__ or each.__context__
-    if isinstance(error, SSLError):  # a name that is not the certificate's is told by urllib3, in words of its own
+    if isinstance(
+        error, SSLError
+    ):  # a name that is not the certificate's is told by urllib3, in words of its own
         return ": its certificate is not one to trust"
     return f" ({type(error).__name__})"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
 import secrets
 import string
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import generate_totp_secret
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
@@ -125,6 +129,35 @@ def test_a_password_is_changed_by_who_knows_the_present_one(acme: TenantRef) -> 
         assert not is_in(signed_in("editor@acme.example", new))
     assert client.post("/admin/password_change/", {**form, "old_password": PASSWORD}).status_code == 302
     assert is_in(signed_in("editor@acme.example", new))
+
+
+def test_a_password_stays_good_however_old_it_is(acme: TenantRef) -> None:
+    with in_tenant(acme):
+        long_ago = now() - timedelta(days=3650)
+        User.objects.filter(email="viewer@acme.example").update(last_login=long_ago, date_joined=long_ago)
+    client = signed_in("viewer@acme.example")
+    answer = client.get("/admin/")
+    assert (answer.status_code, "/password_change/" in answer.headers.get("Location", "")) == (200, False)
+
+
+@pytest.mark.parametrize("make", [generate_totp_secret, RecoveryCodes.generate_seed], ids=["app", "recovery"])
+def test_seeds_of_second_factors_cannot_be_guessed(make: Callable[[], str]) -> None:
+    made = []
+    for _ in range(200):
+        random.seed(1)  # what could be foretold would come again
+        made.append(make())
+    assert len(set(made)) == len(made)
+    bits = math.log2(32 if make is generate_totp_secret else 16)  # of each sign
+    assert min(map(len, made)) * bits >= LEAST_BITS
+
+
+def test_a_recovery_code_has_twenty_bits_and_more(acme: TenantRef) -> None:
+    with in_tenant(acme):
+        user = User.objects.get(email="viewer@acme.example")
+        codes = RecoveryCodes.activate(user).get_unused_codes()
+    assert len(set(codes)) == len(codes) == 10
+    assert {len(code) for code in codes} == {8} and "".join(codes).isdigit()
+    assert 8 * math.log2(10) >= 20
 
 
 # ---- how a session begins and ends
