@@ -148,21 +148,6 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
         groups = form.cleaned_data.get("groups") or ()
         record(name, actor=request.user, target=obj, before=before, after=_told(obj, groups))
 
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
-        with transaction.atomic():
-            before = self._password(id)
-            answer = super().user_change_password(request, id, form_url)
-            if before != self._password(id):
-                record(
-                    "accounts.user.password_changed", actor=request.user, target=self.get_object(request, id)
-                )
-        return answer
-
-    def _password(self, number: str) -> str | None:
-        is_number = number.isascii() and number.isdigit() and len(number) < 18
-        found = User.objects.filter(pk=int(number) if is_number else 0)
-        return found.values_list("password", flat=True).first()
-
     @action(
         description="How they sign in", icon="passkey", permissions=["change"], url_path="how-they-sign-in"
     )
@@ -173,16 +158,19 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
         user = self.get_object(request, id)
         if user is not None and not request.user.has_perms(user.get_all_permissions()):
             raise PermissionDenied("Who may do more than you chooses the password without you.")
-        before = user.password if user is not None else ""
-        answer = super().user_change_password(request, id, form_url)
-        if user is not None:
-            user.refresh_from_db(fields=["password"])
-            if user.password != before:
+        with transaction.atomic():
+            answer = super().user_change_password(request, id, form_url)
+            if user is not None and self._has_new_password(user):
                 record("accounts.user.password_set", actor=request.user, target=user)
                 end_sessions(user=user, by=request.user)
                 if user.pk == request.user.pk:
                     keep_session(request, user)
         return answer
+
+    def _has_new_password(self, user: User) -> bool:
+        before = user.password
+        user.refresh_from_db(fields=["password"])
+        return user.password != before
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # history names people for ever; a user who left is set inactive

@@ -20,8 +20,8 @@ from core.lookups import ListedLookups
 from jobs.models import Job, TenantShare
 from jobs.operator_admin import JobAdmin
 from jobs.pages.shares import NotPausable, ShareAdmin
-from rowhouse.events.pages import OperatorEventAdmin, TenantEventAdmin
 from rowhouse.api import pages as api_pages
+from rowhouse.events.pages import OperatorEventAdmin, TenantEventAdmin
 from rowhouse.work.admin import WorkAdmin
 from tenants.entering import end_entries_of
 from tenants.models import Tenant

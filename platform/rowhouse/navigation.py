@@ -69,6 +69,13 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         )
     if plain := _plain_models(user):
         groups.append({"title": "Other records", "separator": True, "items": plain})
+    if people := _administration(user):
+        groups.append({"title": "Administration", "separator": True, "items": people})
+    _mark(groups, request.path)
+    return groups
+
+
+def _administration(user: Any) -> list[dict[str, Any]]:
     people = []
     if user.has_perm("accounts.view_user"):
         people += [
@@ -90,10 +97,7 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         people.append(_item("Export destinations", "cloud_upload", "admin:exporter_destination_changelist"))
     if user.has_perm("audit.view_event"):
         people.append(_item("Events", "history", "admin:audit_event_changelist"))
-    if people:
-        groups.append({"title": "Administration", "separator": True, "items": people})
-    _mark(groups, request.path)
-    return groups
+    return people
 
 
 def _mark(groups: list[dict[str, Any]], path: str) -> None:

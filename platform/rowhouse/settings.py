@@ -241,6 +241,7 @@ MIDDLEWARE = [
     "rowhouse.observing.probes.Probes",  # for any host, and never a redirect
     "rowhouse.observing.requests.Observed",  # around all that answer
     "rowhouse.work.live.Polls",  # answers live polls with one query, before the tenant is looked up
+    "core.methods.KnownMethods",  # TRACE is none
     "tenants.middleware.TenantMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "core.headers.PagePolicy",
@@ -406,6 +407,7 @@ STORAGES = {
 # Without a place to be collected in, static files come from the apps' folders.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no page of another origin has use for them
 
 # ---- tenants ---------------------------------------------------------------------------------------------
 
