@@ -45,6 +45,12 @@ class AccountsConfig(AppConfig):
         "accounts_user_session_end": "nobody / perm:accounts.change_user",
         "accounts_user_sessions_end": "nobody / perm:accounts.change_user",
         "accounts_user_how_they_sign_in": "perm:accounts.change_user",
+        "accounts_single_sign_on": "nobody / open",
+        "accounts_single_sign_on_callback": "open / nobody",
+        "accounts_signinprovider_changelist": "perm:accounts.view_signinprovider / perm:accounts.change_signinprovider",
+        "accounts_signinprovider_try": "nobody / perm:accounts.change_signinprovider",
+        "accounts_signinprovider_remove": "nobody / perm:accounts.change_signinprovider",
+        "accounts_signinprovider_unlink": "nobody / perm:accounts.change_signinprovider",
         "accounts_user_changelist": "perm:accounts.view_user",
         "accounts_user_add": "perm:accounts.add_user",
         "accounts_user_change": "perm:accounts.view_user / perm:accounts.change_user",
@@ -63,6 +69,8 @@ class AccountsConfig(AppConfig):
             "accounts.add_user",
             "accounts.change_user",
             "auth.view_group",
+            "accounts.view_signinprovider",
+            "accounts.change_signinprovider",
         ),
     }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from allauth.account.authentication import get_authentication_records
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
 from accounts.models import User
 from accounts.sessions import note_seen
+from accounts.single_sign_on.gate import is_vouched_for
 
 # What somebody may do who must add a second factor first, by the names of its pages.
 ENROLLING = {
@@ -45,7 +45,7 @@ class People:
         if not isinstance(user, User):
             return None
         page = request.resolver_match.view_name if request.resolver_match else ""
-        if getattr(user, "must_enrol", False) and page not in ENROLLING and not _vouched_for(request, user):
+        if getattr(user, "must_enrol", False) and page not in ENROLLING and not _vouched_for(request):
             return HttpResponseRedirect(reverse("accounts_sign_in"))
         tenant = getattr(request, "tenant", None)
         if tenant is not None and not tenant.is_read_only:
@@ -53,6 +53,6 @@ class People:
         return None
 
 
-def _vouched_for(request: HttpRequest, user: User) -> bool:
-    """Return whether the tenant's own directory let this person in: what it asks for is its owner's business."""
-    return any(one.get("method") == "socialaccount" for one in get_authentication_records(request, user))
+def _vouched_for(request: HttpRequest) -> bool:
+    """Return whether the tenant's own provider has asked for a second factor, and the owner says that it counts."""
+    return is_vouched_for(request)

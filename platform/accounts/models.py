@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from simple_history.models import HistoricalRecords
 
+from accounts.provider_models import SignInProvider as SignInProvider  # Django looks for models here
+
 
 class UserManager(BaseUserManager["User"]):
     """Creates users by their address."""
