@@ -18,6 +18,20 @@ pytestmark = pytest.mark.browser
 HOST, WHO = "globex.localhost", "editor@globex.example"
 
 
+@pytest.fixture(scope="module")
+def editor(browser: Browser, served: Served) -> None:
+    """Let the owner add an editor, who is in these tests alone."""
+    owner = Person(browser, served, "globex")
+    owner.go("/admin/accounts/user/add/")
+    served.passwords[WHO] = "a long walk by the sea"
+    owner.page.fill("input[name=email]", WHO)
+    owner.page.locator("select[name=groups]").select_option(label="editor", force=True)
+    for name in ("password1", "password2"):
+        owner.page.fill(f"input[name={name}]", served.passwords[WHO])
+    owner.page.locator("button[name=_save], input[name=_save]").first.click()
+    expect(owner.page.get_by_text("was added").first).to_be_visible()
+
+
 def fresh(browser: Browser) -> tuple[Page, list[str]]:
     page = browser.new_context(viewport={"width": 1360, "height": 850}).new_page()
     page.set_default_timeout(PATIENCE_MS)
@@ -45,7 +59,7 @@ def is_in(page: Page) -> None:
 
 
 def test_a_person_sets_up_an_app_signs_in_by_it_and_ends_a_session_elsewhere(
-    browser: Browser, served: Served
+    browser: Browser, served: Served, editor: None
 ) -> None:
     person = Person(browser, served, "globex", "editor")
     page = person.page
@@ -107,7 +121,7 @@ def test_a_person_sets_up_an_app_signs_in_by_it_and_ends_a_session_elsewhere(
     assert (complaints, person.complaints, owner.complaints) == ([], [], [])
 
 
-def test_a_person_signs_in_by_a_passkey(browser: Browser, served: Served) -> None:
+def test_a_person_signs_in_by_a_passkey(browser: Browser, served: Served, editor: None) -> None:
     person = Person(browser, served, "globex", "editor")
     page = person.page
     device = page.context.new_cdp_session(page)
