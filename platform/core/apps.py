@@ -10,7 +10,7 @@ from django.core.signals import request_finished
 from django.db.models.signals import post_delete
 
 from core import logging
-from core.checks import check_hosts_apart
+from core.checks import check_hosts_apart, check_pages_hardened
 
 
 class CoreConfig(AppConfig):
@@ -26,4 +26,5 @@ class CoreConfig(AppConfig):
 
         post_delete.disconnect(tenant_delete_callback)
         checks.register(check_hosts_apart, checks.Tags.security)
+        checks.register(check_pages_hardened, checks.Tags.security)
         request_finished.connect(logging.forget_request)

@@ -9,6 +9,7 @@ from rowhouse.apps import load_pages
 from tenants import serving
 
 load_pages()
+handler500 = "core.httperrors.server_error"
 urlpatterns = [
     *serving.urls(),
     # What stands before the site's own is found before it.
