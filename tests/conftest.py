@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
+import psycopg2.errors
 import pytest
 from django.db import connections
 
