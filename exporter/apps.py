@@ -56,6 +56,14 @@ class ExporterConfig(AppConfig):
         "exporter_exportsettings_dataset": "here:manage & here:export",
         "exporter_exportsettings_example": "some:manage | perm:exporter.change_exportsettings / nobody",
     }
+    page_paces: ClassVar[dict[str, str]] = {
+        "POST exporter_exportrun_now": "export",
+        "POST exporter_exportfile_view": "download",
+        "GET exporter_exportfile_download": "download",
+        "POST exporter_destination_test": "try",
+        "POST exporter_exportnotice_test": "try",
+        "POST exporter_exportnotice_again": "try",
+    }
     job_kinds: ClassVar = {
         "exporter.run": JobKind(
             run="exporter.tasks.run",
@@ -73,6 +81,9 @@ class ExporterConfig(AppConfig):
     }
     slot_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.
+    erased_places: ClassVar[dict[str, str]] = {"export files": "exporter.erasing.export_files"}
+    # Texts that may hold values of records.
+    erased_texts: ClassVar[dict[str, str]] = {"exporter.ExportRun": "error", "exporter.Delivery": "error"}
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": (
             "exporter.view_exportrun",

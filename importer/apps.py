@@ -21,6 +21,20 @@ class ImporterConfig(AppConfig):
         "importer.ImportJob": ("key", "sha256"),
         "importer.Proposal": ("key", "sha256"),
     }
+    erased_places: ClassVar[dict[str, str]] = {
+        "uploads": "importer.erasing.uploads",
+        "proposals": "importer.erasing.proposals",
+    }
+    # Texts that may hold values of records; a star marks the cells of a row.
+    erased_texts: ClassVar[dict[str, str]] = {
+        "importer.ImportJob": "file_name head mapping overrides dialect notice error",
+        "importer.ImportIssue": "column value rule",
+        "importer.RejectedRow": "cells* problem",
+        "importer.RowFix": "cells* before*",
+        "importer.SavedMapping": "name columns",
+        "importer.MappingVersion": "matches",
+        "importer.Proposal": "file_name columns error",
+    }
     # What may be seen and done with one import follows from the rights on its dataset (importer.rights).
     role_rights = {
         "owner": ("importer.view_importjob",),
@@ -49,6 +63,18 @@ class ImporterConfig(AppConfig):
         "importer_importjob_file": "here:import / nobody",
         "importer_importjob_undo": "nobody / here:import",
         "importer_importjob_rules": "here:import & here:manage",
+    }
+    page_paces: ClassVar[dict[str, str]] = {
+        "POST importer_importjob_new_dataset": "upload",
+        # With a star: the imports into plain models have pages of the same kind, named after their own proxies.
+        "POST *import*_upload": "upload",
+        "POST *import*_corrections": "upload",
+        "POST *import*_again": "upload",
+        "POST *import*_mapping": "confirm",
+        "POST *import*_confirm": "confirm",
+        "POST *import*_undo": "undo",
+        "GET *import*_rejected_rows": "download",
+        "GET *import*_file": "download",
     }
     job_kinds = {
         "importer.preview": JobKind(

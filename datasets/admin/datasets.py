@@ -99,6 +99,8 @@ class Columns(ColumnsInline):
     @admin.display(description="change")
     def change(self, column: Column) -> str:
         """Link to where the column's type and rules are changed."""
+        if not column.pk:
+            return "-"  # a line that somebody sent and no page offered
         url = reverse("admin:datasets_change_ask_column", args=(column.pk,))
         return format_html('<a href="{}" class="rh-link whitespace-nowrap">Change type or rules</a>', url)
 
