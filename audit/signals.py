@@ -23,4 +23,5 @@ def signed_out(user: Any, **_kwargs: Any) -> None:
 
 @receiver(user_login_failed)
 def sign_in_failed(credentials: dict[str, Any], **_kwargs: Any) -> None:
-    record("accounts.user.sign_in_failed", actor=str(credentials.get("username", ""))[:200])
+    name = credentials.get("username") or credentials.get("email") or ""
+    record("accounts.user.sign_in_failed", actor=str(name)[:200])

@@ -186,6 +186,18 @@ class DatasetsConfig(AppConfig):
         "datasets_row_delete": "here:view & here:delete",
         "datasets_row_history": "here:view",
         "datasets_row_simple_history": "here:view / here:view & here:change",
+        "datasets_row_as_of": "here:view / nobody",
+        "datasets_row_differences": "here:view / nobody",
+    }
+    page_paces: ClassVar[dict[str, str]] = {
+        "POST datasets_changeset_confirm": "confirm",
+        "POST datasets_changeset_undo": "undo",
+        "POST datasets_change_confirm": "confirm",
+        "POST datasets_change_revert": "undo",
+        "POST datasets_row_revert": "undo",
+        "POST datasets_row_simple_history": "undo",
+        "GET datasets_change_failing_records": "download",
+        "GET datasets_dataset_workbook": "download",
     }
 
     def ready(self) -> None:

@@ -28,6 +28,7 @@ class ExporterConfig(AppConfig):
         "exporter_exportfile_history": "here:export",
         "exporter_exportfile_delete": "nobody",
         "exporter_exportfile_view": "here:view & here:export",
+        "exporter_exportfile_differences": "here:view & here:export",
         "exporter_exportfile_download": "here:export / nobody",
         "exporter_exportfile_file": "here:export / nobody",
         "exporter_exportfile_space": "perm:datasets.change_dataset",
@@ -54,6 +55,14 @@ class ExporterConfig(AppConfig):
         "exporter_exportsettings_tenant": "perm:exporter.change_exportsettings",
         "exporter_exportsettings_dataset": "here:manage & here:export",
         "exporter_exportsettings_example": "some:manage | perm:exporter.change_exportsettings / nobody",
+    }
+    page_paces: ClassVar[dict[str, str]] = {
+        "POST exporter_exportrun_now": "export",
+        "POST exporter_exportfile_view": "download",
+        "GET exporter_exportfile_download": "download",
+        "POST exporter_destination_test": "try",
+        "POST exporter_exportnotice_test": "try",
+        "POST exporter_exportnotice_again": "try",
     }
     job_kinds: ClassVar = {
         "exporter.run": JobKind(

@@ -1,4 +1,4 @@
-"""Sealing the secrets a tenant has entrusted to exports anew, when a key of the platform is changed."""
+"""Sealing a tenant's secrets anew, of exports and of the sending of events, when a key of the platform is changed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from accounts import factors
+from accounts.models import SignInProvider
+from accounts.single_sign_on import services as providers
 from audit.services import record
 from core import sealing
-from exporter import destinations, webhooks
-from exporter.models import Destination, ExportNotice
+from exporter import destinations
+from exporter.models import SEALED_FOR, Destination, ExportNotice
+from tenants.streaming import reseal_secret
 
-HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice], str], ...] = (
+HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice] | type[SignInProvider], str], ...] = (
     (Destination, destinations.PURPOSE),
-    (ExportNotice, webhooks.SEALED_FOR),
+    (ExportNotice, SEALED_FOR),
+    (SignInProvider, providers.SEALED_FOR),
 )
 
 
@@ -29,7 +34,7 @@ class Resealed:
 @transaction.atomic
 def reseal() -> Resealed:
     """Seal the current tenant's secrets under the first of the platform's keys: the others can go then."""
-    resealed, current, lost = 0, 0, []
+    resealed, current, lost = factors.reseal()
     for model, purpose in HOLDERS:
         for one in model._default_manager.select_for_update().exclude(sealed_secret="").order_by("pk"):
             if sealing.is_current(one.sealed_secret, purpose=purpose):
@@ -45,6 +50,10 @@ def reseal() -> Resealed:
                 sealed_secret=sealing.seal(secret, purpose=purpose)
             )
             resealed += 1
+    try:
+        resealed += bool(reseal_secret())
+    except sealing.NotOpened:
+        lost.append("stream of events")
     if resealed:
         record("exporter.secrets.resealed", secrets=resealed)
     return Resealed(resealed, current, lost)

@@ -64,6 +64,18 @@ class ImporterConfig(AppConfig):
         "importer_importjob_undo": "nobody / here:import",
         "importer_importjob_rules": "here:import & here:manage",
     }
+    page_paces: ClassVar[dict[str, str]] = {
+        "POST importer_importjob_new_dataset": "upload",
+        # With a star: the imports into plain models have pages of the same kind, named after their own proxies.
+        "POST *import*_upload": "upload",
+        "POST *import*_corrections": "upload",
+        "POST *import*_again": "upload",
+        "POST *import*_mapping": "confirm",
+        "POST *import*_confirm": "confirm",
+        "POST *import*_undo": "undo",
+        "GET *import*_rejected_rows": "download",
+        "GET *import*_file": "download",
+    }
     job_kinds = {
         "importer.preview": JobKind(
             run="importer.tasks.preview",
@@ -94,4 +106,4 @@ class ImporterConfig(AppConfig):
     hourly_jobs: ClassVar = ("importer.tidy",)
 
     def ready(self) -> None:
-        from importer import signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded
+        from importer import causes, signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 from accounts.operator_admin import WithoutLog
 from accounts.sites import operator_site
 from core.errors import RowhouseError
-from core.lookups import ListedLookups
+from core.lookups import ListedLookups, number_of
 from tenants import services
 from tenants.backup.pages import BackupActions
 from tenants.models import Tenant
@@ -229,7 +229,7 @@ class TenantAdmin(Operated, BackupActions, WithoutLog, ListedLookups, ModelAdmin
         )
 
     def _do(self, request: HttpRequest, object_id: int, verb: Any, effect: str) -> HttpResponse:
-        tenant = get_object_or_404(Tenant, pk=object_id)
+        tenant = get_object_or_404(Tenant, pk=number_of(object_id))
         if request.method != "POST":  # unfold's actions are links; nothing changes by following one
             title = f"{verb.__name__.removesuffix('_tenant').replace('_', ' ').capitalize()} {tenant}?"
             context = {
@@ -250,4 +250,4 @@ class TenantAdmin(Operated, BackupActions, WithoutLog, ListedLookups, ModelAdmin
 
 
 def _is_in(object_id: Any, *states: State) -> bool:
-    return Tenant.objects.filter(pk=object_id, state__in=states).exists()
+    return Tenant.objects.filter(pk=number_of(object_id), state__in=states).exists()

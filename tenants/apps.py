@@ -19,6 +19,10 @@ class TenantsConfig(AppConfig):
         "tenants_entries": "perm:accounts.change_user / nobody",
         "tenants_entry_end": "nobody / perm:accounts.change_user",
     }
+    page_paces: ClassVar[dict[str, str]] = {
+        "POST tenants_tenant_back_up": "backup",
+        "POST tenants_tenantbackup_verify": "backup",
+    }
     job_kinds = {
         "tenants.provision": JobKind(
             run="tenants.tasks.provision", ended="tenants.tasks.provision_ended", title="Provision a tenant"
@@ -46,6 +50,15 @@ class TenantsConfig(AppConfig):
         ),
         "tenants.look_after": JobKind(run="tenants.tasks.hourly", title="Backups and deletions that are due"),
         "tenants.spares": JobKind(run="tenants.tasks.refill_spares", title="Make spare schemas"),
+        # It works in the tenant, or outside of all for the platform's own log.
+        "audit.stream": JobKind(run="tenants.tasks.stream", title="Sending events out", writes=False),
+        "tenants.tell_of_entry": JobKind(
+            run="tenants.tasks.tell_of_entry", title="Telling a tenant's owners of an operator's entry"
+        ),
         "tenants.invite": JobKind(run="tenants.tasks.invite", title="Invite a tenant's owner"),
     }
-    chores = ("tenants.tasks.look_after", "tenants.backup.services.look_after_backups")
+    chores = (
+        "tenants.tasks.look_after",
+        "tenants.backup.services.look_after_backups",
+        "tenants.streaming.keep_streaming",
+    )

@@ -72,6 +72,7 @@ def tell(folder: Path, **variables: str) -> Iterator[Told]:
             "DATABASE_URL": url,
             "ROWHOUSE_DATA": str(folder),
             "ROWHOUSE_DESTINATION_PRIVATE_HOSTS": "127.0.0.1",  # the tests' own servers
+            "ROWHOUSE_SIGN_IN_PRIVATE_HOSTS": "127.0.0.1",
             **variables,
         }
         done = subprocess.run(

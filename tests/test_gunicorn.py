@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from inspect import ismodule
+from typing import Any
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.errors import ParseException
+from gunicorn.http.parser import RequestParser
 
 from rowhouse import gunicorn
 from rowhouse.proxies import behind_proxies, client_address
@@ -100,3 +103,37 @@ def test_an_address_is_counted_from_the_right(forwarded: str, proxies: int, addr
     environ = {"REMOTE_ADDR": "10.0.0.2", "HTTP_X_FORWARDED_FOR": forwarded}
     behind_proxies(application, proxies)(environ, lambda *_: None)
     assert seen == [address]
+
+
+def parsed(raw: bytes) -> bytes:
+    """Return the body of a request as gunicorn reads it with our settings."""
+    config = Config()
+    for name, value in vars(gunicorn).items():
+        if name in config.settings and not callable(value):
+            config.set(name, value)
+    request: Any = next(RequestParser(config, iter([raw]), ("127.0.0.1", 1)))
+    return bytes(request.body.read())
+
+
+# Where two servers could disagree about where a request ends, and the second half of one become another's first.
+SMUGGLING = {
+    "both lengths": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
+    "two lengths": b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+    "a length with a sign": b"Content-Length: +4\r\n\r\nabcd",
+    "an unknown coding": b"Transfer-Encoding: xchunked\r\n\r\nabcde",
+    "two codings": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "a space before the colon": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a bare return": b"X: a\rTransfer-Encoding: chunked\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLING)
+def test_a_request_whose_end_is_not_plain_is_refused(name: str) -> None:
+    with pytest.raises(ParseException):
+        parsed(b"POST / HTTP/1.1\r\nHost: acme.localhost\r\n" + SMUGGLING[name])
+
+
+def test_a_request_with_one_length_ends_there() -> None:
+    begin = b"POST / HTTP/1.1\r\nHost: acme.localhost\r\n"
+    assert parsed(begin + b"Content-Length: 4\r\n\r\nabcdGET /x HTTP/1.1\r\n\r\n") == b"abcd"
+    assert parsed(begin + b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n") == b"abcd"

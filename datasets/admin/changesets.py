@@ -440,7 +440,8 @@ def _changes_or_404(request: HttpRequest, pk: int) -> ChangeSet:
     return changes
 
 
-def _number(text: str | None) -> int | None:
-    if text and text.isascii() and text.isdigit() and len(text) < MOST_DIGITS:
+def _number(text: str | int | None) -> int | None:
+    text = str(text or "")  # facets ask with the numbers of the choices themselves
+    if text.isascii() and text.isdigit() and len(text) < MOST_DIGITS:
         return int(text)
     return None

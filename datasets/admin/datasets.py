@@ -21,6 +21,7 @@ from datasets.admin.definition import definition_urls
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import definition_links, record_links
 from datasets.admin.matrix import matrix_view, tenant_matrix_view
+from datasets.admin.moments import moment_urls
 from datasets.admin.records import row_urls
 from datasets.admin.rights import columns_view, rights_view
 from datasets.check_lines import text_of
@@ -98,6 +99,8 @@ class Columns(ColumnsInline):
     @admin.display(description="change")
     def change(self, column: Column) -> str:
         """Link to where the column's type and rules are changed."""
+        if not column.pk:
+            return "-"  # a line that somebody sent and no page offered
         url = reverse("admin:datasets_change_ask_column", args=(column.pk,))
         return format_html('<a href="{}" class="rh-link whitespace-nowrap">Change type or rules</a>', url)
 
@@ -122,7 +125,9 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # Before the stock ones: `<path:object_id>/history/` would take `7/rows/5/history/`.
         return [
-            path("<int:dataset_id>/rows/", include(row_urls(self.admin_site))),
+            path(
+                "<int:dataset_id>/rows/", include([*moment_urls(self.admin_site), *row_urls(self.admin_site)])
+            ),
             path(
                 "<int:dataset_id>/rights/",
                 self.admin_site.admin_view(rights_view),

@@ -244,6 +244,25 @@ def test_our_own_link_is_for_one_file_of_one_tenant_for_five_minutes(
     assert asked(Client(HTTP_HOST="acme.localhost"), file.pk, token) == 302  # to sign in
 
 
+@pytest.mark.case("A12")
+def test_a_link_is_worth_nothing_from_the_moment_its_person_lost_the_right(
+    acme: TenantRef, globex: TenantRef, client_of: Any
+) -> None:
+    with in_tenant(acme):
+        file = stored_file(dataset_with(), data=DATA)
+        address = f"/admin/exporter/exportfile/{file.pk}/file/{token_of(file)}/"
+        editor = User.objects.get(email="editor@acme.example")
+    client, owner = client_of(acme, "editor"), client_of(acme)
+    before = client.get(address)
+    assert (before.status_code, b"".join(before)) == (200, DATA)
+    with in_tenant(acme):
+        editor.groups.clear()
+
+    assert client.get(address).status_code == 404
+    still = owner.get(address)  # the link is good, for those who may have the file
+    assert (still.status_code, b"".join(still)) == (200, DATA)
+
+
 def token_of_other(tenant: TenantRef, file: ExportFile) -> str:
     with in_tenant(tenant):
         return token_of(file)

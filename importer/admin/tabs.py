@@ -87,9 +87,10 @@ def kind_words(job: ImportJob) -> dict[str, str]:
     return {"+": "new", "~": "changed", "-": "deleted" if is_over else "missing from the file"}
 
 
-def number(text: str | None) -> int:
-    """Return a number of the address, or 0."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else 0
+def number(text: str | int | None) -> int:
+    """Return a number of the address, or 0. Facets ask with the numbers of the choices themselves."""
+    text = str(text or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else 0
 
 
 def _kinds(job: ImportJob, words: dict[str, str]) -> list[tuple[str, str, int]]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import User
+from accounts.sessions import end_sessions, keep_session
+from accounts.single_sign_on import pages as pages  # registers what is on them
 from accounts.sites import tenant_site
 from audit.services import record
 from core.lookups import ListedLookups
@@ -43,6 +49,13 @@ class GroupsOfTheGranter(ModelForm):  # type: ignore[type-arg] # not generic whe
 def _permissions(group: Group) -> list[str]:
     names = group.permissions.values_list("content_type__app_label", "codename")
     return [f"{app_label}.{codename}" for app_label, codename in names]
+
+
+def _told(user: User, groups: Iterable[Group]) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        name: getattr(user, name) for name in ("email", "first_name", "last_name", "is_active")
+    }
+    return told | {"roles": sorted(group.name for group in groups)}
 
 
 def _require_room() -> None:
@@ -102,6 +115,7 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
     search_fields = ("email", "first_name", "last_name")
     ordering = ("email",)
     filter_horizontal = ()
+    actions_detail = ("how_they_sign_in",)
     fieldsets = (
         (None, {"fields": ("email", "password")}),
         ("Person", {"fields": ("first_name", "last_name")}),
@@ -127,9 +141,36 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
         return ", ".join(sorted(group.name for group in user.groups.all())) or "none"
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+        held = User.objects.filter(pk=obj.pk).first() if change else None
+        before = _told(held, held.groups.all()) if held else None
         super().save_model(request, obj, form, change)
         name = "accounts.user.changed" if change else "accounts.user.created"
-        record(name, actor=request.user, target=obj, fields=sorted(form.changed_data))
+        groups = form.cleaned_data.get("groups") or ()
+        record(name, actor=request.user, target=obj, before=before, after=_told(obj, groups))
+
+    @action(
+        description="How they sign in", icon="passkey", permissions=["change"], url_path="how-they-sign-in"
+    )
+    def how_they_sign_in(self, _request: HttpRequest, object_id: int) -> HttpResponse:
+        return redirect("admin:accounts_user_sign_in", object_id)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        user = self.get_object(request, id)
+        if user is not None and not request.user.has_perms(user.get_all_permissions()):
+            raise PermissionDenied("Who may do more than you chooses the password without you.")
+        with transaction.atomic():
+            answer = super().user_change_password(request, id, form_url)
+            if user is not None and self._has_new_password(user):
+                record("accounts.user.password_set", actor=request.user, target=user)
+                end_sessions(user=user, by=request.user)
+                if user.pk == request.user.pk:
+                    keep_session(request, user)
+        return answer
+
+    def _has_new_password(self, user: User) -> bool:
+        before = user.password
+        user.refresh_from_db(fields=["password"])
+        return user.password != before
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # history names people for ever; a user who left is set inactive

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.http import HttpRequest
 
+from accounts.factors import with_factors
 from accounts.models import User
 from accounts.operators.models import Operator
 from core.clock import now
@@ -32,10 +33,13 @@ class TenantBackend(ModelBackend):
         return user is not None and not user.is_operator_entry and super().user_can_authenticate(user)
 
     def get_user(self, user_id: int) -> User | None:
-        """Return who a session belongs to. An operator's ends with the time he was let in for."""
+        """Return who a session belongs to. An operator's ends with the time he was let in for.
+
+        What the person lacks is asked in the same statement (`must_enrol`): a rule holds from the next request on.
+        """
         if tenant_or_none() is None:
             return None
-        user = User.objects.filter(pk=user_id).first()
+        user = with_factors().filter(pk=user_id).first()
         if user is not None and user.entry_ends_at is not None:
             return user if user.is_active and user.entry_ends_at > now() else None
         return user if self.user_can_authenticate(user) else None

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.invitations import InvitationInvalid, accept, invited
 from accounts.sites import tenant_site
+from core.headers import in_admin_look
 
 
 def urls() -> list[URLPattern]:
@@ -32,6 +33,7 @@ class FirstPasswordForm(SetPasswordForm):  # type: ignore[type-arg] # not generi
             self.fields[name].widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
 
 
+@in_admin_look
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache

@@ -1,21 +1,18 @@
 """Invitations: a link by which a person sets the first password, once, within a week, in one tenant.
 
-Nothing is stored. The link is signed for the tenant's schema and holds what the password was: it stops working when
-one is set, by it or otherwise, and never worked on another tenant's host.
+Nothing is stored (`accounts.password_links`).
 """
 
 from __future__ import annotations
 
 from django.conf import settings
-from django.core import signing
 from django.db import transaction
 from django.urls import reverse
-from django.utils.crypto import constant_time_compare, salted_hmac
 
+from accounts import password_links
 from accounts.models import User
 from audit.services import record
 from core.errors import RowhouseError
-from core.tenancy import current_tenant
 
 KEPT_DAYS = 7
 SALT = "accounts.invitations"
@@ -36,7 +33,7 @@ def invite(*, user: User, by: object = None) -> str:
 
 def token_of(user: User) -> str:
     """Return what an invitation's address ends with."""
-    return signing.dumps({"user": user.pk, "state": _state(user)}, salt=_salt())
+    return password_links.token_of(user, salt=SALT)
 
 
 def invited(token: str) -> User:
@@ -44,16 +41,7 @@ def invited(token: str) -> User:
 
     :raises InvitationInvalid: nobody is, here and now.
     """
-    try:
-        said = signing.loads(token, salt=_salt(), max_age=KEPT_DAYS * 86_400)
-    except signing.BadSignature:
-        said = None
-    user = User.objects.filter(pk=said["user"], is_active=True).first() if said else None
-    if said is None or user is None or not _is_as_invited(user, said["state"]):
-        raise InvitationInvalid(
-            "This invitation does not work: it was used, is too old, or is cut off. Ask for a new one."
-        )
-    return user
+    return _or_refused(password_links.whose(token, salt=SALT, seconds=KEPT_DAYS * 86_400))
 
 
 @transaction.atomic
@@ -62,24 +50,16 @@ def accept(*, token: str, password: str) -> User:
 
     :raises InvitationInvalid: the link does not work, or does not work any more.
     """
-    User.objects.select_for_update().filter(pk=invited(token).pk).first()
-    user = invited(token)  # as it is now that nobody else can change it
+    user = _or_refused(password_links.whose_for_update(token, salt=SALT, seconds=KEPT_DAYS * 86_400))
     user.set_password(password)
     user.save(update_fields=["password"])
     record("accounts.user.accepted", actor=user, target=user)
     return user
 
 
-def _salt() -> str:
-    return f"{SALT}.{current_tenant().schema}"
-
-
-def _is_as_invited(user: User, state: str) -> bool:
-    """Return whether the user is as the link says, whichever of the platform's keys it was made under."""
-    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return any(constant_time_compare(state, _state(user, key)) for key in keys)
-
-
-def _state(user: User, key: str | None = None) -> str:
-    said = f"{user.pk}.{user.password}.{user.last_login or ''}.{user.email}"
-    return salted_hmac(SALT, said, secret=key, algorithm="sha256").hexdigest()[:32]
+def _or_refused(user: User | None) -> User:
+    if user is None:
+        raise InvitationInvalid(
+            "This invitation does not work: it was used, is too old, or is cut off. Ask for a new one."
+        )
+    return user

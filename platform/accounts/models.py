@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from simple_history.models import HistoricalRecords
 
+from accounts.provider_models import SignInProvider as SignInProvider  # Django looks for models here
+
 
 class UserManager(BaseUserManager["User"]):
     """Creates users by their address."""
@@ -31,9 +33,13 @@ class User(AbstractUser):
     username = None  # type: ignore[assignment] # the address is the name
     email = models.EmailField("e-mail address", unique=True)
     is_staff = True  # the admin is the product: being a user is being let in
+    # What a session was begun under: counted up, all of the person's sessions end.
+    session_round = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     # An operator who is inside for a while: no person of the tenant, without a password, let in until then.
     entry_ends_at = models.DateTimeField("operator, until", null=True, blank=True, editable=False)
-    history = HistoricalRecords(excluded_fields=["password", "last_login"], bases=[models.Model])
+    history = HistoricalRecords(
+        excluded_fields=["password", "last_login", "session_round"], bases=[models.Model]
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -51,3 +57,18 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        # Django asks for it at each request; sessions from before there were rounds are of round 0.
+        found = str(super()._get_session_auth_hash(secret=secret))  # type: ignore[misc] # not in its stubs
+        return f"{found}.{self.session_round}" if self.session_round else found
+
+
+class FactorRule(models.Model):
+    """A role whose people must have a second factor; one without a rule may have one."""
+
+    role = models.CharField(max_length=150, unique=True)
+    history = HistoricalRecords(bases=[models.Model])
+
+    def __str__(self) -> str:
+        return f"{self.role}: second factor"

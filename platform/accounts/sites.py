@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.paginator import InvalidPage
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver
 from unfold.sites import UnfoldAdminSite
+
+from audit.services import record
+
+SECOND_FACTOR_SHOWN = "second_factor_shown"  # in an operator's session
 
 
 class RowhouseSite(UnfoldAdminSite):
@@ -17,6 +23,21 @@ class RowhouseSite(UnfoldAdminSite):
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # It leads from a content type to a page on the site; none of our models has one.
         return [one for one in super().get_urls() if getattr(one, "name", "") != "view_on_site"]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        # The theme would write its colours into a style element of each page; ours are in colors.css.
+        return {**super().each_context(request), "colors": None}
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        person: Any = request.user
+        with transaction.atomic():
+            before = person.password
+            answer: HttpResponse = super().password_change(request, extra_context)
+            if person.password != before:
+                record("accounts.user.password_changed", actor=person, target=person)
+        return answer
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not request.GET.get("page", "1").isdecimal():
@@ -43,9 +64,13 @@ class OperatorSite(RowhouseSite):
     index_template = "rowhouse/operator_index.html"
 
     def has_permission(self, request: HttpRequest) -> bool:
-        # An operator, not whoever has the attributes of one.
+        # An operator, not whoever has the attributes of one; and where a second factor is demanded, one who showed it.
         user: Any = request.user
-        return isinstance(user, apps.get_model("operators", "Operator")) and bool(user.is_active)
+        is_operator = isinstance(user, apps.get_model("operators", "Operator")) and bool(user.is_active)
+        is_enough = not settings.ROWHOUSE_OPERATOR_SECOND_FACTOR or bool(
+            request.session.get(SECOND_FACTOR_SHOWN)
+        )
+        return is_operator and is_enough
 
 
 tenant_site = TenantSite(name="admin")

@@ -112,3 +112,39 @@ def words(
     """Return the variable's words, separated by commas or, as in a file, by lines; blanks are dropped."""
     found = _read(name, default, purpose, shown, secret).replace("\n", ",")
     return [word.strip() for word in found.split(",") if word.strip()]
+
+
+# What stands in examples and templates until somebody puts a secret there.
+_PLACEHOLDERS = (
+    "changeme",
+    "changethis",
+    "replaceme",
+    "yoursecret",
+    "djangoinsecure",
+    "developmentonly",
+    "examplekey",
+    "correcthorse",
+)
+_DEFAULT_PASSWORDS = frozenset({
+    "postgres", "password", "passwort", "rowhouse", "admin", "root", "secret", "changeme", "example", "test", "demo",
+    "123456", "12345678", "qwerty",
+})  # fmt: skip
+
+
+def is_guessable(secret: str) -> bool:
+    """Return whether a secret is a placeholder, or repeats itself so much that it holds next to nothing.
+
+    >>> is_guessable("change-me-" * 6), is_guessable("ab" * 30), is_guessable("5f2c9a7be0d14c68" * 3)
+    (True, True, False)
+    """
+    plain = "".join(letter for letter in secret.lower() if letter.isalnum())
+    return len(set(secret)) < 5 or any(word in plain for word in _PLACEHOLDERS)
+
+
+def is_default_password(password: str) -> bool:
+    """Return whether a password is one of those that are tried first.
+
+    >>> is_default_password("Postgres"), is_default_password("kJ2-xpq8")
+    (True, False)
+    """
+    return password.lower() in _DEFAULT_PASSWORDS

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from core.log_storms import Storms, add_held_back, cut_long
 from core.tenancy import tenant_or_none
 
 CONTEXT = ("tenant", "request_id", "user", "job", "kind")
@@ -50,13 +51,25 @@ def context() -> dict[str, str]:
     return {name: str(event[name]) for name in CONTEXT if event.get(name) is not None}
 
 
+def cause() -> str:
+    """Return what led to the work at hand: `job:12`, `request:…`, `command:…`; empty where nobody has said it."""
+    bound = structlog.contextvars.get_contextvars()
+    for name, kind in (("job", "job"), ("request_id", "request"), ("command", "command")):
+        if bound.get(name) is not None:
+            return f"{kind}:{bound[name]}"
+    return ""
+
+
 def formatter(*, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
     """Return what makes a line of Python's own logging look like all others."""
     return structlog.stdlib.ProcessorFormatter(**_format(as_json=as_json))
 
 
-def configure(*, level: str, as_json: bool) -> dict[str, Any]:
-    """Return Django's LOGGING; every logger of Python writes through structlog to stderr."""
+def configure(*, level: str, as_json: bool, most_alike: int = 0) -> dict[str, Any]:
+    """Return Django's LOGGING; every logger of Python writes through structlog to stderr.
+
+    :param most_alike: how often in a minute one process writes the same warning or error; 0: always.
+    """
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -66,7 +79,10 @@ def configure(*, level: str, as_json: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"structured": {"()": structlog.stdlib.ProcessorFormatter, **_format(as_json=as_json)}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "filters": {"storms": {"()": Storms, "most": most_alike}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "structured", "filters": ["storms"]}
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.db.backends": {"level": "WARNING"},
@@ -84,8 +100,10 @@ def _format(*, as_json: bool) -> dict[str, Any]:
     )
     return {
         "processors": [
+            add_held_back,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *([structlog.processors.format_exc_info] if as_json else []),
+            cut_long,
             renderer,
         ],
         "foreign_pre_chain": _SHARED,

@@ -27,6 +27,19 @@ class ListedLookups:
         return kind in _KINDS and field in {_field(one) for one in self.list_filter}
 
 
+MOST_DIGITS = 18
+
+
+def number_of(text: object) -> int:
+    """Return the number that a part of an address is, and 0, which is nobody's, for what is none.
+
+    >>> number_of("12"), number_of(12), number_of("x"), number_of("9" * 40), number_of(None)
+    (12, 12, 0, 0, 0)
+    """
+    word = str(text)
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= MOST_DIGITS else 0
+
+
 def _field(listed: Any) -> str:
     first = listed[0] if isinstance(listed, tuple | list) else listed
     return str(first) if isinstance(first, str) else str(getattr(first, "parameter_name", ""))

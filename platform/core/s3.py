@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import socket
+import ssl
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
 from core.s3http import Call, Judge, Patience, last_connection, take_over
 from core.stores import COPY_BYTES, StorageError, Store, Writer
@@ -466,7 +468,7 @@ def failure(error: Exception, title: str, bucket: str) -> StorageError:
     )
     if not isinstance(error, ClientError):
         return StorageUnreachable(
-            f"{title} does not answer ({type(error).__name__}). Try again later; if this stays, "
+            f"{title} does not answer{_cause(error)}. Try again later; if this stays, "
             + ("tell an operator." if is_ours else "check its endpoint.")
         )
     answer: Any = error.response
@@ -486,3 +488,21 @@ def failure(error: Exception, title: str, bucket: str) -> StorageError:
     if status in {401, 403}:
         return StorageDenied(f"{title} refuses access ({code or status}). {ask}")
     return StorageError(f"{title} refuses this ({code or status}). {ask}")
+
+
+def _cause(error: BaseException) -> str:
+    """Return why a server was not reached, as far as it can be told; never its name."""
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, socket.gaierror):
+            return ": its name is not found in the DNS"
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return ": its certificate is not one to trust"
+        if isinstance(each, ssl.SSLError):
+            return ": no secure connection could be made (TLS)"
+        each = each.__cause__ or each.__context__
+    if isinstance(
+        error, SSLError
+    ):  # a name that is not the certificate's is told by urllib3, in words of its own
+        return ": its certificate is not one to trust"
+    return f" ({type(error).__name__})"

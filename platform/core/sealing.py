@@ -1,7 +1,8 @@
 """Secrets at rest: sealed under the platform's keys, so that a copy of the database opens nothing.
 
 AES-256-GCM under a key derived from each entry of ROWHOUSE_SEALING_KEYS. A sealed text is bound to its tenant and to
-what it is for: put into another tenant's row, or into another column, it does not open.
+what it is for: put into another tenant's row, or into another column, it does not open. What goes with a person into a
+copy of a tenant, or belongs to nobody's tenant, is bound to what it is for alone (`anywhere`).
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ class NotOpened(RowhouseError):
     code = "secret-not-opened"
 
 
-def seal(text: str, *, purpose: str) -> str:
+def seal(text: str, *, purpose: str, anywhere: bool = False) -> str:
     """Return a text that only `unseal` with this purpose, in the current tenant, turns back.
 
-    :raises NoTenant: there is none.
+    :param anywhere: in every tenant, and outside.
+    :raises NoTenant: there is none, and it is not for anywhere.
     """
     nonce = os.urandom(NONCE_BYTES)
-    closed = _key(settings.ROWHOUSE_SEALING_KEYS[0]).encrypt(nonce, text.encode(), _bound_to(purpose))
+    bound_to = _bound_to(purpose, anywhere=anywhere)
+    closed = _key(settings.ROWHOUSE_SEALING_KEYS[0]).encrypt(nonce, text.encode(), bound_to)
     return _written(nonce + closed)
 
 
@@ -44,13 +47,13 @@ def _written(whole: bytes) -> str:
     return VERSION + base64.urlsafe_b64encode(whole).decode()
 
 
-def unseal(sealed: str, *, purpose: str) -> str:
+def unseal(sealed: str, *, purpose: str, anywhere: bool = False) -> str:
     """Return the text that was sealed, under whichever of the keys.
 
     :raises NotOpened: it was sealed under a key that is gone, for another purpose or tenant, or was altered.
     """
     for key in settings.ROWHOUSE_SEALING_KEYS:
-        text = _opened(sealed, key, purpose)
+        text = _opened(sealed, key, _bound_to(purpose, anywhere=anywhere))
         if text is not None:
             return text
     raise NotOpened(
@@ -58,13 +61,13 @@ def unseal(sealed: str, *, purpose: str) -> str:
     )
 
 
-def is_current(sealed: str, *, purpose: str) -> bool:
+def is_current(sealed: str, *, purpose: str, anywhere: bool = False) -> bool:
     """Return whether a text opens under the first key: the others are not needed for it."""
-    return _opened(sealed, settings.ROWHOUSE_SEALING_KEYS[0], purpose) is not None
+    bound_to = _bound_to(purpose, anywhere=anywhere)
+    return _opened(sealed, settings.ROWHOUSE_SEALING_KEYS[0], bound_to) is not None
 
 
-def _opened(sealed: str, key: str, purpose: str) -> str | None:
-    bound_to = _bound_to(purpose)
+def _opened(sealed: str, key: str, bound_to: bytes) -> str | None:
     try:
         whole = base64.b64decode(sealed.removeprefix(VERSION), altchars=b"-_", validate=True)
         if _written(whole) != sealed:  # one text, one spelling
@@ -74,9 +77,10 @@ def _opened(sealed: str, key: str, purpose: str) -> str | None:
         return None
 
 
-def _bound_to(purpose: str) -> bytes:
+def _bound_to(purpose: str, *, anywhere: bool) -> bytes:
     # By the schema, whose name is never used again: a slug is in the file names people see.
-    return f"{current_tenant().schema}\0{purpose}".encode()
+    place = "" if anywhere else current_tenant().schema
+    return f"{place}\0{purpose}".encode()
 
 
 @lru_cache(maxsize=16)

@@ -15,7 +15,7 @@ from typing import TextIO
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from core.clock import now as clock
+from core.clock import database_now
 from core.errors import RowhouseError
 from jobs import claim, ending, looking, runner
 from jobs.ending import NOT_YET
@@ -75,7 +75,7 @@ def _turn(jobs: JobQuerySet, job_id: int, on_progress: Tell | None, interrupted:
     if job.has_ended:
         return job
     # A step that failed is tried again at once, for a person waits; one that cannot begin yet is not.
-    must_wait = job.error_code == NOT_YET and job.not_before > clock() and not job.cancel_requested
+    must_wait = job.error_code == NOT_YET and not job.cancel_requested and job.not_before > database_now()
     claimed = None if must_wait else claim.claim_one(job_id)
     if claimed is not None:
         _run(claimed, interrupted)

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from core.clock import now as clock
+from core.clock import database_now
 from core.errors import RowhouseError
 from core.quotas import Resource, require_room
 from core.standing import require_writable
@@ -211,7 +211,7 @@ def admit_tenant(tenant: TenantRef, *, now: datetime | None = None) -> None:
             defaults={
                 "slug": tenant.slug,
                 "spread": crc32(tenant.schema.encode()),
-                "next_hour_at": dispatcher.first_due(tenant.schema, now or clock()),
+                "next_hour_at": dispatcher.first_due(tenant.schema, now or database_now()),
             },
         )
 

@@ -12,6 +12,8 @@ from typing import NoReturn
 
 # They touch no database, so they start no server either.
 WITHOUT_DATABASE = frozenset({"help", "--help", "-h", "version", "--version", "collectstatic"})
+# They tell what is wrong, or touch nothing that could be reached.
+LOOKING = WITHOUT_DATABASE | {"check", "doctor"}
 
 
 def main() -> None:
@@ -40,6 +42,7 @@ def main() -> None:
         if sys.argv[1:2] == ["worker"]:
             _count_in_files()
         django.setup()
+        _require_safe()
         gc.freeze()
         gc.enable()
         execute_from_command_line(sys.argv)
@@ -57,6 +60,14 @@ def main() -> None:
         if isinstance(error, RowhouseError):
             _refuse(error.code, error.message)
         raise
+
+
+def _require_safe() -> None:
+    """Go on only if this installation is safe to start; what merely looks at it may always."""
+    from core.checks import require_safe  # noqa: PLC0415 -- after the settings' name
+
+    if len(sys.argv) > 1 and sys.argv[1] not in LOOKING and "--help" not in sys.argv:
+        require_safe()
 
 
 def _count_in_files() -> None:

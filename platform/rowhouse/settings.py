@@ -73,6 +73,18 @@ if IS_PRODUCTION and (SECRET_KEY == DEVELOPMENT_KEY or len(SECRET_KEY) < 50 or l
     raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY: set 50 or more random characters.")
 if IS_PRODUCTION and min(map(len, ROWHOUSE_SEALING_KEYS)) < 32:
     raise ImproperlyConfigured("ROWHOUSE_SEALING_KEYS: each must be 32 or more random characters.")
+if IS_PRODUCTION and any(DEVELOPMENT_KEY in keys for keys in (SECRET_KEY_FALLBACKS, ROWHOUSE_SEALING_KEYS)):
+    raise ImproperlyConfigured("ROWHOUSE_SECRET_KEY_FALLBACKS: the key of development is known to everybody.")
+for _name, _keys in (
+    ("ROWHOUSE_SECRET_KEY", [SECRET_KEY]),
+    ("ROWHOUSE_SECRET_KEY_FALLBACKS", SECRET_KEY_FALLBACKS),
+    ("ROWHOUSE_SEALING_KEYS", ROWHOUSE_SEALING_KEYS),
+    ("ROWHOUSE_AUDIT_KEYS", ROWHOUSE_AUDIT_KEYS),
+):
+    if IS_PRODUCTION and any(map(env.is_guessable, _keys)):
+        raise ImproperlyConfigured(
+            f"{_name}: one can be guessed. Make random characters: openssl rand -hex 32."
+        )
 if IS_PRODUCTION and DEBUG:
     raise ImproperlyConfigured("ROWHOUSE_DEBUG: a production installation never runs with it.")
 
@@ -103,16 +115,23 @@ if IS_PRODUCTION:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 # Whether browsers ship the domain in their list is for its owner to say; that no mail is sent, `doctor` tells.
 SILENCED_SYSTEM_CHECKS = ["security.W021", "mail.W001"]
-# unfold's Alpine evaluates attributes and sets styles; nothing of ours needs inline scripts.
+# What pages outside of the admin's look may load: our own styles, images and fonts, and no script at all.
 SECURE_CSP = {
-    "default-src": ["'self'"],
-    "script-src": ["'self'", "'unsafe-eval'"],
-    "style-src": ["'self'", "'unsafe-inline'"],
+    "default-src": ["'none'"],
+    "style-src": ["'self'"],
     "img-src": ["'self'", "data:"],
-    "object-src": ["'none'"],
+    "font-src": ["'self'"],
     "base-uri": ["'none'"],
     "form-action": ["'self'"],
     "frame-ancestors": ["'none'"],
+}
+# The admin's look: its scripts come from files and evaluate no text, and only attributes set styles
+# (docs/decisions/0061).
+ROWHOUSE_ADMIN_CSP = {
+    **SECURE_CSP,
+    "script-src": ["'self'"],
+    "connect-src": ["'self'"],
+    "style-src-attr": ["'unsafe-inline'"],
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
@@ -173,10 +192,17 @@ TENANT_APPS = [
     "guardian",
     "simple_history",
     "accounts",
+    "accounts.tokens",
     "audit",
     "datasets",
     "importer",
     "exporter",
+    # Their rows are people's: second factors, sessions, and whom another directory vouches for. After `accounts`,
+    # whose templates stand in the place of theirs.
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
 ]
 # A developer's own apps, with models that take imports.
 EXTRA_APPS = env.words(
@@ -186,7 +212,18 @@ EXTRA_APPS = env.words(
 if _IS_TEST:
     EXTRA_APPS = [*EXTRA_APPS, "importer.examples.stock"]
 TENANT_APPS += EXTRA_APPS
-_LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse"]
+_LIBRARY_APPS = [
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "knox",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rowhouse",
+    "allauth",
+]
+# Tokens are our own model; knox's table would be one more in every schema.
+MIGRATION_MODULES = {"knox": None}
 # django_tenants ships admin templates that break unfold's sidebar: it comes last of the two.
 INSTALLED_APPS = list(
     dict.fromkeys([*TENANT_APPS[:5], *SHARED_APPS, *TENANT_APPS[5:], *_LIBRARY_APPS])
@@ -200,17 +237,22 @@ DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 
 MIDDLEWARE = [
     "core.cookies.PlainCookies",  # before anybody reads one
+    "core.headers.Headers",  # around whoever answers
     "rowhouse.observing.probes.Probes",  # for any host, and never a redirect
     "rowhouse.observing.requests.Observed",  # around all that answer
     "rowhouse.work.live.Polls",  # answers live polls with one query, before the tenant is looked up
+    "core.methods.KnownMethods",  # TRACE is none
     "tenants.middleware.TenantMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "core.headers.PagePolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "core.paces.Paces",  # before the form's token is looked for, which reads the body
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.People",
     "importer.middleware.BodyLimit",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -251,6 +293,13 @@ ROWHOUSE_DATABASE_PASSWORD_FALLBACKS = env.words(
 )
 if IS_PRODUCTION and not DATABASE_URL:
     raise ImproperlyConfigured("DATABASE_URL: a production installation needs a PostgreSQL of its own.")
+
+
+_PASSWORD = str(environ.Env.db_url_config(DATABASE_URL).get("PASSWORD") or "") if DATABASE_URL else ""
+if IS_PRODUCTION and _PASSWORD and (env.is_default_password(_PASSWORD) or _PASSWORD == SECRET_KEY):
+    raise ImproperlyConfigured(
+        "DATABASE_URL: its password is one that everybody tries first, or the secret key. Give the role one of its own."
+    )
 
 
 def _database() -> dict[str, Any]:
@@ -358,6 +407,7 @@ STORAGES = {
 # Without a place to be collected in, static files come from the apps' folders.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no page of another origin has use for them
 
 # ---- tenants ---------------------------------------------------------------------------------------------
 
@@ -390,6 +440,48 @@ ROWHOUSE_QUOTA_DATASETS = env.integer(
 ROWHOUSE_QUOTA_JOBS = env.integer("ROWHOUSE_QUOTA_JOBS", 0, purpose="Jobs that wait or run.", minimum=0)
 ROWHOUSE_QUOTA_USERS = env.integer("ROWHOUSE_QUOTA_USERS", 0, purpose="Active users of a tenant.", minimum=0)
 
+# How often in ten minutes one person may do what costs the platform something, and all of a tenant together five
+# times as often (core.paces).
+env.section("How often")
+ROWHOUSE_PACES = {
+    "upload": env.integer(
+        "ROWHOUSE_PACE_UPLOAD", 60, purpose="Files one person may upload in ten minutes.", minimum=0
+    ),
+    "confirm": env.integer(
+        "ROWHOUSE_PACE_CONFIRM",
+        120,
+        purpose="Imports one person may confirm, or have previewed anew, in ten minutes.",
+        minimum=0,
+    ),
+    "undo": env.integer(
+        "ROWHOUSE_PACE_UNDO",
+        60,
+        purpose="Imports, changes and records one person may take back in ten minutes.",
+        minimum=0,
+    ),
+    "export": env.integer(
+        "ROWHOUSE_PACE_EXPORT", 60, purpose="Exports one person may start in ten minutes.", minimum=0
+    ),
+    "download": env.integer(
+        "ROWHOUSE_PACE_DOWNLOAD", 300, purpose="Files one person may fetch in ten minutes.", minimum=0
+    ),
+    "restore": env.integer(
+        "ROWHOUSE_PACE_RESTORE", 30, purpose="Restores one person may ask for in ten minutes.", minimum=0
+    ),
+    "backup": env.integer(
+        "ROWHOUSE_PACE_BACKUP",
+        60,
+        purpose="Backups and trials of them one operator may ask for in ten minutes.",
+        minimum=0,
+    ),
+    "try": env.integer(
+        "ROWHOUSE_PACE_TRY",
+        30,
+        purpose="Notices and destinations one person may try, which calls other servers, in ten minutes.",
+        minimum=0,
+    ),
+}
+
 # ---- accounts --------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
@@ -398,15 +490,64 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.OperatorBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+# Length is what counts: no rules of composition, and none that makes people change it.
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "first_name", "last_name")},
+    },
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+env.section("Signing in")
+ROWHOUSE_SIGN_INS_PER_MINUTE = env.integer(
+    "ROWHOUSE_SIGN_INS_PER_MINUTE",
+    60,
+    purpose="How often within a minute one address may try to sign in at one tenant; more is refused before a "
+    "password is looked at. 0: no limit, for tests that sign many people in.",
+    minimum=0,
+)
+ROWHOUSE_OPERATOR_SECOND_FACTOR = env.boolean(
+    "ROWHOUSE_OPERATOR_SECOND_FACTOR",
+    IS_PRODUCTION,
+    purpose="Operators sign in with a second factor, and add one at the first sign-in; production refuses to start "
+    "without.",
+    shown="true in production",
+)
+if IS_PRODUCTION and not ROWHOUSE_OPERATOR_SECOND_FACTOR:
+    raise ImproperlyConfigured("ROWHOUSE_OPERATOR_SECOND_FACTOR: production never lets operators in without.")
+# allauth asks for second factors and keeps them; nobody becomes a user by it alone.
+ACCOUNT_ADAPTER = "accounts.single_sign_on.gate.GatedAccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"  # who is invited has read the mail, or was told by who invited
+ACCOUNT_RATE_LIMITS = False  # they count in one process's memory; ours count for all
+ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
+SOCIALACCOUNT_ADAPTER = "accounts.single_sign_on.flow.ProviderAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False  # what opens the provider's own doors is not kept
+MFA_ADAPTER = "accounts.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # the code before and the one after: people type slowly, and clocks differ
+MFA_FORMS = {
+    "authenticate": "accounts.factor_forms.CodeForm",
+    "reauthenticate": "accounts.factor_forms.ConfirmCodeForm",
+    "activate_totp": "accounts.factor_forms.FirstCodeForm",
+    "add_webauthn": "accounts.factor_forms.NewPasskeyForm",
+    "authenticate_webauthn": "accounts.factor_forms.PasskeyForm",
+    "reauthenticate_webauthn": "accounts.factor_forms.ConfirmPasskeyForm",
+}
+env.section("Signing in")
+ROWHOUSE_SIGN_IN_PRIVATE_HOSTS = env.words(
+    "ROWHOUSE_SIGN_IN_PRIVATE_HOSTS",
+    purpose="Hosts of the own network that tenants' sign-in providers may be, also unencrypted.",
+)
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_PRODUCTION  # browsers take http://*.localhost for safe
 if _IS_TEST:
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ANONYMOUS_USER_NAME = None  # guardian's extra user would be a row in every tenant
@@ -414,12 +555,74 @@ GUARDIAN_MONKEY_PATCH_USER = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "/"  # which leads on to the host's own admin site
 SESSION_ENGINE = "django.contrib.sessions.backends.db"  # in the tenant's schema: no cookie works on another
+MESSAGE_STORAGE = (
+    "django.contrib.messages.storage.session.SessionStorage"  # what they say goes into no cookie
+)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "KEY_FUNCTION": "django_tenants.cache.make_key",
         "REVERSE_KEY_FUNCTION": "django_tenants.cache.reverse_key",
     }
+}
+
+# ---- the HTTP API ----------------------------------------------------------------------------------------
+
+env.section("HTTP API")
+ROWHOUSE_API_ACCESS_DAYS = env.integer(
+    "ROWHOUSE_API_ACCESS_DAYS",
+    90,
+    purpose="How long an API token is good unless its person chooses another time, in days; at most 365.",
+    minimum=1,
+)
+if ROWHOUSE_API_ACCESS_DAYS > 365:
+    raise ImproperlyConfigured(f"ROWHOUSE_API_ACCESS_DAYS: {ROWHOUSE_API_ACCESS_DAYS} is more than 365.")
+ROWHOUSE_API_PERSON_PER_MINUTE = env.integer(
+    "ROWHOUSE_API_PERSON_PER_MINUTE",
+    600,
+    purpose="Requests to the API that all tokens of one person together may make in a minute; 0: no limit.",
+)
+ROWHOUSE_API_TENANT_PER_MINUTE = env.integer(
+    "ROWHOUSE_API_TENANT_PER_MINUTE",
+    3000,
+    purpose="Requests to the API that all people of a tenant together may make in a minute; 0: no limit.",
+)
+KNOX_TOKEN_MODEL = "tokens.ApiToken"  # noqa: S105 -- a model's name
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer"}
+REST_FRAMEWORK = {
+    # Tokens alone: no page of another site can make a browser send one.
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rowhouse.api.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rowhouse.api.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "rowhouse.api.refusing.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "rowhouse.api.refusing.answer",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Rowhouse",
+    "DESCRIPTION": "What programs can do with a tenant's datasets. Every answer is JSON, every refusal a problem of"
+    " RFC 9457 with a `code`.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PUBLIC": True,
+    "SERVE_INCLUDE_SCHEMA": True,
+    "SERVE_AUTHENTICATION": None,
+    "ENUM_NAME_OVERRIDES": {
+        "ImportStateEnum": "importer.models.State",
+        "JobStateEnum": "jobs.models.State",
+        "ImportModeEnum": "importer.models.Mode",
+        "FileModeEnum": "exporter.models.Mode",
+    },
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "rowhouse.api.schema.with_problems",
+    ],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # ---- background work -------------------------------------------------------------------------------------
@@ -549,6 +752,14 @@ ROWHOUSE_BACKUP_KEYS = env.words(
 )
 if IS_PRODUCTION and ROWHOUSE_BACKUP_KEYS and min(map(len, ROWHOUSE_BACKUP_KEYS)) < 32:
     raise ImproperlyConfigured("ROWHOUSE_BACKUP_KEYS: each must be 32 or more random characters.")
+if IS_PRODUCTION and any(map(env.is_guessable, ROWHOUSE_BACKUP_KEYS)):
+    raise ImproperlyConfigured(
+        "ROWHOUSE_BACKUP_KEYS: one can be guessed. Make random characters: openssl rand -hex 32."
+    )
+if IS_PRODUCTION and {SECRET_KEY, *SECRET_KEY_FALLBACKS} & {*ROWHOUSE_BACKUP_KEYS}:
+    raise ImproperlyConfigured(
+        "ROWHOUSE_BACKUP_KEYS: one is the secret key. Whoever has a backup's key must not be able to sign sessions."
+    )
 ROWHOUSE_BACKUP_HOURS = env.integer(
     "ROWHOUSE_BACKUP_HOURS", 24, purpose="How often each tenant is backed up, in hours; 0: only on demand."
 )
@@ -613,6 +824,29 @@ if _EMAIL_HOST:
 elif not IS_PRODUCTION:  # where development shows them
     MAILERS["default"] = {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
 
+# ---- events ----------------------------------------------------------------------------------------------
+
+env.section("Events")
+ROWHOUSE_SYSLOG = env.text(
+    "ROWHOUSE_SYSLOG",
+    purpose="The syslog server that gets the platform's own events: `tls://host:6514`, or `tcp://host:601`.",
+)
+ROWHOUSE_SYSLOG_CA = env.text(
+    "ROWHOUSE_SYSLOG_CA", purpose="A file of certificates to trust for it, besides those of the machine."
+)
+ROWHOUSE_STREAM_DAYS = env.integer(
+    "ROWHOUSE_STREAM_DAYS",
+    7,
+    purpose="How many days a receiver of events may take none before sending to it is given up.",
+    minimum=1,
+)
+ROWHOUSE_REVIEW_MONTHS = env.integer(
+    "ROWHOUSE_REVIEW_MONTHS",
+    6,
+    purpose="After how many months a tenant's owners are reminded to review who may what; 0: never.",
+    minimum=0,
+)
+
 # ---- words, times, logs ----------------------------------------------------------------------------------
 
 env.section("Logs")
@@ -626,6 +860,12 @@ ROWHOUSE_LOG_JSON = env.boolean(
 LOGGING = logging.configure(
     level=env.text("ROWHOUSE_LOG_LEVEL", "INFO", purpose="`DEBUG`, `INFO`, `WARNING` or `ERROR`."),
     as_json=ROWHOUSE_LOG_JSON,
+    most_alike=env.integer(
+        "ROWHOUSE_LOG_ALIKE",
+        30,
+        purpose="How often in a minute one process writes the same warning or error; the rest is counted. 0: always.",
+        minimum=0,
+    ),
 )
 # The sentences are ours: simple-history's own commands do not know generated tables.
 SIMPLE_HISTORY_REVERT_DISABLED = False
@@ -671,8 +911,12 @@ _LOOK: dict[str, Any] = {
     "SITE_SYMBOL": "table_rows",
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
-    "BORDER_RADIUS": "8px",
-    "STYLES": [lambda _request: static("rowhouse/rowhouse.css")],
+    # Its colours too come from a file (accounts.sites.RowhouseSite): no page holds styles of its own.
+    "STYLES": [
+        lambda _request: static("rowhouse/colors.css"),
+        lambda _request: static("rowhouse/rowhouse.css"),
+    ],
+    "SCRIPTS": [lambda _request: static("rowhouse/strict.js")],
     "SITE_FAVICONS": [
         {
             "rel": "icon",
@@ -681,21 +925,6 @@ _LOOK: dict[str, Any] = {
             "href": lambda _request: static("rowhouse/icon.svg"),
         }
     ],
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97% .02 220)",
-            "100": "oklch(94% .04 220)",
-            "200": "oklch(88% .07 221)",
-            "300": "oklch(80% .1 223)",
-            "400": "oklch(70% .12 227)",
-            "500": "oklch(60% .125 232)",
-            "600": "oklch(51% .12 236)",
-            "700": "oklch(44% .105 238)",
-            "800": "oklch(38% .085 239)",
-            "900": "oklch(33% .07 240)",
-            "950": "oklch(24% .05 242)",
-        }
-    },
 }
 UNFOLD = {
     **_LOOK,
@@ -705,6 +934,7 @@ UNFOLD = {
     "ENVIRONMENT": "rowhouse.navigation.tenant_banner",
     "DASHBOARD_CALLBACK": "rowhouse.dashboard.tenant_dashboard",
     "SIDEBAR": {"show_search": True, "navigation": "rowhouse.navigation.tenant_sidebar"},
+    "ACCOUNT": {"navigation": [{"title": "Your sign-in", "link": reverse_lazy("accounts_sign_in")}]},
     "COMMAND": {"search_models": False},
 }
 UNFOLD_OPERATOR = {

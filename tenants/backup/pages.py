@@ -19,7 +19,7 @@ from accounts.operator_admin import WithoutLog
 from accounts.sites import operator_site
 from core.errors import RowhouseError
 from core.filters import DayFilter
-from core.lookups import ListedLookups
+from core.lookups import ListedLookups, number_of
 from core.readonly import ReadOnly
 from tenants import deleting
 from tenants.backup import services
@@ -121,11 +121,13 @@ class BackupAdmin(WithoutLog, ReadOnly, ListedLookups, ModelAdmin):
         )
 
     def has_verify_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return TenantBackup.objects.filter(pk=object_id, state=State.SUCCEEDED, deleted_at=None).exists()
+        return TenantBackup.objects.filter(
+            pk=number_of(object_id), state=State.SUCCEEDED, deleted_at=None
+        ).exists()
 
     @action(description="Restore on trial", icon="fact_check", permissions=["verify"])
     def verify(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        backup = get_object_or_404(TenantBackup, pk=object_id)
+        backup = get_object_or_404(TenantBackup, pk=number_of(object_id))
         effect = (
             "A worker restores it where nobody sees it, compares every row and sequence, and takes that back."
             " This page says what came of it."
@@ -197,7 +199,7 @@ class BackupActions:
     def has_delete_it_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         stopped = Q(state=Tenant.State.DELETING) & ~Q(error="")
         begun = Q(state__in=(Tenant.State.SUSPENDED, Tenant.State.FAILED))
-        return Tenant.objects.filter(begun | stopped, pk=object_id).exists()
+        return Tenant.objects.filter(begun | stopped, pk=number_of(object_id)).exists()
 
     def has_keep_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return _is_in(object_id, Tenant.State.DELETING)
@@ -224,4 +226,4 @@ class BackupActions:
 
 
 def _is_in(object_id: Any, *states: Tenant.State) -> bool:
-    return Tenant.objects.filter(pk=object_id, state__in=states).exists()
+    return Tenant.objects.filter(pk=number_of(object_id), state__in=states).exists()

@@ -22,6 +22,7 @@ class Operator(AbstractBaseUser):
     email = models.EmailField("e-mail address", unique=True)
     name = models.CharField(max_length=150, blank=True)
     is_active = models.BooleanField(default=True)
+    session_round = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "email"
@@ -51,3 +52,25 @@ class Operator(AbstractBaseUser):
 
     def get_short_name(self) -> str:
         return str(self)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        # As with a tenant's people: counted up, all of the operator's sessions end.
+        found = str(super()._get_session_auth_hash(secret=secret))  # type: ignore[misc] # not in its stubs
+        return f"{found}.{self.session_round}" if self.session_round else found
+
+
+class OperatorFactor(models.Model):
+    """An operator's second factor: codes of an app, and recovery codes for when it is lost.
+
+    allauth's own table holds tenants' people, who are other rows in other schemas.
+    """
+
+    operator = models.OneToOneField(Operator, on_delete=models.CASCADE, related_name="factor")
+    # {"secret": …, "recovery": […]}, sealed; a recovery code that was used is gone.
+    sealed = models.TextField()
+    used = models.JSONField(default=list)  # marks of the last codes: none is good twice
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"second factor of {self.operator}"

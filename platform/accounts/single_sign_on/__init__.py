@@ -1,0 +1,1 @@
+"""Sign-in by the provider of a tenant: its own OpenID Connect server, which says who somebody is."""
