@@ -79,7 +79,7 @@ def test_what_stands_out_is_found_and_nothing_else(as_acme: TenantRef, everybody
     grant_right(right="view", to=left, dataset=dataset)
     for number in range(2):  # one of them is good no more
         ends = now() + timedelta(days=1 - 2 * number)
-        ApiToken.objects.create(digest=f"digest {number}", token_key="k", user=left, expiry=ends, name="ours")
+        ApiToken(digest=f"digest {number}", token_key="k", user=left, expiry=ends, name="ours").save()
     team = Group.objects.create(name="team")
     grant_right(right="view", to=team, dataset=dataset)
     User.objects.filter(pk__in=[bare.pk]).update(last_login=now())
