@@ -30,6 +30,7 @@ PUT_TOGETHER = {
         "datasets.changes.edit_asked", "datasets.changes.delete_asked", "datasets.changes.undo_asked",
     },
     r"datasets\.changes\..+": {"datasets.changes.cancelled", "datasets.changes.failed"},
+    r"accounts\.factor\..+": {"accounts.factor.used", "accounts.factor.refused"},
     r"exporter\.run\..+": {"exporter.run.failed", "exporter.run.cancelled"},
 }  # fmt: skip
 RECORDING = {"record"}
@@ -217,6 +218,9 @@ def test_the_page_of_events_is_made_of_them():
 
 # Functions that take `by` and record nothing, each with its reason.
 ASKED_WITHOUT: dict[str, str] = {
+    "core.paces.require": "counts how often something is asked for",
+    "exporter.viewing.columns_of_list": "only reads",
+    "rowhouse.api.pages.sign_in": "signs out, which Django's signal records",
     "datasets.admin.datasets.save_model": "leaves it to save_related, whose services record it",
     "datasets.admin.records.delete_model": "one record: the version in its history says who and why",
     "datasets.admin.records.save_model": "one record: the version in its history says who and why",
@@ -253,6 +257,7 @@ COMMANDS_WITHOUT: dict[str, str] = {
 }
 # Handlers of background work that record nothing.
 JOBS_WITHOUT: dict[str, str] = {
+    "datasets.tasks.erasure_again": "only refuses",
     "audit.tasks.seal": "seals events; a seal says when by itself",
     "datasets.tasks.build_ended": "notes on the index that it was not built",
     "datasets.tasks.forget_former_values": "drops what a revert would have used; the revert's time was in the event",

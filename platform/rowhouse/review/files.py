@@ -11,7 +11,7 @@ from xlsxwriter import Workbook
 
 from datasets import access
 from datasets.escaping import escaped
-from rowhouse.review.report import Person, Report, Reviewed, rows_of
+from rowhouse.review.report import Report, Reviewed, rows_of
 
 type Cell = str | int
 FORMATS = {
@@ -66,14 +66,10 @@ def _people(report: Report) -> Iterable[Sequence[Cell]]:
         user = person.user
         yield (
             user.email, user.get_full_name(), "yes" if user.is_active else "no", ", ".join(person.roles),
-            stamp(person.since), stamp(user.last_login), _factor(person),
-            "unknown" if person.tokens is None else person.tokens, *person.rights.values(),
+            stamp(person.since), stamp(user.last_login), "yes" if person.has_second_factor else "no",
+            person.tokens, *person.rights.values(),
             *(stamp(person.uses.get(kind)) for kind in uses),
         )  # fmt: skip
-
-
-def _factor(person: Person) -> str:
-    return {None: "unknown", True: "yes", False: "no"}[person.has_second_factor]
 
 
 def _rights() -> Iterable[Sequence[Cell]]:

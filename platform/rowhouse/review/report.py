@@ -10,17 +10,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, Min, Q
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
+from accounts.factors import with_factors
 from accounts.models import User
 from accounts.services import ROLES
+from accounts.tokens.models import ApiToken
 from audit.looking import newest
 from audit.models import Event
 from audit.services import record
@@ -61,8 +61,8 @@ class Person:
     rights: dict[str, int]  # the right, and in how many datasets
     since: datetime | None  # when the roles were last changed
     uses: dict[str, datetime] = field(default_factory=dict)
-    has_second_factor: bool | None = None
-    tokens: int | None = None
+    has_second_factor: bool = False
+    tokens: int = 0
 
     @property
     def rights_words(self) -> str:
@@ -89,8 +89,6 @@ class Report:
     entries: list[EntryGrant]
     known_since: datetime | None
     datasets: int
-    knows_factors: bool
-    knows_tokens: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +118,8 @@ def report_of() -> Report:
             rights={right: by_person[user.pk][right] for right in access.RIGHTS},
             since=since.get(user.pk) or user.date_joined,
             uses=uses.get(user.pk, {}),
-            has_second_factor=None if factors is None else user.pk in factors,
-            tokens=None if tokens is None else tokens.get(user.pk, 0),
+            has_second_factor=user.pk in factors,
+            tokens=tokens.get(user.pk, 0),
         )
         for user in User.objects.filter(entry_ends_at=None).order_by("email").prefetch_related("groups")
     ]
@@ -130,9 +128,7 @@ def report_of() -> Report:
         entries = list(entries_of(schema)[:MOST_ENTRIES])
     known = Event.objects.filter(pk__gt=floor).order_by("pk").values_list("at", flat=True).first()
     findings = [*_of_people(people, at), *_of_groups(), *_of_inactive_grants()]
-    return Report(
-        at, people, findings, entries, known, len(datasets), factors is not None, tokens is not None
-    )
+    return Report(at, people, findings, entries, known, len(datasets))
 
 
 def rows_of() -> Iterator[tuple[Row, dict[str, datetime]]]:
@@ -188,24 +184,13 @@ def _since(floor: int) -> dict[int, datetime]:
     return found
 
 
-def _model(app: str, name: str) -> Any:
-    return apps.get_model(app, name)
+def _second_factors() -> set[int]:
+    return set(with_factors().values_list("pk", flat=True))
 
 
-def _second_factors() -> set[int] | None:
-    """Return who has a second factor, or None: this platform knows of none."""
-    if not apps.is_installed("allauth.mfa"):
-        return None
-    model = _model("mfa", "Authenticator")
-    return set(model._default_manager.values_list("user_id", flat=True))
-
-
-def _tokens() -> dict[int, int] | None:
-    """Return how many tokens that are still good each person has, or None: this platform knows of none."""
-    if not apps.is_installed("knox"):
-        return None
-    model = _model("knox", "AuthToken")
-    good = model._default_manager.filter(Q(expiry=None) | Q(expiry__gt=now()))
+def _tokens() -> dict[int, int]:
+    """Return how many API tokens that are still good each person has."""
+    good = ApiToken.objects.filter(revoked_at=None, expiry__gt=now())
     return dict(good.order_by().values_list("user_id").annotate(n=Count("pk")))
 
 
@@ -222,7 +207,7 @@ def _of_people(people: Sequence[Person], at: datetime) -> Iterator[Finding]:
             yield Finding("Not signed in lately", user.email, f"last on {user.last_login:%Y-%m-%d}")
         if not any(person.rights.values()) and not person.roles:
             yield Finding("Without any right", user.email, "has no role and no grant")
-        if person.has_second_factor is False:
+        if not person.has_second_factor:
             yield Finding("Without a second factor", user.email, ", ".join(person.roles) or "no role")
         if user.is_superuser:
             yield Finding("Superusers", user.email, "may do everything, whatever the roles say")

@@ -9,6 +9,7 @@ from typing import Any
 
 import openpyxl
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import connection
@@ -17,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import User
 from accounts.operators.models import Operator
 from accounts.services import create_user
+from accounts.tokens.models import ApiToken
 from audit.models import Event
 from audit.services import record
 from core.clock import now
@@ -41,6 +43,8 @@ def findings() -> set[tuple[str, str]]:
 @pytest.fixture
 def everybody_is_in(as_acme: TenantRef) -> None:
     User.objects.update(last_login=now())
+    for user in User.objects.all():
+        Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={})
 
 
 def test_it_says_who_may_what_since_when_and_what_was_used_last(
@@ -73,6 +77,9 @@ def test_what_stands_out_is_found_and_nothing_else(as_acme: TenantRef, everybody
     left = create_user(email="left@acme.example", password=None, role="viewer")
     bare.groups.clear()
     grant_right(right="view", to=left, dataset=dataset)
+    for number in range(2):  # one of them is good no more
+        ends = now() + timedelta(days=1 - 2 * number)
+        ApiToken(digest=f"digest {number}", token_key="k", user=left, expiry=ends, name="ours").save()
     team = Group.objects.create(name="team")
     grant_right(right="view", to=team, dataset=dataset)
     User.objects.filter(pk__in=[bare.pk]).update(last_login=now())
@@ -82,6 +89,10 @@ def test_what_stands_out_is_found_and_nothing_else(as_acme: TenantRef, everybody
         ("Never signed in", never.email),
         ("Not signed in lately", quiet.email),
         ("Without any right", bare.email),
+        ("Without a second factor", never.email),
+        ("Without a second factor", quiet.email),
+        ("Without a second factor", bare.email),
+        ("Tokens of inactive people", left.email),
         ("Groups without members", "team"),
         ("Grants of inactive people", left.email),
         ("Grants of groups without members", "team"),
