@@ -61,8 +61,8 @@ arch: setup ## Check import direction and the project-wide guard tests
 ci: lint types arch ## Everything continuous integration checks
 	@$(MAKE) test ALL=1
 
-bench: setup ## Measure imports and exports against \copy, background work, lists, changes, memory, tenants, or mixed traffic [OF=imports|exports|jobs|datasets|changes|visits|tenancy|load] [ROWS=1000000] [TENANTS=1000]
-	@case "$(or $(OF),imports)" in imports|exports|jobs|datasets|changes|visits|tenancy|load) ;; *) echo "OF=$(OF): imports, exports, jobs, datasets, changes, visits, tenancy or load" >&2; exit 2;; esac
+bench: setup ## Measure imports and exports against \copy, background work, lists, lists as of a moment, changes, retention, memory, tenants, or mixed traffic [OF=imports|exports|jobs|datasets|asof|changes|retention|visits|tenancy|load] [ROWS=1000000] [TENANTS=1000]
+	@case "$(or $(OF),imports)" in imports|exports|jobs|datasets|asof|changes|retention|visits|tenancy|load) ;; *) echo "OF=$(OF): imports, exports, jobs, datasets, asof, changes, retention, visits, tenancy or load" >&2; exit 2;; esac
 	@$(BIN)/python -m benchmarks.$(or $(OF),imports) $(if $(ROWS),--rows "$(ROWS)") $(if $(TENANTS),--tenants "$(TENANTS)")
 
 faults: setup ## Kill, restart and cut connections, then check that nothing is lost or done twice [SHORT=1 SEED=n ONLY=storm,nth]

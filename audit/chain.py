@@ -33,7 +33,8 @@ FIRST = bytes(DIGEST_BYTES)  # what the first seal names as the one before it
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that an event says. `origin` is the slug of the tenant it was written in, empty for the platform's own."""
+    """All that an event says. `origin` is the slug of the tenant it was written in, empty for the platform's own;
+    `cause` is what led to it: `request:…`, `job:…` or `command:…`."""
 
     uid: UUID | None
     origin: str
@@ -46,10 +47,11 @@ class Facts:
     target_label: str
     address: str | None
     data: Any
+    cause: str = ""
 
     def text(self) -> bytes:
         """Return the one text of these facts."""
-        whole = (
+        whole: tuple[Any, ...] = (
             1,
             str(self.uid) if self.uid else None,
             self.origin,
@@ -63,6 +65,8 @@ class Facts:
             ipaddress.ip_address(self.address).packed.hex() if self.address else None,
             plain(self.data),
         )
+        if self.cause:  # events from before it was kept have their text for ever
+            whole = (2, *whole[1:], self.cause)
         return json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
 
 

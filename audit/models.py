@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from audit.chain import Facts, Link, unpacked
 
@@ -23,6 +24,7 @@ class Event(models.Model):
     data = models.JSONField(default=dict, blank=True)
     # What the signature covers besides: one copied to another place or written twice is seen (`audit.chain`).
     uid = models.UUIDField(null=True, editable=False)
+    cause = models.CharField(max_length=100, blank=True, editable=False, db_default="")
     origin = models.CharField(max_length=40, blank=True, editable=False, db_default="")
     signature = models.BinaryField(null=True, editable=False)
 
@@ -30,6 +32,10 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["target_type", "target_id", "-id"], name="events_of_a_target"),
             models.Index(fields=["name", "-id"], name="events_by_name"),
+            models.Index(fields=["cause", "-id"], name="events_of_a_cause", condition=~Q(cause="")),
+            models.Index(
+                fields=["actor_id", "-id"], name="events_of_an_actor", condition=Q(actor_id__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -39,7 +45,7 @@ class Event(models.Model):
         """Return what the event says, for its signature and its digest."""
         return Facts(
             self.uid, self.origin, self.at, self.name, self.actor_id, self.actor_label, self.target_type,
-            self.target_id, self.target_label, self.address, self.data,
+            self.target_id, self.target_label, self.address, self.data, self.cause,
         )  # fmt: skip
 
 

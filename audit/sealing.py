@@ -24,7 +24,7 @@ LATEST = timedelta(days=2)
 UNSIGNED = timedelta(days=1)
 FIELDS = (
     "id", "uid", "origin", "at", "name", "actor_id", "actor_label", "target_type", "target_id", "target_label",
-    "address", "data", "signature",
+    "address", "data", "cause", "signature",
 )  # fmt: skip
 
 logger = logging.getLogger(__name__)

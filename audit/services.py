@@ -14,7 +14,10 @@ from simple_history.models import HistoricalRecords
 from audit.chain import sign
 from audit.models import Event
 from core.clock import now
+from core.logging import cause
 from core.tenancy import tenant_or_none
+
+MOST_CAUSE = 100
 
 
 def record(name: str, *, actor: object = None, target: models.Model | None = None, **data: Any) -> Event:
@@ -36,6 +39,7 @@ def record(name: str, *, actor: object = None, target: models.Model | None = Non
         target_id=str(target.pk) if target is not None else "",
         target_label=str(target)[:300] if target is not None else "",
         address=_address(),
+        cause=cause()[:MOST_CAUSE],
         data=json.loads(json.dumps(data)),  # as it will be read
     )
     event.signature = sign(event.facts().text(), settings.ROWHOUSE_AUDIT_KEYS[0])

@@ -32,6 +32,7 @@ class DatasetsConfig(AppConfig):
             "datasets.add_dataset",
             "datasets.change_dataset",
             "datasets.delete_dataset",
+            "datasets.erase_values",
             *ALL_ROWS,
         ),
         "editor": ("datasets.view_dataset", *ALL_ROWS),
@@ -77,6 +78,20 @@ class DatasetsConfig(AppConfig):
             title="Tidying up after a change of a definition",
             writes=False,
         ),
+        "datasets.preview_erasure": JobKind(
+            run="datasets.tasks.preview_erasure",
+            ended="datasets.tasks.erasure_ended",
+            retried="datasets.tasks.erasure_again",
+            title="Preview of an erasure",
+            is_long=True,
+        ),
+        "datasets.erase": JobKind(
+            run="datasets.tasks.erase",
+            ended="datasets.tasks.erasure_ended",
+            retried="datasets.tasks.erasure_again",
+            title="Erasure",
+            is_long=True,
+        ),
         "datasets.prune_history": JobKind(run="datasets.tasks.prune_history", title="Clean-up of history"),
         "datasets.forget_former_values": JobKind(
             run="datasets.tasks.forget_former_values", title="Forgetting values from before changes"
@@ -84,6 +99,24 @@ class DatasetsConfig(AppConfig):
     }
     quota_used: ClassVar = {"rows": "datasets.quotas.rows", "datasets": "datasets.quotas.datasets"}
     hourly_jobs: ClassVar = ("datasets.forget_former_values", "datasets.prune_history")
+    # Where values of a person may stand (core.erasing), in this order, after those of other apps.
+    erased_places: ClassVar[dict[str, str]] = {
+        "bulk changes": "datasets.erasing_records.open_changes",
+        "records": "datasets.erasing_records.find_records",
+        "versions": "datasets.erasing_records.erase_records",
+        "kept texts": "datasets.erasing_records.texts",
+        "background work": "datasets.erasing_records.background_work",
+        "elsewhere": "datasets.erasing_records.look_again",
+    }
+    # Texts of ours that may hold values of records; a star marks the cells of a row.
+    erased_texts: ClassVar[dict[str, str]] = {
+        "datasets.FailingRecord": "name value rule",
+        "datasets.Change": "samples* log error",
+        "datasets.ChangeSet": "title note operation query problems notice error",
+        "datasets.SavedView": "name pairs",
+        "datasets.RecordIndex": "error",
+        "admin.LogEntry": "object_repr change_message",
+    }
     # What each page needs; tests/test_pages_need_rights.py says how it is written, and knows no other page.
     page_rights: ClassVar[dict[str, str]] = {
         "datasets_dataset_changelist": "some:view | some:manage | perm:datasets.view_dataset",
@@ -130,6 +163,17 @@ class DatasetsConfig(AppConfig):
         "datasets_changeset_confirm": "nobody / here:view & here:change",
         "datasets_changeset_cancel": "nobody / here:view & here:change",
         "datasets_changeset_undo": "nobody / here:view & here:change",
+        "datasets_erasure_changelist": "perm:datasets.erase_values",
+        "datasets_erasure_add": "nobody",
+        "datasets_erasure_history": "perm:datasets.erase_values",
+        "datasets_erasure_delete": "nobody",
+        "datasets_erasure_ask": "perm:datasets.erase_values",
+        "datasets_erasure_change": "perm:datasets.erase_values / nobody",
+        "datasets_erasure_progress": "perm:datasets.erase_values / nobody",
+        "datasets_erasure_confirm": "nobody / perm:datasets.erase_values",
+        "datasets_erasure_approve": "nobody / perm:datasets.erase_values",
+        "datasets_erasure_cancel": "nobody / perm:datasets.erase_values",
+        "datasets_erasure_resume": "nobody / perm:datasets.erase_values",
         "datasets_row_changelist": "here:view",
         "datasets_row_views": "nobody / here:view",
         "datasets_row_indexes": "here:view & here:manage",
@@ -142,6 +186,8 @@ class DatasetsConfig(AppConfig):
         "datasets_row_delete": "here:view & here:delete",
         "datasets_row_history": "here:view",
         "datasets_row_simple_history": "here:view / here:view & here:change",
+        "datasets_row_as_of": "here:view / nobody",
+        "datasets_row_differences": "here:view / nobody",
     }
     page_paces: ClassVar[dict[str, str]] = {
         "POST datasets_changeset_confirm": "confirm",

@@ -71,6 +71,13 @@ def lock_dataset(pk: int) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema()), %s::int)", [pk])
 
 
+def try_lock_dataset(pk: int) -> bool:
+    """Hold the dataset as `lock_dataset` does if nobody else does; return whether it is held. Waits for nobody."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(current_schema()), %s::int)", [pk])
+        return bool(cursor.fetchone()[0])
+
+
 def hold_form(pk: int) -> None:
     """Keep a dataset's definition as it is until the transaction ends. Waits for no writer, and keeps none waiting.
 

@@ -16,6 +16,8 @@ from simple_history.models import HistoricalRecords
 from datasets import rules
 from datasets.change_models import Change as Change  # Django looks for models here
 from datasets.change_models import FailingRecord as FailingRecord
+from datasets.erasure_models import Erasure as Erasure
+from datasets.erasure_models import ErasureRecord as ErasureRecord
 from datasets.listing_models import DefaultView, RecordIndex, SavedView
 from datasets.spec import CheckSpec, ColumnOptions, ColumnSpec, DatasetSpec, Target
 

@@ -6,6 +6,7 @@ moment since can be shown and undone; and the very last version of the dataset, 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,11 @@ from datasets.rules import LEAST_HISTORY_DAYS, MOST_HISTORY_DAYS
 from jobs.kinds import Slice, Step
 
 BATCH_ROWS = 5_000
+# A slice holds the dataset until it is committed, and whoever imports or deletes waits for that long.
+HELD_SECONDS = 0.3
+# Whoever holds the dataset is let go first, so many times in a row; then it is tried again an hour later.
+GIVING_WAY_SECONDS, MOST_GIVING_WAY = 2.0, 30
+AT_ONCE_GIVING_WAY = 3  # of the command, HELD_SECONDS apart
 EVERY = timedelta(hours=23)  # asked for hourly, done once a day
 # Versions come in the order of their numbers but for what transactions of different lengths wrote at once.
 OUT_OF_ORDER = timedelta(days=1)
@@ -103,12 +109,13 @@ def count_old(dataset: Dataset, before: datetime) -> int:
 def prune_batch(dataset: Dataset, before: datetime, after: int) -> Batch:
     """Remove the old ones among the next versions after a number, in the caller's transaction.
 
-    The older go first, so that a plan made in between never takes a version for the one before another.
+    The older go first, so that a plan made in between never takes a version for the one before another. It waits for
+    nobody: a clean-up that stands in line would have whoever comes next stand behind it.
 
     :raises DatasetBusy: an import or a change of the definition is at work.
     """
-    with ddl.short_wait(ddl.ALTER_SECONDS):
-        ddl.lock_dataset(dataset.pk)
+    if not ddl.try_lock_dataset(dataset.pk):
+        raise ddl.DatasetBusy("Other work is using this dataset. History is cleaned up after that.")
     if Change.objects.filter(dataset=dataset, state=ChangeState.CHANGE_IN_PROGRESS).exists():
         raise ddl.DatasetBusy("The definition is being changed. History is cleaned up after that.")
     table = dataset.spec().history_table
@@ -134,6 +141,7 @@ def prune(work: Slice) -> Step:
     `cursor`: the dataset at work, its cutoff, the last version looked at, and how many went.
     """
     cursor, processed = dict(work.cursor), 0
+    until = time.monotonic() + HELD_SECONDS
     while True:
         dataset = _at_work(cursor)
         if dataset is None:
@@ -141,16 +149,19 @@ def prune(work: Slice) -> Step:
         try:
             with transaction.atomic():
                 batch = prune_batch(dataset, datetime.fromisoformat(cursor["before"]), cursor["after"])
-        except ddl.DatasetBusy:  # an hour later, from the beginning
-            _tell(dataset, cursor)
+        except ddl.DatasetBusy:
+            cursor["gave_way"] = cursor.get("gave_way", 0) + 1
+            if cursor["gave_way"] <= MOST_GIVING_WAY:
+                return Step(done=False, cursor=cursor, processed=processed, rest_seconds=GIVING_WAY_SECONDS)
+            _tell(dataset, cursor)  # an hour later, from the beginning
             cursor = {"done": dataset.pk}
             continue
         processed += batch.removed
-        cursor |= {"removed": cursor["removed"] + batch.removed, "after": batch.last}
+        cursor |= {"removed": cursor["removed"] + batch.removed, "after": batch.last, "gave_way": 0}
         if batch.last is None:
             _finish(dataset, cursor)
             cursor = {"done": dataset.pk}
-        if work.time_left() <= 0:
+        if work.time_left() <= 0 or time.monotonic() >= until:
             return Step(done=False, cursor=cursor, processed=processed)
 
 
@@ -189,17 +200,21 @@ def _tell(dataset: Dataset, cursor: dict[str, Any]) -> None:
 def prune_now(*, dataset: Dataset, before: datetime) -> int:
     """Remove the old versions of a dataset here and now, batch by batch; return how many went.
 
-    :raises DatasetBusy: other work holds the dataset; what went so far stays gone.
+    :raises DatasetBusy: other work holds the dataset for long; what went so far stays gone.
     """
     after: int | None = 0
-    removed = 0
+    removed = gave_way = 0
     while after is not None:
         try:
             with transaction.atomic():
                 batch = prune_batch(dataset, before, after)
         except ddl.DatasetBusy:
-            _tell(dataset, {"before": before.isoformat(), "removed": removed})
-            raise
-        after, removed = batch.last, removed + batch.removed
+            gave_way += 1
+            if gave_way > AT_ONCE_GIVING_WAY:
+                _tell(dataset, {"before": before.isoformat(), "removed": removed})
+                raise
+            time.sleep(HELD_SECONDS)
+            continue
+        after, removed, gave_way = batch.last, removed + batch.removed, 0
     _finish(dataset, {"before": before.isoformat(), "removed": removed})
     return removed

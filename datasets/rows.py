@@ -8,6 +8,7 @@ it may hold no data, no queryset and no count.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -192,8 +193,9 @@ def _literal(message: str) -> str:
 class ModelCache:
     """The classes used last, at most `size` of them; an evicted one dies with its last record."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, build: Callable[[DatasetSpec], type[RowBase]] = build_model) -> None:
         self.size = size
+        self._build = build
         self._models: OrderedDict[DatasetSpec, type[RowBase]] = OrderedDict()
         self._lock = RLock()
 
@@ -203,7 +205,7 @@ class ModelCache:
     def get(self, spec: DatasetSpec) -> type[RowBase]:
         """Return the class of a spec, built if it is not here."""
         with self._lock:
-            model = self._models.pop(spec, None) or build_model(spec)
+            model = self._models.pop(spec, None) or self._build(spec)
             self._models[spec] = model
             while len(self._models) > self.size:
                 self._models.popitem(last=False)

@@ -255,7 +255,14 @@ def rename_dataset(
     dataset.definition_version += 1
     dataset._history_user = by  # type: ignore[attr-defined]
     dataset.save()
-    record("datasets.dataset.renamed", actor=by, target=dataset, before=before, labels=len(changed))
+    record(
+        "datasets.dataset.renamed",
+        actor=by,
+        target=dataset,
+        before=before,
+        after=dataset.title,
+        labels=len(changed),
+    )
 
 
 def require_seen(dataset: Dataset, seen: int | None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import jobs.services
 from core.clock import now as clock
 from core.tenancy import current_tenant
-from datasets import change_tables, change_work, changesets, ddl, indexing, pruning, rebuilding
+from datasets import change_tables, change_work, changesets, ddl, erasing_work, indexing, pruning, rebuilding
 from datasets.change_models import OPEN, Change, ChangeState
 from datasets.changeset import ChangeSet
 from datasets.editing import purge_column
+from datasets.erasure_models import Erasure
 from datasets.listing_models import RecordIndex
 from jobs.kinds import Again, Ended, Json, Slice, Step
 
@@ -138,6 +139,33 @@ def changes_ended(work: Ended) -> None:
     changes = _changes(work.payload)
     if changes is not None and changes.job_id == str(work.job_id):
         changesets.work_ended(changes, outcome=work.outcome, message=work.message)
+
+
+def preview_erasure(work: Slice) -> Step:
+    """Count what an erasure would erase; the payload is {"erasure": pk}."""
+    return _erase(work, is_real=False)
+
+
+def erase(work: Slice) -> Step:
+    """Do one slice of a confirmed erasure; the payload is {"erasure": pk}."""
+    return _erase(work, is_real=True)
+
+
+def _erase(work: Slice, *, is_real: bool) -> Step:
+    erasure = Erasure.objects.filter(pk=work.payload["erasure"]).first()
+    return Step(done=True) if erasure is None else erasing_work.run(erasure, work, is_real=is_real)
+
+
+def erasure_ended(work: Ended) -> None:
+    """End the erasure whose job failed or was cancelled."""
+    erasure = Erasure.objects.filter(pk=work.payload["erasure"]).first()
+    if erasure is not None:
+        erasing_work.ended(erasure, work)
+
+
+def erasure_again(work: Again) -> Json:
+    """Refuse: an erasure is gone on with from its own page."""
+    return erasing_work.again(work)
 
 
 def _change(payload: Json) -> Change | None:

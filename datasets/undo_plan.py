@@ -8,10 +8,10 @@ former values, "+" it comes back under its old id), `kept` the reason why nothin
 version.
 
 When a record was edited since: when it is not what the changes left. What they created or changed must hold
-exactly the values of its entry, what they deleted must not be there. So an edit that was taken back by hand is no
-edit, and one back to the values before is one. A created record that somebody deleted since needs nothing and is
-not among the kept; a changed one that was deleted is. A column that is newer than the changes has no value in
-their entries: whoever filled it in edited the record.
+exactly the values of its entry, what they deleted must not be there, nor be erased since. So an edit that was taken
+back by hand is no edit, and one back to the values before is one. A created record that somebody deleted since needs
+nothing and is not among the kept; a changed one that was deleted is. A column that is newer than the changes has no
+value in their entries: whoever filled it in edited the record.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from core.errors import RowhouseError
 from core.tenancy import as_owner
 from datasets import undo_conflicts
 from datasets.bulk import first_load
+from datasets.erasure_models import not_erased_sql
 from datasets.spec import DatasetSpec
 from datasets.sqltext import name_text, quoted
 from datasets.undo_conflicts import stored_columns
@@ -139,7 +140,7 @@ def differing(spec: DatasetSpec, *, now: str, then: str, named: int) -> tuple[in
 def _plan_sql(touched: Touched, spec: DatasetSpec, scratch: str) -> str:
     columns, history = stored_columns(spec), spec.history_table
     is_edited = (
-        "CASE k.kind WHEN '-' THEN t.id IS NOT NULL"
+        f"CASE k.kind WHEN '-' THEN t.id IS NOT NULL OR NOT {not_erased_sql(spec.pk, 'k.id')}"
         f" ELSE t.id IS NULL OR ({quoted(columns, 't.')}) IS DISTINCT FROM ({quoted(columns, 'e.')}) END"
     )
     former, misfit, moves, joined = "NULL::bigint", "NULL::text", "false", ""

@@ -50,6 +50,29 @@ class Version:
     cells: tuple[Cell, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which versions of a record are asked for; what is empty asks nothing.
+
+    `who` is a user's primary key, 0 for an operator or a program. `kinds` are of "+~-", `causes` of CAUSES. `column` is
+    the physical name of one that changed. `since` and `until` are the first and the last moment.
+    """
+
+    who: int | None = None
+    kinds: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    column: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __bool__(self) -> bool:
+        return self != Wanted()
+
+
+# What history may name as the reason of a version, by the beginning of it; anything else is the work of a moment.
+CAUSES = {"import": "import %", "change": "change %", "other": ""}
+
+
 def newest_first(model: type[RowBase], record_id: int) -> QuerySet[Any]:
     """Return the versions of a record in history's own order.
 
@@ -61,9 +84,19 @@ def newest_first(model: type[RowBase], record_id: int) -> QuerySet[Any]:
 
 
 def versions_of(
-    spec: DatasetSpec, record_id: int, *, before: int | None = None, size: int = 50
+    spec: DatasetSpec,
+    record_id: int,
+    *,
+    before: int | None = None,
+    size: int = 50,
+    wanted: Wanted | None = None,
 ) -> list[Version]:
-    """Return versions of a record, the newest first, those before a number; each with what it changed."""
+    """Return versions of a record, the newest first, those before a number; each with what it changed.
+
+    :param wanted: only these of them.
+    """
+    if wanted:
+        return _wanted_versions(spec, record_id, before, size, wanted)
     table = spec.history_table
     former = (
         f" LEFT JOIN LATERAL (SELECT * FROM {table} b WHERE b.id = n.id AND b.history_id + 0 < n.history_id"
@@ -74,6 +107,45 @@ def versions_of(
         f" ORDER BY history_id + 0 DESC LIMIT %s) n{former}"
     )
     return _read(spec, source, [record_id, before, before, size])
+
+
+def _wanted_versions(
+    spec: DatasetSpec, record_id: int, before: int | None, size: int, wanted: Wanted
+) -> list[Version]:
+    # Once over all versions of the record: which is before which is told by their order, not asked of each.
+    table, asked = spec.history_table, ["true"]
+    parameters: list[Any] = [record_id]
+    for condition, value in (
+        ("history_id < %s", before),
+        ("coalesce(history_user_id, 0) = %s", wanted.who),
+        ("history_type = ANY(%s)", list(wanted.kinds) or None),
+        ("history_date >= %s", wanted.since),
+        ("history_date <= %s", wanted.until),
+    ):
+        if value is not None:
+            asked.append(condition)
+            parameters.append(value)
+    if wanted.causes:
+        named = [pattern for pattern in CAUSES.values() if pattern]
+        reason = "coalesce(history_change_reason, '')"
+        either = []
+        if "other" in wanted.causes:
+            either.append(f"NOT {reason} LIKE ANY(%s)")
+            parameters.append(named)
+        if patterns := [CAUSES[cause] for cause in wanted.causes if CAUSES.get(cause)]:
+            either.append(f"{reason} LIKE ANY(%s)")
+            parameters.append(patterns)
+        asked.append(f"({' OR '.join(either) or 'false'})")
+    source = (
+        f"(SELECT * FROM (SELECT *, lag(history_id) OVER (ORDER BY history_id) AS former_ FROM {table}"
+        f" WHERE id = %s) every_ WHERE {' AND '.join(asked)}) n LEFT JOIN {table} o ON o.history_id = n.former_"
+    )
+    column = next((one for one in spec.columns if one.name == wanted.column), None)
+    if column is not None:
+        source += f" WHERE {_sides(column, compares=False)[0]}"
+    elif wanted.column:
+        return []
+    return _read(spec, source, parameters, limit=size)
 
 
 def difference(spec: DatasetSpec, record_id: int, older: int, newer: int) -> Version | None:
@@ -87,6 +159,18 @@ def difference(spec: DatasetSpec, record_id: int, older: int, newer: int) -> Ver
         compares=True,
     )
     return found[0] if found else None
+
+
+def writers_of(spec: DatasetSpec, record_id: int) -> list[tuple[int, str]]:
+    """Return who wrote versions of a record, by primary key and name; 0 is an operator or a program. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT coalesce(u.id, 0), coalesce(u.email, '') AS name FROM {spec.history_table} h"
+            f" LEFT JOIN {User._meta.db_table} u ON u.id = h.history_user_id"
+            " WHERE h.id = %s AND (u.id IS NOT NULL OR h.history_user_id IS NULL) ORDER BY name",
+            [record_id],
+        )
+        return [(pk, name) for pk, name in cursor.fetchall()]
 
 
 def differing_from(
@@ -135,6 +219,7 @@ def _read(
     compares: bool = False,
     oldest_first: bool = False,
     ids: list[int] | None = None,
+    limit: int | None = None,
 ) -> list[Version]:
     columns = spec.columns
     changed, old, new = (
@@ -147,7 +232,8 @@ def _read(
             f" coalesce(n.history_change_reason, ''), {name_text(spec, 'n')}, o.history_id,"
             f" ARRAY[{changed}]::boolean[],"
             f" ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM {source}"
-            f" ORDER BY n.history_id {'ASC' if oldest_first else 'DESC'}",
+            f" ORDER BY n.history_id {'ASC' if oldest_first else 'DESC'}"
+            + ("" if limit is None else f" LIMIT {int(limit)}"),
             parameters,
         )
         rows = cursor.fetchall()
@@ -164,14 +250,14 @@ def _sides(column: ColumnSpec, *, compares: bool) -> tuple[str, str, str]:
     """Return the SQL of: does it differ, its old text, its new text. `n` is the newer version, `o` the older."""
     n, o = quoted([column.name], "n."), quoted([column.name], "o.")
     if compares:
-        return f"{n} IS DISTINCT FROM {o}", _cut(column, o), _cut(column, n)
+        return f"{n} IS DISTINCT FROM {o}", cut_sql(column, o), cut_sql(column, n)
     kind = "n.history_type"
     changed = (
         f"CASE {kind} WHEN '+' THEN {n} IS NOT NULL WHEN '~' THEN {n} IS DISTINCT FROM {o}"
         f" ELSE {n} IS NOT NULL END"
     )
-    old = f"CASE {kind} WHEN '~' THEN {_cut(column, o)} WHEN '-' THEN {_cut(column, n)} END"
-    return changed, old, f"CASE WHEN {kind} <> '-' THEN {_cut(column, n)} END"
+    old = f"CASE {kind} WHEN '~' THEN {cut_sql(column, o)} WHEN '-' THEN {cut_sql(column, n)} END"
+    return changed, old, f"CASE WHEN {kind} <> '-' THEN {cut_sql(column, n)} END"
 
 
 def _cells(
@@ -181,16 +267,18 @@ def _cells(
     news: Sequence[str | None],
 ) -> tuple[Cell, ...]:
     return tuple(
-        Cell(column.name, column.label, _shown(old, column), _shown(new, column))
+        Cell(column.name, column.label, shown_text(old, column), shown_text(new, column))
         for column, is_changed, old, new in zip(columns, changed, olds, news, strict=True)
         if is_changed
     )
 
 
-def _shown(text: str | None, column: ColumnSpec) -> str | None:
+def shown_text(text: str | None, column: ColumnSpec) -> str | None:
+    """Return a canonical text as a page shows it; None is no value."""
     return None if text is None else shorten(readable(text, column), SHOWN)
 
 
-def _cut(column: ColumnSpec, value: str) -> str:
+def cut_sql(column: ColumnSpec, value: str) -> str:
+    """Return the SQL of a value's canonical text, cut to what a page shows of it at most."""
     # Floods of combining marks are cut on the page; four times its length holds enough other characters.
     return f"left({type_of(column).text_sql(value)}, {SHOWN * 4 + 1})"

@@ -28,6 +28,7 @@ class ExporterConfig(AppConfig):
         "exporter_exportfile_history": "here:export",
         "exporter_exportfile_delete": "nobody",
         "exporter_exportfile_view": "here:view & here:export",
+        "exporter_exportfile_differences": "here:view & here:export",
         "exporter_exportfile_download": "here:export / nobody",
         "exporter_exportfile_file": "here:export / nobody",
         "exporter_exportfile_space": "perm:datasets.change_dataset",
@@ -80,6 +81,9 @@ class ExporterConfig(AppConfig):
     }
     slot_jobs: ClassVar = ("exporter.run",)
     # The pages. Which files a person sees on them follows from the export right in each dataset.
+    erased_places: ClassVar[dict[str, str]] = {"export files": "exporter.erasing.export_files"}
+    # Texts that may hold values of records.
+    erased_texts: ClassVar[dict[str, str]] = {"exporter.ExportRun": "error", "exporter.Delivery": "error"}
     role_rights: ClassVar[dict[str, tuple[str, ...]]] = {
         "owner": (
             "exporter.view_exportrun",

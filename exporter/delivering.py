@@ -17,9 +17,9 @@ from django_tenants.utils import get_tenant_model
 from core.errors import RowhouseError
 from core.sealing import unseal
 from core.tenancy import current_tenant, in_public
+from core.webhooks import SIGNATURE, NotDelivered, post, sign, target_of
 from core.words import count
-from exporter.models import Delivery, ExportRun, NoticeEvent
-from exporter.webhooks import SEALED_FOR, SIGNATURE, NotDelivered, post, sign, target_of
+from exporter.models import SEALED_FOR, Delivery, ExportRun, NoticeEvent
 
 logger = logging.getLogger(__name__)
 

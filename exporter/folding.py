@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from core.errors import RowhouseError
 from core.tenancy import as_owner
 from datasets.columntypes import type_of
+from datasets.erasure_models import not_erased_sql
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import quoted
 from exporter.form import FileForm, form_columns
@@ -120,9 +121,11 @@ def write_as_of(spec: DatasetSpec, at: datetime, out: IO[bytes]) -> Folded:
             " ORDER BY id, history_id DESC",
             [at],
         ).decode()
+        known = not_erased_sql(spec.pk, "h.id")  # the versions of an erased record say nothing
         out.write(_header(spec.columns))
         cursor.copy_expert(
-            f"COPY (SELECT {cells} FROM ({latest}) h WHERE h.history_type <> '-') TO STDOUT (FORMAT csv)", out
+            f"COPY (SELECT {cells} FROM ({latest}) h WHERE h.history_type <> '-' AND {known}) TO STDOUT (FORMAT csv)",
+            out,
         )
         return Folded(int(cursor.rowcount), spec.columns)
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from django.db import connection
 
 from datasets.columntypes import type_of
-from datasets.models import Dataset
+from datasets.models import Dataset, Erasure
 from datasets.pruning import removed_before
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import quoted
@@ -119,6 +119,12 @@ def _reaches_back(source: Snapshot, dataset: Dataset, base: ExportFile) -> bool:
     table = spec.history_table
     gone = removed_before(dataset, source.at, using=ALIAS)
     if gone is not None and (since is None or since < gone):
+        return False
+    # The versions of erased records say nothing, not even by which key their deletion could be told.
+    erased = Erasure.objects.using(ALIAS).filter(
+        records__dataset_number=dataset.pk, confirmed_at__isnull=False
+    )
+    if erased.exclude(ended_at__lte=base.created_at).exists():
         return False
     with source.cursor() as cursor:
         cursor.execute(

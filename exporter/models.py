@@ -24,6 +24,8 @@ from exporter.settings_models import NoticeEvent as NoticeEvent
 from exporter.settings_models import SpaceSample as SpaceSample
 from exporter.signals import run_ended
 
+SEALED_FOR = "exporter.notice"  # what the secrets of notices are bound to
+
 
 class Trigger(models.TextChoices):
     SCHEDULED = "SCHEDULED", "by schedule"

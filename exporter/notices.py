@@ -23,9 +23,9 @@ from audit.services import record
 from core import clock
 from core.errors import BadFields, RowhouseError
 from core.sealing import seal
-from exporter.models import Delivery, ExportNotice, ExportRun, NoticeEvent
+from core.webhooks import target_of
+from exporter.models import SEALED_FOR, Delivery, ExportNotice, ExportRun, NoticeEvent
 from exporter.signals import run_ended
-from exporter.webhooks import SEALED_FOR, target_of
 from jobs import services as jobs
 
 KIND = "exporter.notify"

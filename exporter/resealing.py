@@ -1,4 +1,4 @@
-"""Sealing the secrets a tenant has entrusted to exports anew, when a key of the platform is changed."""
+"""Sealing a tenant's secrets anew, of exports and of the sending of events, when a key of the platform is changed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from accounts.models import SignInProvider
 from accounts.single_sign_on import services as providers
 from audit.services import record
 from core import sealing
-from exporter import destinations, webhooks
-from exporter.models import Destination, ExportNotice
+from exporter import destinations
+from exporter.models import SEALED_FOR, Destination, ExportNotice
+from tenants.streaming import reseal_secret
 
 HOLDERS: tuple[tuple[type[Destination] | type[ExportNotice] | type[SignInProvider], str], ...] = (
     (Destination, destinations.PURPOSE),
-    (ExportNotice, webhooks.SEALED_FOR),
+    (ExportNotice, SEALED_FOR),
     (SignInProvider, providers.SEALED_FOR),
 )
 
@@ -49,6 +50,10 @@ def reseal() -> Resealed:
                 sealed_secret=sealing.seal(secret, purpose=purpose)
             )
             resealed += 1
+    try:
+        resealed += bool(reseal_secret())
+    except sealing.NotOpened:
+        lost.append("stream of events")
     if resealed:
         record("exporter.secrets.resealed", secrets=resealed)
     return Resealed(resealed, current, lost)

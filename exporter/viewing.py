@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any
 
 from django.core.exceptions import EmptyResultSet
@@ -21,7 +22,9 @@ from accounts.models import User
 from audit.services import record
 from core.clock import now as clock
 from core.errors import RowhouseError
-from datasets import access
+from datasets import access, differing
+from datasets.asof import records_as_of, require_known, spec_of_then
+from datasets.differing import Between
 from datasets.filtering import filtered, ordering
 from datasets.liststate import ListState
 from datasets.models import Dataset
@@ -65,27 +68,46 @@ def exported_columns(state: ListState, columns: Sequence[ColumnSpec]) -> list[Co
     return [by_name[name] for name in state.columns] if state.columns else list(columns)
 
 
+def columns_of_list(dataset: Dataset, by: User, at: datetime | None) -> tuple[ColumnSpec, ...]:
+    """Return the columns that a list has for a person, as of a moment where there is one."""
+    if at is None:
+        return access.visible_columns(by, dataset)
+    return spec_of_then(dataset, access.seen_by(by, dataset).spec, at)[0].columns
+
+
 @transaction.atomic
 def export_view(
-    *, dataset: Dataset, state: ListState, form: str, is_for_spreadsheets: bool, by: User
+    *,
+    dataset: Dataset,
+    state: ListState,
+    form: str,
+    is_for_spreadsheets: bool,
+    by: User,
+    at: datetime | None = None,
 ) -> ViewFile:
     """Write what a list shows into a file, and record that `by` took it.
 
-    `is_for_spreadsheets` makes a CSV one that spreadsheet programs open well: a byte order mark, and an apostrophe
-    before texts that begin like a formula, which an import takes away again.
+    `at` is the moment as of which the list is, None for the records as they are. `is_for_spreadsheets` makes a CSV
+    one that spreadsheet programs open well: a byte order mark, and an apostrophe before texts that begin like a
+    formula, which an import takes away again.
 
     :raises PermissionDenied: `by` may not export the dataset.
     :raises NotExportable: there is no such form.
     :raises NotWritable: the list does not fit into a workbook.
     :raises ExportTooSlow: it took longer than LIMIT_SECONDS.
+    :raises MomentUnknown: history does not tell of the moment.
     """
     access.require(by, "export", dataset)
     if form not in FORMATS:
         raise NotExportable("Choose CSV or XLSX.")
-    seen = access.visible_columns(by, dataset)
+    seen = columns_of_list(dataset, by, at)
     columns = exported_columns(state, seen)
-    records = filtered(get_row_model(dataset).objects.all(), state, seen, now=clock())
-    records = records.order_by(*ordering(state.sort))
+    if at is None:
+        records = get_row_model(dataset).objects.all()
+    else:
+        require_known(dataset, at)
+        records = records_as_of(dataset.spec(), at, all_of_them=True)
+    records = filtered(records, state, seen, now=clock()).order_by(*ordering(state.sort))
     name = records.model._meta.db_table
     table = _List(
         dataset.title, tuple(Column(one.label, one, name) for one in columns), "", "", records=records
@@ -95,28 +117,91 @@ def export_view(
         form,
         SPREADSHEET if is_for_spreadsheets else EXACT,
     )
+    file, rows = _made(table, written)
+    as_of = {} if at is None else {"at": at.isoformat()}
+    record(
+        "exporter.view.exported", actor=by, target=dataset, form=form, rows=rows, columns=len(columns),
+        filters=len(state.conditions), is_for_spreadsheets=is_for_spreadsheets, **as_of,
+    )  # fmt: skip
+    taken = f"{clock():%Y%m%dT%H%M%SZ}" if at is None else f"as-of_{at:%Y%m%dT%H%M%SZ}"
+    return ViewFile(file, f"{dataset.slug}_{taken}.{form}", content_type(form), rows)
+
+
+@transaction.atomic
+def export_differences(
+    *,
+    dataset: Dataset,
+    since: datetime,
+    until: datetime,
+    kinds: Sequence[str],
+    columns: Sequence[str],
+    form: str,
+    is_for_spreadsheets: bool,
+    by: User,
+) -> ViewFile:
+    """Write what differs between two moments into a file, a line for each cell, and record that `by` took it.
+
+    `kinds` and `columns` (physical names) narrow it as they do on the page.
+
+    :raises PermissionDenied: `by` may not export the dataset.
+    :raises NotExportable: there is no such form.
+    :raises NotWritable: the lines do not fit into a workbook.
+    :raises ExportTooSlow: it took longer than LIMIT_SECONDS.
+    :raises MomentUnknown: history does not tell of one of the moments.
+    """
+    access.require(by, "export", dataset)
+    if form not in FORMATS:
+        raise NotExportable("Choose CSV or XLSX.")
+    require_known(dataset, since, until)
+    seen = spec_of_then(dataset, access.seen_by(by, dataset).spec, until)[0]
+    lines = Between(seen, since, until).lines_sql(kinds=kinds, columns=columns)
+    specs = [
+        ColumnSpec(at, label, "integer" if at == 1 else "text")
+        for at, label in enumerate(differing.LABELS, start=1)
+    ]
+    table = Table(
+        dataset.title, tuple(Column(one.label, one) for one in specs), f"({lines}) AS r", 'r."c1", r."at"'
+    )
+    written = FileForm(
+        tuple(FormColumn(one.pk, one.label) for one in specs),
+        form,
+        SPREADSHEET if is_for_spreadsheets else EXACT,
+    )
+    file, rows = _made(table, written)
+    record(
+        "exporter.differences.exported", actor=by, target=dataset, form=form, rows=rows,
+        since=since.isoformat(), until=until.isoformat(), is_for_spreadsheets=is_for_spreadsheets,
+    )  # fmt: skip
+    name = f"{dataset.slug}_{since:%Y%m%dT%H%M%SZ}_{until:%Y%m%dT%H%M%SZ}.{form}"
+    return ViewFile(file, name, content_type(form), rows)
+
+
+def _made(table: Table, form: FileForm) -> tuple[IO[bytes], int]:
+    """Return the file of a table, open at its beginning, and how many rows it has.
+
+    :raises NotWritable: it does not fit into a workbook.
+    :raises ExportTooSlow: it took longer than LIMIT_SECONDS.
+    """
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- the answer closes it
     try:
         with connection.cursor() as cursor:
             for setting in (*FIXED_SETTINGS, f"SET LOCAL statement_timeout = '{LIMIT_SECONDS}s'"):
                 cursor.execute(setting)
-        rows = _write(file, table, written)
+        rows = _write(file, table, form)
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = DEFAULT")
     except OperationalError as error:
         file.close()
         if isinstance(error.__cause__, QueryCanceled):
-            raise ExportTooSlow("This list took too long to read. Narrow it with a filter.") from error
+            raise ExportTooSlow(
+                "This took too long to read. Narrow it with a filter, or to less time."
+            ) from error
         raise
     except BaseException:
         file.close()
         raise
     file.seek(0)
-    record(
-        "exporter.view.exported", actor=by, target=dataset, form=form, rows=rows, columns=len(columns),
-        filters=len(state.conditions), is_for_spreadsheets=is_for_spreadsheets,
-    )  # fmt: skip
-    return ViewFile(file, f"{dataset.slug}_{clock():%Y%m%dT%H%M%SZ}.{form}", content_type(form), rows)
+    return file, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +223,7 @@ class _List(Table):
         return text.decode()
 
 
-def _write(file: IO[bytes], table: _List, form: FileForm) -> int:
+def _write(file: IO[bytes], table: Table, form: FileForm) -> int:
     """Write the list; returns how many records it has."""
     writer = WRITERS[form.format](table, form, file.write)
     try:

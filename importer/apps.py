@@ -21,6 +21,20 @@ class ImporterConfig(AppConfig):
         "importer.ImportJob": ("key", "sha256"),
         "importer.Proposal": ("key", "sha256"),
     }
+    erased_places: ClassVar[dict[str, str]] = {
+        "uploads": "importer.erasing.uploads",
+        "proposals": "importer.erasing.proposals",
+    }
+    # Texts that may hold values of records; a star marks the cells of a row.
+    erased_texts: ClassVar[dict[str, str]] = {
+        "importer.ImportJob": "file_name head mapping overrides dialect notice error",
+        "importer.ImportIssue": "column value rule",
+        "importer.RejectedRow": "cells* problem",
+        "importer.RowFix": "cells* before*",
+        "importer.SavedMapping": "name columns",
+        "importer.MappingVersion": "matches",
+        "importer.Proposal": "file_name columns error",
+    }
     # What may be seen and done with one import follows from the rights on its dataset (importer.rights).
     role_rights = {
         "owner": ("importer.view_importjob",),
@@ -92,4 +106,4 @@ class ImporterConfig(AppConfig):
     hourly_jobs: ClassVar = ("importer.tidy",)
 
     def ready(self) -> None:
-        from importer import signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded
+        from importer import causes, signals  # noqa: F401, PLC0415 -- connects the receivers once models are loaded

@@ -9,12 +9,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 
+from core.problems import is_for_programs, problem
 from importer.addresses import names
 from importer.targets.proxies import PROXIES
 
 # What a form holds besides its file.
 AROUND_MB = 1
 UPLOADS = ("upload", "corrections")
+# The HTTP API asks for a token before it reads any body, so whoever has none fills no disk.
+API_UPLOADS = {"api_imports"}
 
 
 class BodyLimit:
@@ -34,19 +37,26 @@ class BodyLimit:
         if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and length > _limit(request):
             most = _limit(request) // 1024**2
             message = f"More than {most} MiB cannot be sent here. Split the file, then send its parts."
+            if is_for_programs(request):
+                return problem(413, "too-large", message)
             return render(request, "core/notice.html", {"title": "Too large", "message": message}, status=413)
         return self.get_response(request)
 
 
 def _limit(request: HttpRequest) -> int:
-    if request.user.is_authenticated and _is_upload_page(request):
+    name = _page(request)
+    is_form = request.user.is_authenticated and name in _upload_pages()
+    if is_form or name in API_UPLOADS:
         return int(settings.ROWHOUSE_UPLOAD_MAX_BYTES) + AROUND_MB * 1024**2
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
-def _is_upload_page(request: HttpRequest) -> bool:
+def _page(request: HttpRequest) -> str:
     try:
-        name = resolve(request.path).url_name
+        return resolve(request.path).url_name or ""
     except Resolver404:
-        return False
-    return name in {f"{names(target)}_{page}" for target in ("", *PROXIES) for page in UPLOADS}
+        return ""
+
+
+def _upload_pages() -> set[str]:
+    return {f"{names(target)}_{page}" for target in ("", *PROXIES) for page in UPLOADS}

@@ -11,6 +11,7 @@ class TenantsConfig(AppConfig):
     name = "tenants"
     verbose_name = "Tenants"
     quota_limits = "tenants.quotas.limits_of"
+    erased_places: ClassVar[dict[str, str]] = {"backups": "tenants.backup.erasing.backups"}
     read_only_reason = "tenants.standing.read_only_reason"
     # What each page needs; tests/test_pages_need_rights.py says how it is written.
     page_rights: ClassVar[dict[str, str]] = {
@@ -49,6 +50,15 @@ class TenantsConfig(AppConfig):
         ),
         "tenants.look_after": JobKind(run="tenants.tasks.hourly", title="Backups and deletions that are due"),
         "tenants.spares": JobKind(run="tenants.tasks.refill_spares", title="Make spare schemas"),
+        # It works in the tenant, or outside of all for the platform's own log.
+        "audit.stream": JobKind(run="tenants.tasks.stream", title="Sending events out", writes=False),
+        "tenants.tell_of_entry": JobKind(
+            run="tenants.tasks.tell_of_entry", title="Telling a tenant's owners of an operator's entry"
+        ),
         "tenants.invite": JobKind(run="tenants.tasks.invite", title="Invite a tenant's owner"),
     }
-    chores = ("tenants.tasks.look_after", "tenants.backup.services.look_after_backups")
+    chores = (
+        "tenants.tasks.look_after",
+        "tenants.backup.services.look_after_backups",
+        "tenants.streaming.keep_streaming",
+    )

@@ -181,7 +181,8 @@ def remove_files(tenant: Tenant, *, most: int = FILES_PER_CALL) -> int:
 
 def note_stopped(*, tenant: Tenant, message: str) -> None:
     """Note why a deletion does not go on; asked for again, it does."""
-    Tenant.objects.filter(pk=tenant.pk, state=State.DELETING).update(error=message)
+    if Tenant.objects.filter(pk=tenant.pk, state=State.DELETING).update(error=message):
+        record("tenants.tenant.deletion-stopped", target=tenant, error=message[:500])
 
 
 def purge_due(*, now: datetime) -> int:

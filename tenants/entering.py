@@ -11,11 +11,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import cast
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core import signing
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from accounts.models import User
 from accounts.operators.models import Operator
@@ -24,14 +26,19 @@ from audit.services import record
 from core.clock import now
 from core.errors import RowhouseError
 from core.tenancy import current_tenant, in_public, in_tenant
+from jobs import services as jobs
+from jobs import within
+from tenants.inviting import link_to
 from tenants.models import Tenant
 from tenants.operating_models import EntryGrant
 from tenants.routing import forget_routes
+from tenants.telling import tell_owners
 
 MOST_MINUTES = 60
 USUAL_MINUTES = 30
 LINK_SECONDS = 120
 SALT = "tenants.entering"
+TELLS = "tenants.tell_of_entry"
 
 
 class EntryRefused(RowhouseError):
@@ -104,7 +111,29 @@ def enter(*, token: str) -> tuple[User, EntryGrant]:
             forget_routes()
         grant.user_id = user.pk
         _record_here("begun", grant, actor=user, role=grant.role)
+        with in_public(), within.work():  # no wish of the tenant's, so it takes none of its room
+            jobs.submit(TELLS, target=f"entry {grant.pk}", payload={"entry": grant.pk})
     return user, grant
+
+
+def tell_owners_of(entry: int) -> int:
+    """Mail the owners of a tenant that an operator came in, and why; return how many those are.
+
+    To be called in `public`.
+    """
+    grant = EntryGrant.objects.select_related("tenant").filter(pk=entry).first()
+    if grant is None or grant.entered_at is None:
+        return 0
+    tenant = grant.tenant
+    page = link_to(tenant, reverse("admin:tenants_entries", urlconf=settings.ROOT_URLCONF))
+    text = (
+        f"{grant.operator_label}, an operator of the platform, came into {tenant.name} on"
+        f" {grant.entered_at:%d %B %Y at %H:%M} UTC as {grant.role}, until {grant.expires_at:%H:%M} UTC at the latest."
+        f"\n\nThe reason given: {grant.reason}"
+        f"\n\nWho is inside, what they did, and how to end it: {page}"
+    )
+    with in_tenant(tenant.ref):
+        return tell_owners(f"[{tenant.slug}] An operator is inside", text)
 
 
 def _read(token: str) -> int:

@@ -11,6 +11,7 @@ from django.urls import Resolver404, resolve, set_urlconf
 
 from core import logging
 from core.backend.places import Role
+from core.problems import is_for_programs, problem
 from core.standing import TenantReadOnly
 from core.tenancy import TenantRef, bind_tenant, in_tenant, leave_tenant
 from tenants.models import Tenant
@@ -21,6 +22,7 @@ from tenants.standing import read_only_sentence
 # What may be sent to a tenant that is read-only.
 COMING_AND_GOING = {
     "admin:login", "admin:logout", "admin:tenants_enter", "admin:tenants_entry_end", "mfa_authenticate",
+    "accounts_single_sign_on",
 }  # fmt: skip
 
 
@@ -54,15 +56,16 @@ class TenantMiddleware:
                 request, "Nothing here", "No Rowhouse answers at this address. Check its spelling.", 404
             )
         if tenant.state == Tenant.State.SUSPENDED:
-            return _notice(
-                request,
-                "Suspended",
-                f"{tenant.name} is suspended for now. Its owner can ask the operator why.",
-                503,
-            )
+            sentence = f"{tenant.name} is suspended for now. Its owner can ask the operator why."
+            if is_for_programs(request):  # which would try a 503 again and again
+                return problem(403, "tenant-suspended", sentence)
+            return _notice(request, "Suspended", sentence, 503)
         if tenant.is_read_only and _writes(request):
+            sentence = read_only_sentence(tenant.name, tenant.read_only_reason)
+            if is_for_programs(request):
+                return problem(TenantReadOnly.status, TenantReadOnly.code, sentence)
             context = {
-                "message": read_only_sentence(tenant.name, tenant.read_only_reason),
+                "message": sentence,
                 "code": TenantReadOnly.code,
                 "back": request.path,
             }
@@ -108,4 +111,6 @@ def _bound(tenant: TenantRef, chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _notice(request: HttpRequest, title: str, message: str, status: int) -> HttpResponse:
+    if is_for_programs(request):
+        return problem(status, "not-found", message)
     return render(request, "core/notice.html", {"title": title, "message": message}, status=status)

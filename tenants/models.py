@@ -15,6 +15,7 @@ from tenants.backup.models import TenantBackup as TenantBackup  # Django looks f
 # Django looks for models here.
 from tenants.operating_models import DomainClaim as DomainClaim
 from tenants.operating_models import EntryGrant as EntryGrant
+from tenants.operating_models import EventStream as EventStream
 from tenants.operating_models import ReadOnlyTenant as ReadOnlyTenant
 from tenants.operating_models import TenantFigures as TenantFigures
 from tenants.operating_models import TenantLimits as TenantLimits

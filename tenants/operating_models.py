@@ -130,3 +130,42 @@ class EntryGrant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operator_label} in {self.tenant}"
+
+
+class EventStream(models.Model):
+    """Where the events of a tenant are sent to, or the platform's own, and how far that is.
+
+    It stands beside the log and not in it: a tenant that is restored, or copied, sends nothing anew by itself.
+    """
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="event_streams", null=True, blank=True
+    )
+    url = models.CharField(max_length=500, blank=True)
+    sealed_secret = models.TextField(blank=True)
+    is_on = models.BooleanField(default=True)
+    version = models.BigIntegerField(default=1)
+    # The reader's place (`audit.gaps`), and the last event it has read.
+    upto = models.BigIntegerField(default=0)
+    gaps = models.JSONField(default=list)
+    upto_uid = models.UUIDField(null=True)
+    upto_at = models.DateTimeField(null=True)
+    sent = models.BigIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    looked_at = models.DateTimeField(db_default=Now())
+    # When the first event was written that waits to be sent; empty while none does.
+    waiting_since_at = models.DateTimeField(null=True)
+    tries = models.PositiveIntegerField(default=0)
+    failing_since_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+    stopped_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"], name="one_event_stream_of_a_tenant", nulls_distinct=False
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"events of {self.tenant or 'the platform'}"

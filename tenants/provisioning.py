@@ -137,9 +137,10 @@ def provision_again(*, tenant: Tenant, by: object = None) -> None:
 
 def fail(*, tenant: Tenant, error: str) -> None:
     """Note that a tenant could not be set up; it can be tried again."""
-    tenant.move(old=State.PROVISIONING, new=State.FAILED, error=error) or tenant.move(
-        old=State.REQUESTED, new=State.FAILED, error=error
-    )
+    if any(
+        tenant.move(old=old, new=State.FAILED, error=error) for old in (State.PROVISIONING, State.REQUESTED)
+    ):
+        record("tenants.tenant.provisioning-failed", target=tenant, error=error[:500])
 
 
 def pick_up_forgotten() -> int:

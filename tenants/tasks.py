@@ -4,7 +4,17 @@ from contextlib import suppress
 
 from core.clock import now
 from jobs.kinds import Ended, Slice, Step
-from tenants import deleting, fanout, inviting, provisioning, services, spares, template
+from tenants import (
+    deleting,
+    entering,
+    fanout,
+    inviting,
+    provisioning,
+    services,
+    spares,
+    streaming,
+    template,
+)
 from tenants.backup import services as backups
 from tenants.backup.models import TenantBackup
 from tenants.migrating import SchemaBusy
@@ -74,6 +84,27 @@ def hourly(work: Slice) -> Step:
 def invite(work: Slice) -> Step:
     """Mail the owner of a tenant an invitation."""
     inviting.send_invitation(tenant=Tenant.objects.get(pk=work.payload["tenant"]))
+    return Step(done=True)
+
+
+# A job that has looked so often makes room for another: what it has worked would add up to the limit of one job.
+MOST_LOOKS = 20_000
+
+
+def stream(work: Slice) -> Step:
+    """Send the next events out; it goes on for as long as they are to be sent, and rests between two looks."""
+    with work.long_statement():
+        sent = streaming.send_next(work.payload["stream"])
+    if sent is None:
+        return Step(done=True)
+    is_over = work.step >= MOST_LOOKS and not sent.events
+    return Step(done=is_over, processed=sent.events, rest_seconds=sent.rest_seconds)
+
+
+def tell_of_entry(work: Slice) -> Step:
+    """Mail the owners of a tenant that an operator is inside."""
+    with work.long_statement():
+        entering.tell_owners_of(work.payload["entry"])
     return Step(done=True)
 
 

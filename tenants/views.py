@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import User
@@ -99,7 +99,14 @@ def _row(grant: EntryGrant) -> dict[str, Any]:
         words = f"ended by {grant.ended_by_label}"
     else:
         words = "ended by its time" if grant.entered_at else "never used"
-    return {"grant": grant, "is_open": is_open, "words": words, "until": grant.ended_at or grant.expires_at}
+    events = f"{reverse('admin:audit_event_changelist')}?actor={grant.user_id}" if grant.user_id else ""
+    return {
+        "grant": grant,
+        "is_open": is_open,
+        "words": words,
+        "until": grant.ended_at or grant.expires_at,
+        "events": events,
+    }
 
 
 @require_POST

@@ -17,8 +17,8 @@ import psycopg2
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from core.webhooks import SIGNATURE, is_signed
 from exporter.tests.receiver import Receiver, receiver
-from exporter.webhooks import SIGNATURE, is_signed
 from tests.conftest import Served, Told
 from tests.test_accessible import Crawl
 from tests.test_browser import Person, browser

@@ -11,6 +11,7 @@ from django.core.management import get_commands
 from datasets.change_models import ChangeState
 from datasets.changeset import State as ChangeSetState
 from datasets.columntypes import TYPES
+from datasets.erasure_models import ErasureState
 from datasets.models import RecordIndex
 from exporter.models import Delivery
 from exporter.models import State as ExportState
@@ -72,6 +73,7 @@ def test_a_command_of_ours_is_not_hidden_by_a_librarys(name: str):
         ExportState,
         ChangeState,
         ChangeSetState,
+        ErasureState,
         Tenant.State,
         RecordIndex.State,
         Delivery.State,

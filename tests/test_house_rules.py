@@ -54,6 +54,35 @@ def test_turning_escaping_off_is_seen(text: str):
     assert UNESCAPED.search(text)
 
 
+# What makes elements or script of a text, in our own scripts.
+MAKES_ELEMENTS = re.compile(
+    r"\.(?:innerHTML|outerHTML|srcdoc)\s*\+?=(?!=)|insertAdjacentHTML\(|document\.write|\beval\(|new Function"
+    r"|\$\([^)]*\)\.html\("
+)
+# Each with its reason: who adds one has thought about where the text comes from.
+KNOWN_ELEMENTS = {
+    "datasets/static/datasets/grid.js": "unfold's mark for yes or no, which its template makes of a boolean",
+}
+
+
+def _scripts() -> list[tuple[str, str]]:
+    found = (path for package in PACKAGES for path in sorted(package.rglob("*.js")))
+    return [(where(path), path.read_text(encoding="utf-8")) for path in found]
+
+
+@pytest.mark.case("O07")
+def test_no_script_of_ours_makes_elements_of_a_text():
+    assert {name for name, text in _scripts() if MAKES_ELEMENTS.search(text)} == {*KNOWN_ELEMENTS}
+    assert len(MAKES_ELEMENTS.findall(dict(_scripts())["datasets/static/datasets/grid.js"])) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["cell.innerHTML = told", "x.insertAdjacentHTML('beforeend', y)", "eval(x)", "$('#a').html(x)"]
+)
+def test_making_elements_of_a_text_is_seen(text: str):
+    assert MAKES_ELEMENTS.search(text)
+
+
 # Any mirror must serve us: the lock holds hashes and no address, and no script names an index.
 INDEX_ADDRESS = re.compile(r"https?://\S+/simple\b|index-url[= ]+https?://|registry[\"' =:]+https?://")
 

@@ -23,22 +23,25 @@ from tests.source import APPS, PLATFORM, modules, where
 PLATFORM_APPS = {"core", "django_q", "jobs", "operators", "tenants"}
 TENANT_APPS = {
     "account", "accounts", "admin", "auth", "datasets", "exporter", "guardian", "importer", "mfa", "socialaccount",
-    "usersessions",
+    "tokens", "usersessions",
 }  # fmt: skip
 BOTH = {"audit.Event", "audit.Seal", "contenttypes.ContentType", "sessions.Session"}
 
 # Commands for one tenant, which they are told; for whichever tenants they are told; and for the whole platform.
 OF_A_TENANT = {
     "add_domain", "backup_tenant", "change_column", "create_dataset", "delete_tenant", "describe_dataset",
-    "describe_mapping", "enter_tenant", "export_bundle", "export_datasets", "generate_rows", "import_bundle",
+    "describe_mapping", "enter_tenant", "erase_person", "export_bundle", "export_datasets", "generate_rows",
+    "import_bundle",
     "import_file", "list_datasets", "list_exports", "list_imports", "list_mappings", "make_read_only",
     "make_writable", "provision_tenant", "prune_exports", "prune_history", "rebuild_dataset", "reseal_secrets",
+    "reset_second_factor",
     "restore_dataset", "restore_tenant", "resume_tenant", "set_export_settings", "set_quota", "show_export_settings",
     "storage_usage", "suspend_tenant", "undo_import", "verify_domain", "verify_exports",
 }  # fmt: skip
 OF_THE_PLATFORM = {
-    "backup_tenants", "create_operator", "demo", "doctor", "drill_backups", "list_backups", "list_tenants",
-    "measure_tenants", "migrate_tenants", "probe", "prune_backups", "seal_audit", "setup_schedules", "verify_audit",
+    "backup_tenants", "create_operator", "demo", "doctor", "drill_backups", "event_streams", "list_backups",
+    "list_tenants", "measure_tenants", "migrate_tenants", "probe", "prune_backups",
+    "reset_operator_factor", "seal_audit", "setup_schedules", "verify_audit",
     "verify_backup", "worker",
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils.dateparse import parse_datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +22,7 @@ from audit.services import record
 from audit.verifying import Kind, Return, Runs, verify
 from core import storage
 from core.backend.places import Role
+from core.backend.roles import grant_rights, rights_lacking
 from core.clock import now
 from core.tenancy import TenantRef, in_tenant
 
@@ -39,6 +40,7 @@ def written(count: int) -> list[int]:
 def sql(text: str, *values: Any) -> list[tuple[Any, ...]]:
     """Do as a superuser does, who is bound by nothing of ours."""
     with connection.cursor() as cursor:
+        cursor.execute("GRANT UPDATE, DELETE ON audit_event, audit_seal TO CURRENT_USER")
         cursor.execute(text, values)
         return cursor.fetchall() if cursor.description else []
 
@@ -250,6 +252,43 @@ def test_members_of_a_tenant_edit_neither_the_log_nor_its_seals(committed_tenant
     ):  # fmt: skip
         with in_tenant(ref, role=Role.MEMBER), pytest.raises(Exception, match="permission denied"):
             sql(text)
+
+
+CHANGES = (
+    "UPDATE audit_event SET name = 'x'", "DELETE FROM audit_event", "TRUNCATE audit_event",
+    "UPDATE audit_seal SET number = 9", "DELETE FROM audit_seal", "TRUNCATE audit_seal",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CHANGES)
+def test_not_even_work_with_the_owner_s_rights_changes_what_was_written(acme, text):
+    with in_tenant(acme, role=Role.OWNER):
+        record("tests.thing.done")
+        refused = pytest.raises(Exception, match="permission denied")
+        with refused, transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(text)
+        assert Event.objects.filter(name="tests.thing.done").exists()
+
+
+@pytest.mark.parametrize("text", CHANGES)
+def test_nor_does_the_platform_in_its_own_log_or_in_a_tenant_s(acme, text):
+    record("tests.thing.done")
+    for schema in ("public", acme.schema):
+        refused = pytest.raises(Exception, match="permission denied")
+        with refused, transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(text.replace("audit_", f"{schema}.audit_"))
+
+
+def test_rights_that_came_back_are_taken_again(acme):
+    with in_tenant(acme), connection.cursor() as cursor:
+        cursor.execute("GRANT UPDATE ON audit_event TO CURRENT_USER")
+    with connection.cursor() as cursor:
+        lacking = rights_lacking(cursor, acme.schema)
+        grant_rights(cursor, acme.schema)
+        assert "REVOKE UPDATE, DELETE, TRUNCATE ON" in "".join(lacking)
+        assert rights_lacking(cursor, acme.schema) == []
+    with in_tenant(acme), pytest.raises(Exception, match="permission denied"), transaction.atomic():
+        Event.objects.update(name="x")
 
 
 def test_the_platform_s_own_log_is_sealed_and_anchored(db):

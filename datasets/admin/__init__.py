@@ -3,5 +3,6 @@
 from datasets.admin.changes import ChangeAdmin
 from datasets.admin.changesets import ChangeSetAdmin
 from datasets.admin.datasets import DatasetAdmin
+from datasets.admin.erasures import ErasureAdmin
 
-__all__ = ["ChangeAdmin", "ChangeSetAdmin", "DatasetAdmin"]
+__all__ = ["ChangeAdmin", "ChangeSetAdmin", "DatasetAdmin", "ErasureAdmin"]

@@ -21,6 +21,7 @@ from datasets.admin.definition import definition_urls
 from datasets.admin.history import GuardedHistoryAdmin
 from datasets.admin.links import definition_links, record_links
 from datasets.admin.matrix import matrix_view, tenant_matrix_view
+from datasets.admin.moments import moment_urls
 from datasets.admin.records import row_urls
 from datasets.admin.rights import columns_view, rights_view
 from datasets.check_lines import text_of
@@ -124,7 +125,9 @@ class DatasetAdmin(GuardedHistoryAdmin, ModelAdmin):
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # Before the stock ones: `<path:object_id>/history/` would take `7/rows/5/history/`.
         return [
-            path("<int:dataset_id>/rows/", include(row_urls(self.admin_site))),
+            path(
+                "<int:dataset_id>/rows/", include([*moment_urls(self.admin_site), *row_urls(self.admin_site)])
+            ),
             path(
                 "<int:dataset_id>/rights/",
                 self.admin_site.admin_view(rights_view),

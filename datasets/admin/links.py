@@ -33,6 +33,7 @@ def record_links(request: HttpRequest, dataset: Dataset, rights: frozenset[str])
         if {"view", "import", "delete"} <= rights:
             found.append(_link("Restore", "rowhouse_restore", "settings_backup_restore", args=(dataset.pk,)))
     found.append(_link("Changes", "datasets_changeset_changelist", "edit_note", query))
+    found.append(_link("As of", "datasets_row_as_of", "history_toggle_off", args=(dataset.pk,)))
     user = request.user
     if user.has_perm("datasets.view_dataset") or "manage" in rights:
         found.append(_link("Definition", "datasets_dataset_change", "tune", args=(dataset.pk,)))
@@ -69,6 +70,12 @@ def definition_links(request: HttpRequest, dataset: Dataset, *, here: str = "") 
 def view_export_url(dataset: Dataset, rights: frozenset[str], query: str) -> str:
     """Return where the list that `query` names is exported, or an empty text."""
     found = "export" in rights and _link("", "exporter_exportfile_view", "", args=(dataset.pk,))
+    return f"{found.url}?{query}" if found else ""
+
+
+def differences_export_url(dataset: Dataset, rights: frozenset[str], query: str) -> str:
+    """Return where the differences that `query` names are exported, or an empty text."""
+    found = "export" in rights and _link("", "exporter_exportfile_differences", "", args=(dataset.pk,))
     return f"{found.url}?{query}" if found else ""
 
 

@@ -73,7 +73,7 @@ _PASSING = (
     "_facets",
     "_left",
 )
-_KEPT = ("v", "_popup", "_to_field", "_source_model")
+KEPT = ("v", "_popup", "_to_field", "_source_model")
 _FIELD = "f_"
 
 
@@ -297,13 +297,17 @@ class RecordsChangeList(ChangeList):
     # ---- what stands above the list
 
     def address(self, state: ListState, **more: str) -> str:
-        kept = [(name, self.params[name]) for name in _KEPT if name in self.params]
-        return "?" + urlencode([*state.pairs(), *kept, *more.items()])
+        return "?" + urlencode([*state.pairs(), *self.kept, *more.items()])
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """What the address says besides what the list shows, and has to go on saying."""
+        return [(name, self.params[name]) for name in self.model_admin.kept if name in self.params]
 
     @property
     def hidden(self) -> list[tuple[str, str]]:
         """What a form has to carry on."""
-        return [*self.state.pairs(), *((name, self.params[name]) for name in _KEPT if name in self.params)]
+        return [*self.state.pairs(), *self.kept]
 
     @property
     def chips(self) -> list[Chip]:
@@ -379,6 +383,7 @@ class Listing(SavedViews, Speed):
     columns: tuple[ColumnSpec, ...]
     visible: Visible  # the datasets this person may view
     opened = ""  # the column whose filter form is open
+    kept: tuple[str, ...] = KEPT  # parameters that every address of the list carries on
     list_filter: ClassVar[tuple[Any, ...]] = ()
     _state: ListState | None = None
     _shown: list[Any] | None = None
@@ -404,7 +409,7 @@ class Listing(SavedViews, Speed):
         return self._state
 
     def state_of(self, query: QueryDict) -> ListState:
-        passing = {*_PASSING, *_KEPT}
+        passing = {*_PASSING, *self.kept}
         asked_for = [(name, values) for name, values in query.lists() if name not in passing]
         try:
             return read_state([(name, values) for name, values in asked_for if values], self.columns)
@@ -466,7 +471,7 @@ class Listing(SavedViews, Speed):
         for name in list(rest):
             if name.startswith((_FIELD, "at_")):
                 del rest[name]
-        return self.state_of(rest), [(name, query.get(name, "")) for name in _KEPT if name in query]
+        return self.state_of(rest), [(name, query.get(name, "")) for name in self.kept if name in query]
 
     def _with_filter(self, request: HttpRequest) -> HttpResponse:
         name = request.GET["_set"]

@@ -302,7 +302,7 @@ def limited_time() -> Iterator[None]:
 def row_urls(site: AdminSite) -> list[URLPattern]:
     """Return the pages of the records of any dataset, below `<dataset_id>/rows/`."""
     pages = [
-        path(route, _view(site, method), name=f"datasets_row_{operation}")
+        path(route, rows_view(site, method), name=f"datasets_row_{operation}")
         for operation, (route, method) in ROW_OPS.items()
     ]
     # Stock `<path:object_id>/` would take anything else for a dataset's identifier.
@@ -313,7 +313,9 @@ def _no_page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     raise Http404
 
 
-def _view(site: AdminSite, method: str) -> Any:
+def rows_view(site: AdminSite, method: str, of: type[RowsAdmin] = RowsAdmin) -> Any:
+    """Return the view that makes an admin for the request and its dataset, and lets a method of it answer."""
+
     def run(request: HttpRequest, dataset_id: int, **kwargs: Any) -> HttpResponse:
         arguments = {name: str(value) for name, value in kwargs.items()}
         # In one transaction, which holds the definition it reads: a change waits until the page is made.
@@ -324,7 +326,7 @@ def _view(site: AdminSite, method: str) -> Any:
                 raise Http404 from gone
             # A dataset this user may not see does not exist for him.
             dataset = get_object_or_404(access.datasets_for(request.user), pk=dataset_id)
-            admin = RowsAdmin(dataset, site, request.user)
+            admin = of(dataset, site, request.user)
             response: HttpResponse = getattr(admin, method)(request, **arguments)
             if isinstance(response, SimpleTemplateResponse):
                 response.render()

@@ -37,14 +37,16 @@ EXPECTED = {
     "search": [*LISTED, *OFFERED, *SHOWN],
     # Read twice: to say who refers to it, and by the form; the version guards against what others save meanwhile.
     "record": [*BEFORE, "records", "references to it", "versions", "records", "sidebar"],
-    # The record, for its scope; its versions, the newest of them; the record as it is; the sidebar; which versions
-    # differ from the newest; and the records before and after it.
+    # The record, for its scope; its versions, the newest of them; the record as it is; which versions differ from the
+    # newest; what changed its columns meanwhile; the sidebar; who wrote versions; and the records before and after it.
     "history": [
         *BEFORE,
         "records",
         "versions",
         "versions",
         "records",
+        "versions",
+        "changes of the definition",
         "sidebar",
         "versions",
         "records",

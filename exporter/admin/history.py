@@ -123,6 +123,11 @@ class ExportFileAdmin(ReadOnlyAdmin):
                 self.admin_site.admin_view(view_page.view_export),
                 name="exporter_exportfile_view",
             ),
+            path(
+                "differences/<int:dataset_id>/",
+                self.admin_site.admin_view(view_page.differences_export),
+                name="exporter_exportfile_differences",
+            ),
             *super().get_urls(),
         ]
 

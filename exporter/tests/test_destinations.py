@@ -30,7 +30,7 @@ from exporter.destinations import (
     remove_unfinished,
     store_of,
 )
-from exporter.models import Destination, ExportFile, ExportRun, ExportSettings, Fault, State
+from exporter.models import SEALED_FOR, Destination, ExportFile, ExportRun, ExportSettings, Fault, State
 from exporter.notices import create_notice
 from exporter.pruning import prune_exports
 from exporter.resealing import Resealed, reseal
@@ -38,7 +38,6 @@ from exporter.retention import Policy
 from exporter.services import verify_exports
 from exporter.tests.helpers import content, dataset_with, export
 from exporter.tests.s3 import S3Server
-from exporter.webhooks import SEALED_FOR
 
 PAGES = "/admin/exporter/destination/"
 

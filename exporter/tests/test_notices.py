@@ -17,17 +17,18 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from audit.models import Event
+from core import webhooks
 from core.clock import now
 from core.outgoing import NotAllowedHost
 from core.sealing import unseal
 from core.tenancy import TenantRef, in_public, in_tenant
-from exporter import notices, webhooks
+from core.webhooks import SIGNATURE, is_signed, sign
+from exporter import notices
 from exporter.delivering import MOST_TRIES, deliver, give_up
-from exporter.models import Delivery, ExportNotice, ExportRun, State, Trigger
+from exporter.models import SEALED_FOR, Delivery, ExportNotice, ExportRun, State, Trigger
 from exporter.notices import Mailed, is_to_be_mailed
 from exporter.tests.helpers import dataset_with, export, stored_file
 from exporter.tests.receiver import Receiver, receiver
-from exporter.webhooks import SEALED_FOR, SIGNATURE, is_signed, sign
 from jobs import services as jobs
 from jobs.models import Job
 

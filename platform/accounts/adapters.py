@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
@@ -45,6 +48,13 @@ class AccountAdapter(DefaultAccountAdapter):
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         factors = [one for one in methods if one["id"] != "reauthenticate"]
         return factors or methods
+
+    def is_reauthentication_required(self, *, app: str) -> bool:
+        """Return whether somebody must confirm who he is: not if he signed in a moment ago, by all that he has."""
+        request = context.request
+        records = get_authentication_records(request, request.user)
+        is_fresh = bool(records) and time.time() - records[-1]["at"] < app_settings.REAUTHENTICATION_TIMEOUT
+        return not is_fresh and bool(super().is_reauthentication_required(app=app))
 
     def reauthenticate(self, user: Any, password: str) -> bool:
         take(scope="accounts.confirm", subject=str(user.pk), limit=TRIES, per_seconds=TRIES_SECONDS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -47,6 +49,13 @@ class GroupsOfTheGranter(ModelForm):  # type: ignore[type-arg] # not generic whe
 def _permissions(group: Group) -> list[str]:
     names = group.permissions.values_list("content_type__app_label", "codename")
     return [f"{app_label}.{codename}" for app_label, codename in names]
+
+
+def _told(user: User, groups: Iterable[Group]) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        name: getattr(user, name) for name in ("email", "first_name", "last_name", "is_active")
+    }
+    return told | {"roles": sorted(group.name for group in groups)}
 
 
 def _require_room() -> None:
@@ -132,9 +141,12 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
         return ", ".join(sorted(group.name for group in user.groups.all())) or "none"
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+        held = User.objects.filter(pk=obj.pk).first() if change else None
+        before = _told(held, held.groups.all()) if held else None
         super().save_model(request, obj, form, change)
         name = "accounts.user.changed" if change else "accounts.user.created"
-        record(name, actor=request.user, target=obj, fields=sorted(form.changed_data))
+        groups = form.cleaned_data.get("groups") or ()
+        record(name, actor=request.user, target=obj, before=before, after=_told(obj, groups))
 
     @action(
         description="How they sign in", icon="passkey", permissions=["change"], url_path="how-they-sign-in"
@@ -146,16 +158,19 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
         user = self.get_object(request, id)
         if user is not None and not request.user.has_perms(user.get_all_permissions()):
             raise PermissionDenied("Who may do more than you chooses the password without you.")
-        before = user.password if user is not None else ""
-        answer = super().user_change_password(request, id, form_url)
-        if user is not None:
-            user.refresh_from_db(fields=["password"])
-            if user.password != before:
+        with transaction.atomic():
+            answer = super().user_change_password(request, id, form_url)
+            if user is not None and self._has_new_password(user):
                 record("accounts.user.password_set", actor=request.user, target=user)
                 end_sessions(user=user, by=request.user)
                 if user.pk == request.user.pk:
                     keep_session(request, user)
         return answer
+
+    def _has_new_password(self, user: User) -> bool:
+        before = user.password
+        user.refresh_from_db(fields=["password"])
+        return user.password != before
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # history names people for ever; a user who left is set inactive

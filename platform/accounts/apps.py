@@ -33,7 +33,7 @@ class AccountsConfig(AppConfig):
         "mfa_activate_totp": "person",
         "mfa_deactivate_totp": "nobody",  # what he has not is not removed
         "mfa_add_webauthn": "person",
-        "mfa_remove_webauthn": "person",
+        "mfa_remove_webauthn": "person",  # he is asked to confirm who he is, and then told that it is none of his
         "mfa_view_recovery_codes": "nobody",
         "mfa_generate_recovery_codes": "person",
         "accounts_sign_in": "person / nobody",

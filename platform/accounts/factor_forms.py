@@ -8,7 +8,11 @@ from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
-from allauth.mfa.webauthn.forms import AddWebAuthnForm, AuthenticateWebAuthnForm
+from allauth.mfa.webauthn.forms import (
+    AddWebAuthnForm,
+    AuthenticateWebAuthnForm,
+    ReauthenticateWebAuthnForm,
+)
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.crypto import salted_hmac
@@ -95,15 +99,25 @@ class NewPasskeyForm(AddWebAuthnForm):
         self.fields["name"].widget = UnfoldAdminTextInputWidget(attrs={"maxlength": "100"})
 
 
-class PasskeyForm(AuthenticateWebAuthnForm):
-    """Asked for at sign-in."""
+class PasskeysCounted:
+    """Mixin of a form that takes a passkey: counted with the codes."""
+
+    user: Any
 
     def clean_credential(self) -> Authenticator:
         take(scope=SCOPE, subject=str(self.user.pk), limit=CODES, per_seconds=CODES_SECONDS)
         try:
-            found = super().clean_credential()
+            found: Authenticator = super().clean_credential()  # type: ignore[misc] # the form's
         except ValidationError:
             record("accounts.factor.refused", actor=self.user, target=self.user)
             raise
         forget(scope=SCOPE, subject=str(self.user.pk))
         return found
+
+
+class PasskeyForm(PasskeysCounted, AuthenticateWebAuthnForm):
+    """Asked for at sign-in."""
+
+
+class ConfirmPasskeyForm(PasskeysCounted, ReauthenticateWebAuthnForm):
+    """Asked of somebody who is signed in."""

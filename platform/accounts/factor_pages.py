@@ -15,6 +15,7 @@ from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView, ViewReco
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.mfa.webauthn.views import AddWebAuthnView, ReauthenticateWebAuthnView, RemoveWebAuthnView
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
@@ -35,6 +36,15 @@ class InTheLook:
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         found: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc] # of the view
         return {**tenant_site.each_context(self.request), **found, "title": self.title}
+
+
+class AtOnce:
+    """Mixin of a view of allauth that changes a factor: what it did and its event stand together, or not at all."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            answer: HttpResponse = super().form_valid(form)  # type: ignore[misc] # of the view
+        return answer
 
 
 class SecondFactorView(InTheLook, AuthenticateView):
@@ -76,28 +86,28 @@ class ConfirmByPasskeyView(InTheLook, ReauthenticateWebAuthnView):
     template_name = "accounts/confirm.html"
 
 
-class AddAppView(InTheLook, ActivateTOTPView):
+class AddAppView(InTheLook, AtOnce, ActivateTOTPView):
     """Shows a secret to an app and takes its first code."""
 
     title = "Codes of an app"
     template_name = "accounts/add_app.html"
 
 
-class RemoveAppView(InTheLook, DeactivateTOTPView):
+class RemoveAppView(InTheLook, AtOnce, DeactivateTOTPView):
     """Removes the codes of an app."""
 
     title = "Remove the codes of the app"
     template_name = "accounts/remove_factor.html"
 
 
-class AddPasskeyView(InTheLook, AddWebAuthnView):
+class AddPasskeyView(InTheLook, AtOnce, AddWebAuthnView):
     """Takes a passkey from the browser."""
 
     title = "Add a passkey"
     template_name = "accounts/add_passkey.html"
 
 
-class RemovePasskeyView(InTheLook, RemoveWebAuthnView):
+class RemovePasskeyView(InTheLook, AtOnce, RemoveWebAuthnView):
     """Removes a passkey."""
 
     title = "Remove the passkey"
@@ -111,7 +121,7 @@ class RecoveryCodesView(InTheLook, ViewRecoveryCodesView):
     template_name = "accounts/recovery_codes.html"
 
 
-class NewRecoveryCodesView(InTheLook, GenerateRecoveryCodesView):
+class NewRecoveryCodesView(InTheLook, AtOnce, GenerateRecoveryCodesView):
     """Makes new recovery codes in the place of the old."""
 
     title = "New recovery codes"
@@ -120,7 +130,7 @@ class NewRecoveryCodesView(InTheLook, GenerateRecoveryCodesView):
 
 def urls() -> list[URLPattern]:
     """Return the pages' addresses on a tenant's hosts, by the names allauth knows them by."""
-    to_overview = RedirectView.as_view(pattern_name="accounts_sign_in")
+    to_overview = tenant_site.admin_view(RedirectView.as_view(pattern_name="accounts_sign_in"))
     pages: list[tuple[str, Any, str]] = [
         ("accounts/confirm/", ConfirmByPasswordView, "account_reauthenticate"),
         (PAGES + "sign-in/", SecondFactorView, "mfa_authenticate"),

@@ -7,9 +7,12 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.paginator import InvalidPage
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver
 from unfold.sites import UnfoldAdminSite
+
+from audit.services import record
 
 SECOND_FACTOR_SHOWN = "second_factor_shown"  # in an operator's session
 
@@ -24,6 +27,17 @@ class RowhouseSite(UnfoldAdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         # The theme would write its colours into a style element of each page; ours are in colors.css.
         return {**super().each_context(request), "colors": None}
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        person: Any = request.user
+        with transaction.atomic():
+            before = person.password
+            answer: HttpResponse = super().password_change(request, extra_context)
+            if person.password != before:
+                record("accounts.user.password_changed", actor=person, target=person)
+        return answer
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not request.GET.get("page", "1").isdecimal():

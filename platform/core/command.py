@@ -8,6 +8,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -47,7 +48,9 @@ class RowhouseCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = options.pop("json")
         try:
-            result = self.run(**options)
+            # What it does can be told from what others do, in its lines and its events.
+            with structlog.contextvars.bound_contextvars(command=type(self).__module__.rpartition(".")[2]):
+                result = self.run(**options)
         except PermissionDenied as error:
             self.stderr.write(f"error[permission-denied]: {error}")
             sys.exit(REFUSED)

@@ -12,6 +12,7 @@ from psycopg2.errors import InsufficientPrivilege
 from core.backend.roles import take_in
 from core.errors import RowhouseError
 from core.limits import TooMany
+from core.problems import is_for_programs, problem
 from core.tenancy import in_public, tenant_or_none
 
 # Made once and the same for everybody: when everything fails, saying so must cost nothing and need nothing.
@@ -51,6 +52,8 @@ class ErrorPages:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what nobody expected, with status 500: no template, no query, no user."""
+    if is_for_programs(request):
+        return problem(500, "unexpected", "Something went wrong here. Try again in a minute.")
     if _wants_json(request):
         return HttpResponse(_FAILED_JSON, content_type="application/json", status=500)
     return HttpResponse(_FAILED_PAGE, status=500)
@@ -65,6 +68,8 @@ def refusal(request: HttpRequest, error: RowhouseError) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, error: RowhouseError) -> HttpResponse:
+    if is_for_programs(request):
+        return problem(error.status, error.code, error.message)
     if _wants_json(request):
         told = {"error": error.message, "code": error.code}
         return JsonResponse(told, status=error.status)

@@ -51,6 +51,15 @@ def context() -> dict[str, str]:
     return {name: str(event[name]) for name in CONTEXT if event.get(name) is not None}
 
 
+def cause() -> str:
+    """Return what led to the work at hand: `job:12`, `request:…`, `command:…`; empty where nobody has said it."""
+    bound = structlog.contextvars.get_contextvars()
+    for name, kind in (("job", "job"), ("request_id", "request"), ("command", "command")):
+        if bound.get(name) is not None:
+            return f"{kind}:{bound[name]}"
+    return ""
+
+
 def formatter(*, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
     """Return what makes a line of Python's own logging look like all others."""
     return structlog.stdlib.ProcessorFormatter(**_format(as_json=as_json))

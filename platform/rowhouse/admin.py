@@ -13,14 +13,15 @@ from unfold.admin import ModelAdmin
 from accounts.operator_admin import WithoutLog
 from accounts.operators.models import Operator
 from accounts.sites import operator_site, tenant_site
+from accounts.tokens.models import ApiToken
 from audit.models import Event
 from audit.services import record
-from core.filters import DayFilter
 from core.lookups import ListedLookups
-from core.readonly import ReadOnly
 from jobs.models import Job, TenantShare
 from jobs.operator_admin import JobAdmin
 from jobs.pages.shares import NotPausable, ShareAdmin
+from rowhouse.api import pages as api_pages
+from rowhouse.events.pages import OperatorEventAdmin, TenantEventAdmin
 from rowhouse.work.admin import WorkAdmin
 from tenants.entering import end_entries_of
 from tenants.models import Tenant
@@ -59,24 +60,10 @@ class OperatorShareAdmin(WithoutLog, ShareAdmin):
 operator_site.register(Job, OperatorJobAdmin)
 operator_site.register(TenantShare, OperatorShareAdmin)
 tenant_site.register(Job, WorkAdmin)
+tenant_site.register(ApiToken, api_pages.ApiTokenAdmin)
 
 
-class EventAdmin(ReadOnly, ListedLookups, ModelAdmin):
-    """The log of who did what, newest first, to read."""
-
-    list_display = ("at", "name", "actor_label", "target_label", "address")
-    list_filter = (("at", DayFilter), "name")
-    list_filter_submit = True
-    search_fields = ("name", "actor_label", "target_label")
-    ordering = ("-id",)
-    show_full_result_count = False
-
-
-class OperatorEventAdmin(WithoutLog, EventAdmin):
-    """What operators did, and what became of tenants."""
-
-
-tenant_site.register(Event, EventAdmin)
+tenant_site.register(Event, TenantEventAdmin)
 operator_site.register(Event, OperatorEventAdmin)
 
 
@@ -96,9 +83,10 @@ class OperatorAdmin(WithoutLog, ListedLookups, ModelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Operator, form: Any, change: bool) -> None:
+        fields = ("email", "name", "is_active")
+        before = Operator.objects.filter(pk=obj.pk).values(*fields).first()
         super().save_model(request, obj, form, change)
+        after = {name: getattr(obj, name) for name in fields}
+        record("accounts.operator.changed", actor=request.user, target=obj, before=before, after=after)
         if not obj.is_active:
             end_entries_of(operator=obj, by=request.user)
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        record("accounts.operator.changed", actor=request.user, target=obj)

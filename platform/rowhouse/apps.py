@@ -38,6 +38,11 @@ class RowhouseConfig(AppConfig):
         "jobs_job_change": "here:view | here:import / nobody",
         "jobs_job_status": "here:view | here:import / nobody",
         "jobs_job_cancel": "nobody / here:import",
+        "audit_event_download": "perm:audit.view_event / nobody",
+        "audit_event_stream": "perm:accounts.change_user",
+        "rowhouse_review": "perm:accounts.change_user / nobody",
+        "rowhouse_review_done": "nobody / perm:accounts.change_user",
+        "rowhouse_review_download": "perm:accounts.change_user / nobody",
         "rowhouse_restore": "here:view & here:import & here:delete & here:export",
     }
     page_paces: ClassVar[dict[str, str]] = {"POST rowhouse_restore": "restore"}

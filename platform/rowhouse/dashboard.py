@@ -15,6 +15,7 @@ import exporter.services
 from accounts.models import User
 from core.clock import now
 from core.quotas import uses
+from core.tenancy import current_tenant, in_public
 from datasets.access import datasets_for, may
 from datasets.models import Dataset
 from datasets.stats import count_label, record_counts
@@ -28,6 +29,8 @@ from jobs.pages.figures import totals
 from jobs.pages.filters import failed_lately
 from jobs.pages.shares import LATE
 from jobs.pages.shown import duration
+from rowhouse.review.pages import reminder
+from tenants.entering import entries_of
 from tenants.models import Domain, Tenant
 
 SHOWN = 8
@@ -60,6 +63,8 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
         },
         "limits": uses(),
         **_standing(request),
+        "review_due": reminder(request.user),
+        "entries_lately": _entries_lately(request),
         "datasets": [
             {
                 "title": one.title,
@@ -93,6 +98,15 @@ def _standing(request: HttpRequest) -> dict[str, Any]:
         "operator_until": route.operator_until if is_inside else None,
         "read_only": words if route.is_read_only else "",
     }
+
+
+def _entries_lately(request: HttpRequest) -> int:
+    """Return how many operators came in during the last week, for owners."""
+    if not cast("User", request.user).has_perm("accounts.change_user"):
+        return 0
+    schema = current_tenant().schema
+    with in_public():
+        return entries_of(schema).filter(entered_at__gt=now() - timedelta(days=7)).count()
 
 
 def _trouble(request: HttpRequest) -> str:

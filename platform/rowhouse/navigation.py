@@ -50,6 +50,7 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                     "pages": reverse("admin:app_list", args=["exporter"]),
                 },
                 _item("Background work", "work_history", "admin:jobs_job_changelist"),
+                _item("API tokens", "vpn_key", "admin:tokens_apitoken_changelist"),
             ]
         }
     ]
@@ -68,6 +69,13 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         )
     if plain := _plain_models(user):
         groups.append({"title": "Other records", "separator": True, "items": plain})
+    if people := _administration(user):
+        groups.append({"title": "Administration", "separator": True, "items": people})
+    _mark(groups, request.path)
+    return groups
+
+
+def _administration(user: Any) -> list[dict[str, Any]]:
     people = []
     if user.has_perm("accounts.view_user"):
         people += [
@@ -75,6 +83,7 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Roles", "group", "admin:auth_group_changelist"),
         ]
     if user.has_perm("accounts.change_user"):
+        people.append(_item("Review of access", "fact_check", "admin:rowhouse_review"))
         people.append(_item("Second factor", "passkey", "admin:accounts_factor_roles"))
         people.append(_item("Operators who entered", "shield_person", "admin:tenants_entries"))
     if user.has_perm("accounts.view_signinprovider"):
@@ -82,14 +91,13 @@ def tenant_sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     if user.has_perm("datasets.change_dataset"):
         people.append(_item("Rights", "key", "admin:datasets_dataset_rights_everywhere"))
         people.append(_item("Space", "database", "admin:exporter_exportfile_space"))
+    if user.has_perm("datasets.erase_values"):
+        people.append(_item("Erasures", "person_remove", "admin:datasets_erasure_changelist"))
     if user.has_perm("exporter.view_destination"):
         people.append(_item("Export destinations", "cloud_upload", "admin:exporter_destination_changelist"))
     if user.has_perm("audit.view_event"):
         people.append(_item("Events", "history", "admin:audit_event_changelist"))
-    if people:
-        groups.append({"title": "Administration", "separator": True, "items": people})
-    _mark(groups, request.path)
-    return groups
+    return people
 
 
 def _mark(groups: list[dict[str, Any]], path: str) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Min
 
 from audit.services import record
 from core.clock import now as clock
 from core.errors import RowhouseError
-from datasets import access, ddl, pruning
-from datasets.models import Column, Dataset
-from datasets.spec import DatasetSpec
+from datasets import access, ddl
+from datasets.asof import known_since, spec_of_then, whole_second
+from datasets.models import Dataset
 from exporter.folding import Folded, fold, require_readable, write_as_of
 from exporter.models import ExportFile
 from exporter.services import require_whole
@@ -49,17 +47,6 @@ class RestoreGone(RowhouseError):
 def may_restore(user: Any, dataset: Dataset) -> bool:
     """Return whether a person may ask for a dataset as it was."""
     return all(access.may(user, right, dataset) for right in RIGHTS) and not access.has_hidden(user, dataset)
-
-
-def known_since(dataset: Dataset) -> datetime:
-    """Return the first moment a dataset can be restored as of: older versions are gone, or it was not there."""
-    gone = pruning.removed_before(dataset, clock())
-    return dataset.created_at if gone is None else max(dataset.created_at, gone)
-
-
-def whole_second(at: datetime) -> datetime:
-    """Return the first whole second not before a moment: what is shown can be chosen."""
-    return at.replace(microsecond=0) + timedelta(seconds=bool(at.microsecond))
 
 
 def require_known(dataset: Dataset, at: datetime) -> None:
@@ -148,7 +135,7 @@ def _written(payload: Json, dataset: Dataset, out: Any) -> Folded:
     if "at" in payload:
         at = datetime.fromisoformat(str(payload["at"]))
         require_known(dataset, at)  # it may have waited while history was cleaned up
-        return write_as_of(_columns_of_then(dataset, at), at, out)
+        return write_as_of(spec_of_then(dataset, dataset.spec(), at)[0], at, out)
     file = ExportFile.objects.filter(pk=payload["file"], dataset=dataset).first()
     if file is None:
         raise RestoreGone("The file was removed before it was read. Choose another, or a time.")
@@ -157,15 +144,6 @@ def _written(payload: Json, dataset: Dataset, out: Any) -> Folded:
 
 def _sheet_to_csv(workbook: Path, out: Path) -> None:
     to_csv(workbook, None, out, header_row=1)
-
-
-def _columns_of_then(dataset: Dataset, at: datetime) -> DatasetSpec:
-    """Return the dataset without the columns that were added later: of those history knows nothing then."""
-    spec = dataset.spec()
-    began = Column.history.filter(dataset_id=dataset.pk).values("id").annotate(at=Min("history_date"))
-    later = set(began.filter(at__gt=at).order_by().values_list("id", flat=True))
-    kept = tuple(one for one in spec.columns if one.pk not in later or one.name in spec.key)
-    return replace(spec, columns=kept)
 
 
 def file_not_made(work: Ended) -> None:

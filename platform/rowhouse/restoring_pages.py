@@ -20,9 +20,10 @@ from core.clock import now
 from core.errors import RowhouseError
 from core.words import count
 from datasets import access
+from datasets.asof import known_since, whole_second
 from exporter.models import Content, ExportFile, Fault
 from exporter.services import visible_files
-from rowhouse.restoring import RIGHTS, known_since, request_restore, whole_second
+from rowhouse.restoring import RIGHTS, request_restore
 
 MOST_FILES = 200
 FILE, TIME = "file", "time"

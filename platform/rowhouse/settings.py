@@ -192,6 +192,7 @@ TENANT_APPS = [
     "guardian",
     "simple_history",
     "accounts",
+    "accounts.tokens",
     "audit",
     "datasets",
     "importer",
@@ -211,7 +212,18 @@ EXTRA_APPS = env.words(
 if _IS_TEST:
     EXTRA_APPS = [*EXTRA_APPS, "importer.examples.stock"]
 TENANT_APPS += EXTRA_APPS
-_LIBRARY_APPS = ["django.contrib.staticfiles", "django.contrib.postgres", "rowhouse", "allauth"]
+_LIBRARY_APPS = [
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "knox",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rowhouse",
+    "allauth",
+]
+# Tokens are our own model; knox's table would be one more in every schema.
+MIGRATION_MODULES = {"knox": None}
 # django_tenants ships admin templates that break unfold's sidebar: it comes last of the two.
 INSTALLED_APPS = list(
     dict.fromkeys([*TENANT_APPS[:5], *SHARED_APPS, *TENANT_APPS[5:], *_LIBRARY_APPS])
@@ -516,6 +528,7 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"  # who is invited has read the mail, or was told by who invited
 ACCOUNT_RATE_LIMITS = False  # they count in one process's memory; ours count for all
+ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
 SOCIALACCOUNT_ADAPTER = "accounts.single_sign_on.flow.ProviderAdapter"
 SOCIALACCOUNT_STORE_TOKENS = False  # what opens the provider's own doors is not kept
 MFA_ADAPTER = "accounts.adapters.FactorAdapter"
@@ -525,6 +538,9 @@ MFA_FORMS = {
     "authenticate": "accounts.factor_forms.CodeForm",
     "reauthenticate": "accounts.factor_forms.ConfirmCodeForm",
     "activate_totp": "accounts.factor_forms.FirstCodeForm",
+    "add_webauthn": "accounts.factor_forms.NewPasskeyForm",
+    "authenticate_webauthn": "accounts.factor_forms.PasskeyForm",
+    "reauthenticate_webauthn": "accounts.factor_forms.ConfirmPasskeyForm",
 }
 env.section("Signing in")
 ROWHOUSE_SIGN_IN_PRIVATE_HOSTS = env.words(
@@ -548,6 +564,65 @@ CACHES = {
         "KEY_FUNCTION": "django_tenants.cache.make_key",
         "REVERSE_KEY_FUNCTION": "django_tenants.cache.reverse_key",
     }
+}
+
+# ---- the HTTP API ----------------------------------------------------------------------------------------
+
+env.section("HTTP API")
+ROWHOUSE_API_ACCESS_DAYS = env.integer(
+    "ROWHOUSE_API_ACCESS_DAYS",
+    90,
+    purpose="How long an API token is good unless its person chooses another time, in days; at most 365.",
+    minimum=1,
+)
+if ROWHOUSE_API_ACCESS_DAYS > 365:
+    raise ImproperlyConfigured(f"ROWHOUSE_API_ACCESS_DAYS: {ROWHOUSE_API_ACCESS_DAYS} is more than 365.")
+ROWHOUSE_API_PERSON_PER_MINUTE = env.integer(
+    "ROWHOUSE_API_PERSON_PER_MINUTE",
+    600,
+    purpose="Requests to the API that all tokens of one person together may make in a minute; 0: no limit.",
+)
+ROWHOUSE_API_TENANT_PER_MINUTE = env.integer(
+    "ROWHOUSE_API_TENANT_PER_MINUTE",
+    3000,
+    purpose="Requests to the API that all people of a tenant together may make in a minute; 0: no limit.",
+)
+KNOX_TOKEN_MODEL = "tokens.ApiToken"  # noqa: S105 -- a model's name
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer"}
+REST_FRAMEWORK = {
+    # Tokens alone: no page of another site can make a browser send one.
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rowhouse.api.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rowhouse.api.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "rowhouse.api.refusing.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "rowhouse.api.refusing.answer",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Rowhouse",
+    "DESCRIPTION": "What programs can do with a tenant's datasets. Every answer is JSON, every refusal a problem of"
+    " RFC 9457 with a `code`.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PUBLIC": True,
+    "SERVE_INCLUDE_SCHEMA": True,
+    "SERVE_AUTHENTICATION": None,
+    "ENUM_NAME_OVERRIDES": {
+        "ImportStateEnum": "importer.models.State",
+        "JobStateEnum": "jobs.models.State",
+        "ImportModeEnum": "importer.models.Mode",
+        "FileModeEnum": "exporter.models.Mode",
+    },
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "rowhouse.api.schema.with_problems",
+    ],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # ---- background work -------------------------------------------------------------------------------------
@@ -748,6 +823,29 @@ if _EMAIL_HOST:
     }
 elif not IS_PRODUCTION:  # where development shows them
     MAILERS["default"] = {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
+
+# ---- events ----------------------------------------------------------------------------------------------
+
+env.section("Events")
+ROWHOUSE_SYSLOG = env.text(
+    "ROWHOUSE_SYSLOG",
+    purpose="The syslog server that gets the platform's own events: `tls://host:6514`, or `tcp://host:601`.",
+)
+ROWHOUSE_SYSLOG_CA = env.text(
+    "ROWHOUSE_SYSLOG_CA", purpose="A file of certificates to trust for it, besides those of the machine."
+)
+ROWHOUSE_STREAM_DAYS = env.integer(
+    "ROWHOUSE_STREAM_DAYS",
+    7,
+    purpose="How many days a receiver of events may take none before sending to it is given up.",
+    minimum=1,
+)
+ROWHOUSE_REVIEW_MONTHS = env.integer(
+    "ROWHOUSE_REVIEW_MONTHS",
+    6,
+    purpose="After how many months a tenant's owners are reminded to review who may what; 0: never.",
+    minimum=0,
+)
 
 # ---- words, times, logs ----------------------------------------------------------------------------------
 

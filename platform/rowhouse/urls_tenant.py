@@ -9,12 +9,15 @@ from accounts.single_sign_on import sign_in_pages as provider_sign_in_pages
 from accounts.sites import tenant_site
 from datasets.urlnames import RowsURLResolver
 from rowhouse import restoring_pages
+from rowhouse.api import urls as api
 from rowhouse.apps import load_pages
+from rowhouse.review import pages as review_pages
 from tenants import views as entry_pages
 
 load_pages()
 handler500 = "core.httperrors.server_error"
 urlpatterns = [
+    *api.urlpatterns,
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *invitation_pages.urls(),
     *factor_pages.urls(),
@@ -32,6 +35,7 @@ urlpatterns = [
                         *sign_in.urls(),  # before the site's own
                         *sign_in_pages.admin_urls(),
                         *restoring_pages.urls(),
+                        *review_pages.urls(),
                         *entry_pages.urls(),
                         *tenant_site.get_urls(),
                     ]

@@ -169,7 +169,10 @@ def _succeeded(
 
 def fail_backup(*, backup: TenantBackup, code: str, message: str) -> None:
     """Note that a backup could not be taken."""
-    backup.move(old=OPEN_STATES, new=State.FAILED, finished_at=clock(), error_code=code[:60], error=message)
+    if backup.move(
+        old=OPEN_STATES, new=State.FAILED, finished_at=clock(), error_code=code[:60], error=message
+    ):
+        record("tenants.backup.failed", target=backup.tenant, backup=backup.pk, code=code[:60])
 
 
 # ---- finding

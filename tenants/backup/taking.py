@@ -41,8 +41,11 @@ FIXED_SETTINGS = (
     "SET LOCAL extra_float_digits = 1",
     "SET LOCAL bytea_output = 'hex'",
 )
-# Whoever was signed in when a backup was taken is not signed in by restoring it.
-WITHOUT_ROWS = frozenset({"django_session", "usersessions_usersession"})
+# Whoever was signed in when a backup was taken is not signed in by restoring it. Nor does a token come back that was
+# revoked since, or come to be good for a tenant that was restored under another name.
+WITHOUT_ROWS = frozenset(
+    {"django_session", "usersessions_usersession", "tokens_apitoken", "tokens_tokenaddress"}
+)
 TABLES = """
 SELECT c.relname, c.relpersistence::text,
        (SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from django.core import mail
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -17,6 +18,7 @@ from accounts.operators.models import Operator
 from audit.models import Event
 from core.clock import now
 from core.tenancy import TenantRef, in_tenant
+from jobs import services as jobs
 from tenants import entering
 from tenants.entering import EntryEnded, EntryRefused, close_past, end_entry, enter, grant_entry, token_of
 from tenants.models import EntryGrant, Tenant
@@ -262,3 +264,47 @@ def test_of_two_who_use_a_link_at_once_one_comes_in(committed_tenants: list[Tena
         finally:
             operator.delete()
             EntryGrant.objects.filter(tenant__slug=ref.slug).delete()
+
+
+def test_the_owners_are_mailed_who_is_inside_and_why(acme, globex, operator):
+    grant = granted(operator, role="editor")
+    entered(grant)
+    jobs.run_pending()
+    [message] = mail.outbox
+    assert message.to == ["owner@acme.example"]
+    assert message.subject == "[acme] An operator is inside"
+    for said in (
+        "op@example.com",
+        "they asked for help",
+        "as editor",
+        "http://acme.localhost/admin/entries/",
+    ):
+        assert said in message.body
+
+
+def test_the_dashboard_says_for_a_week_that_somebody_was_inside(acme, client_of, operator):
+    owner, viewer = client_of(acme), client_of(acme, "viewer")
+    assert "came in during the last week" not in owner.get("/admin/").text
+    grant = granted(operator)
+    entered(grant)
+    assert "An operator of the platform is inside until" in owner.get("/admin/").text
+    end_entry(grant=grant, by="owner@acme.example")
+    assert "1 operator of the platform came in during the last week" in owner.get("/admin/").text
+    assert "came in during the last week" not in viewer.get("/admin/").text
+    EntryGrant.objects.filter(pk=grant.pk).update(
+        granted_at=now() - timedelta(days=9), entered_at=now() - timedelta(days=8)
+    )
+    assert "came in during the last week" not in owner.get("/admin/").text
+
+
+def test_an_entry_leads_to_what_was_done_during_it(acme, client_of, operator):
+    grant = granted(operator, role="owner")
+    client = entered(grant)
+    client.post("/admin/accounts/user/add/", {"email": "more@acme.example", "usable_password": "false"})
+    grant.refresh_from_db()
+    owner = client_of(acme)
+    address = f"/admin/audit/event/?actor={grant.user_id}"
+    assert f'href="{address}"' in owner.get("/admin/entries/").text
+    done = owner.get(address).text
+    assert "A person was added" in done and "more@acme.example" in done
+    assert "owner@acme.example" not in done.partition("<tbody>")[2]

@@ -109,7 +109,10 @@ def redeem(
     """
     answer = _redeemed(of, code=code, verifier=verifier, address=address, client_id=client_id, secret=secret)
     if answer.status != 200:
-        raise ProviderUnusable(f"The provider did not take the code of this sign-in ({_fault(answer)}).")
+        raise ProviderUnusable(
+            f"The provider did not take the code of this sign-in ({_fault(answer)}). Begin again on the sign-in page,"
+            " or ask an owner to try the provider."
+        )
     try:
         return answer.object()
     except NoAnswer as refused:

@@ -199,6 +199,27 @@ def test_a_role_that_asks_for_one_leads_its_people_to_add_one_from_the_next_requ
     assert (is_in(client), is_in(viewer), is_in(theirs)) == (True, True, True)
 
 
+@pytest.mark.parametrize(("method", "status"), [("socialaccount", 200), ("password", 302)])
+def test_whom_the_tenants_directory_lets_in_is_not_asked(acme, method, status):
+    require(acme, "editor")
+    client = sign_in(acme, EDITOR)
+    with in_tenant(acme):
+        session = client.session
+        session["account_authentication_methods"] = [{"method": method, "at": 0}]
+        session.save()
+    assert client.get("/admin/").status_code == status
+
+
+def test_somebody_elses_passkey_is_not_removed(acme):
+    with in_tenant(acme):
+        owner = User.objects.get(email=OWNER)
+        theirs = Authenticator.objects.create(user=owner, type="webauthn", data={"name": "theirs"})
+    client = sign_in(acme, EDITOR)
+    assert client.post(f"/accounts/second-factor/passkeys/{theirs.pk}/remove/").status_code == 404
+    with in_tenant(acme):
+        assert Authenticator.objects.filter(pk=theirs.pk).exists()
+
+
 def test_who_removes_a_factor_that_is_asked_for_adds_one_again(acme):
     give_app(acme, EDITOR)
     require(acme, "editor")

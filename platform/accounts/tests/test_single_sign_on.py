@@ -16,6 +16,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from accounts.factors import ask_of_roles
 from accounts.models import SignInProvider, User
 from accounts.services import create_user
 from accounts.single_sign_on import discovery, services
@@ -24,6 +25,8 @@ from conftest import PASSWORD
 from core.clock import now
 from core.outgoing import NotAllowedHost
 from core.tenancy import TenantRef, in_tenant
+from tenants.models import Tenant
+from tenants.standing import make_read_only
 from tests.oidc_provider import Provider, oidc_provider
 
 EDITOR = "editor@acme.example"
@@ -634,6 +637,37 @@ def test_our_second_factor_is_asked_unless_the_owner_lets_the_providers_count(
     answer = sign_in(client, provider, EDITOR)
     assert (answer["Location"] == reverse("mfa_authenticate", urlconf="rowhouse.urls_tenant")) is is_asked
     assert who(client) == ("" if is_asked else EDITOR)
+
+
+@pytest.mark.parametrize(("trusts", "opens"), [(True, True), (False, False)], ids=str)
+def test_a_role_that_must_have_a_factor_is_content_with_the_providers_where_it_counts(
+    acme, provider, trusts, opens
+):
+    enter(acme, provider, trusts_second_factor=trusts)
+    with in_tenant(acme):
+        ask_of_roles(roles=["editor"], by=None)
+    provider.more = {"amr": ["mfa"]}
+    client = browser(acme)
+    sign_in(client, provider, EDITOR)
+    assert who(client) == (EDITOR if opens else "")
+    assert client.get("/accounts/").status_code == 200  # signed in, and led there to add one
+
+
+def test_people_sign_in_at_a_read_only_tenant(acme, provider):
+    enter(acme, provider)
+    make_read_only(tenant=Tenant.objects.get(slug="acme"))
+    client = browser(acme)
+    sign_in(client, provider, EDITOR)
+    assert who(client) == EDITOR
+
+
+def test_too_many_sign_ins_from_one_address_are_not_gone_on_with(acme, provider, settings):
+    settings.ROWHOUSE_SIGN_INS_PER_MINUTE = 1
+    enter(acme, provider)
+    client = browser(acme)
+    sign_in(client, provider, EDITOR)
+    assert who(client) == EDITOR
+    assert client.post("/single-sign-on/").status_code == 429
 
 
 def test_the_levels_that_count_are_asked_for(acme, provider):

@@ -35,6 +35,9 @@ _DML = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _HISTORY_OF_RECORDS = re.compile(r"ds_[0-9]+_history|audit_seal")  # and what proves the log
 # Of our own models, and what was done: written by statements of requests, and never changed.
 _APPEND_ONLY = re.compile(r"_historical|^audit_event$")
+# Not even by who owns the table: to change a line of them takes rights that he would have to give himself first.
+_KEPT_FROM_OWNERS = re.compile(r"audit_event|audit_seal")
+_CHANGES = "UPDATE, DELETE, TRUNCATE"
 _KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
 _OF_SCHEMA = (
     "SELECT n.nspowner = o.oid, has_schema_privilege(%(member)s, n.oid, 'USAGE'), EXISTS (SELECT FROM"
@@ -50,7 +53,8 @@ SELECT c.relname, c.relkind, c.relowner = o.oid,
        c.relkind = 'S' AND EXISTS (SELECT FROM pg_catalog.pg_depend t WHERE t.classid = 'pg_catalog.pg_class'::regclass
          AND t.objid = c.oid AND t.refclassid = 'pg_catalog.pg_class'::regclass AND t.deptype IN ('a', 'i')),
        CASE c.relkind WHEN 'S' THEN ARRAY[has_sequence_privilege(%(member)s, c.oid, 'USAGE')]
-         ELSE ARRAY[{", ".join(f"has_table_privilege(%(member)s, c.oid, '{one}')" for one in _DML)}] END
+         ELSE ARRAY[{", ".join(f"has_table_privilege(%(member)s, c.oid, '{one}')" for one in _DML)}] END,
+       CASE c.relkind WHEN 'S' THEN false ELSE has_table_privilege(%(owner)s, c.oid, '{_CHANGES}') END
   FROM pg_catalog.pg_roles o, pg_catalog.pg_namespace n
   JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid
    AND d.classid = 'pg_catalog.pg_class'::regclass
@@ -143,7 +147,7 @@ def _of_schema(cursor: Any, schema: str) -> list[str]:
 def _of_relations(cursor: Any, schema: str) -> Iterator[list[str]]:
     owner, member = (_name(schema, role) for role in (Role.OWNER, Role.MEMBER))
     cursor.execute(_OF_RELATIONS, {"schema": schema, "owner": owner, "member": member})
-    for name, kind, has_owner, goes_with_table, may in cursor.fetchall():
+    for name, kind, has_owner, goes_with_table, may, may_owner_change in cursor.fetchall():
         relation = f'{schema}."{name}"'
         found = []
         if not has_owner and not goes_with_table:
@@ -153,6 +157,9 @@ def _of_relations(cursor: Any, schema: str) -> Iterator[list[str]]:
                 found.append(f"GRANT USAGE, SELECT ON SEQUENCE {relation} TO {member}")
         else:
             found += _of_table(name, relation, member, may)
+        # Whoever becomes the owner has all rights.
+        if _KEPT_FROM_OWNERS.fullmatch(name) and (may_owner_change or not has_owner):
+            found.append(f"REVOKE {_CHANGES} ON {relation} FROM {owner}")
         yield found
 
 

@@ -15,6 +15,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from django.contrib.auth.models import Group, Permission
 
 from accounts.models import User
+from audit.services import record
 from core import storage
 from core.clock import now
 from core.stores import LocalWriter
@@ -118,6 +119,8 @@ def export_bundle(*, tenant: Tenant, path: Path) -> Json:
             }
             archive.writestr(MANIFEST, _text(manifest))
         writer.finish()
+        with in_tenant(tenant.ref):
+            record("rowhouse.bundle.exported", actor="command line", datasets=len(datasets))
     except BaseException:
         writer.abort()
         raise

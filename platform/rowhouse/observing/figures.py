@@ -114,6 +114,15 @@ UNMIGRATED = """
 SELECT count(*) FROM public.tenants_migrationoutcome WHERE state = 'FAILED'
    AND run = (SELECT run FROM public.tenants_migrationoutcome ORDER BY id DESC LIMIT 1)"""
 
+# What is sent out by no job says so by its last look.
+STREAMS = """
+SELECT COALESCE(t.slug, 'platform'), GREATEST(0, extract(epoch FROM statement_timestamp() - COALESCE(
+         s.waiting_since_at,
+         CASE WHEN s.looked_at < statement_timestamp() - interval '5 minutes' THEN s.looked_at END,
+         statement_timestamp()))), s.stopped_at IS NOT NULL
+  FROM public.tenants_eventstream s LEFT JOIN public.tenants_tenant t ON t.id = s.tenant_id
+ WHERE s.is_on AND (t.state = 'ACTIVE' OR (t.id IS NULL AND %(has_syslog)s))"""
+
 WORKERS = """
 SELECT count(*), COALESCE(sum(processes), 0), COALESCE(max(abs(clock_skew_seconds)), 0)
   FROM public.jobs_workersign
@@ -276,6 +285,18 @@ def _unmigrated(rows: Sequence[Row]) -> Metrics:
     return [gauge("rowhouse_migrations_failed_tenants", "Tenants the last migration left behind.", rows)]
 
 
+def _streams(rows: Sequence[Row]) -> Metrics:
+    lags = [(slug, lag) for slug, lag, _ in rows]
+    return [
+        gauge("rowhouse_stream_lag_seconds", "How long the oldest event waits to be sent out.", highest(lags)),
+        gauge("rowhouse_tenant_stream_lag_seconds", "The same of the worst tenants.", worst(lags), ["tenant"]),
+        gauge(
+            "rowhouse_streams_stopped", "Receivers of events that were given up.",
+            [(sum(bool(stopped) for _, _, stopped in rows),)],
+        ),
+    ]  # fmt: skip
+
+
 def _workers(rows: Sequence[Row]) -> Metrics:
     alive, processes, skew = rows[0]
     return [
@@ -309,6 +330,7 @@ QUESTIONS = (
     Question("quotas", QUOTAS, _quotas),
     Question("tenants", TENANTS, _tenants),
     Question("unmigrated", UNMIGRATED, _unmigrated),
+    Question("streams", STREAMS, _streams),
     Question("workers", WORKERS, _workers),
     Question("connections", CONNECTIONS, _connections),
 )
@@ -317,7 +339,12 @@ QUESTIONS = (
 def values() -> Values:
     """Return what the statements are told of the settings."""
     limits = {resource.value: limit for resource, limit in default_limits().items()}
-    return {**limits, "backed_up": [state.value for state in BACKED_UP], "alive_seconds": ALIVE_SECONDS}
+    return {
+        **limits,
+        "backed_up": [state.value for state in BACKED_UP],
+        "alive_seconds": ALIVE_SECONDS,
+        "has_syslog": bool(settings.ROWHOUSE_SYSLOG),
+    }
 
 
 def look(link: Link) -> Told:

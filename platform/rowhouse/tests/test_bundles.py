@@ -23,6 +23,7 @@ from datasets.access import granted_to
 from datasets.definition import to_table_schema
 from datasets.models import ColumnLimit, Dataset
 from datasets.services import grant_right
+from datasets.unrecorded import unrecorded
 from jobs.models import Job, TenantShare
 from rowhouse.bundle.reading import BundleRefused, import_bundle
 from rowhouse.bundle.writing import export_bundle
@@ -113,6 +114,8 @@ def all_of(tenant: TenantRef) -> dict[str, Any]:
 def test_what_left_as_a_bundle_is_the_same_where_it_comes_in(first, bundle):
     made = import_bundle(path=bundle, slug=f"{first.slug}-away")
     assert all_of(made.tenant.ref) == all_of(first)
+    with in_tenant(made.tenant.ref):  # and history tells of every record that came in
+        assert [found for one in Dataset.objects.all() for found in unrecorded(one.spec())] == []
     assert made.tenant.state == "ACTIVE"
     assert made.records["orders"] == len(NASTY)
 

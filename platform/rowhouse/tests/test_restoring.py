@@ -19,6 +19,7 @@ from audit.models import Event
 from core import clock, storage
 from core.tenancy import TenantRef, in_tenant
 from datasets import pruning
+from datasets.asof import whole_second
 from datasets.columntypes import TYPES
 from datasets.editing import add_columns, arrange_columns, retire_column
 from datasets.models import Dataset
@@ -34,7 +35,7 @@ from importer.models import ImportJob, ImportRules, Mode, SavedMapping, State
 from importer.services import NoKey, cancel_import, confirm_import
 from importer.tests.test_round_trip import COLUMNS, RECORD
 from importer.undo import undo_import
-from rowhouse.restoring import NotRestorable, request_restore, whole_second
+from rowhouse.restoring import NotRestorable, request_restore
 
 NASTY = (None, "", "NULL", 'a "b", c\nd', "'=1", "=1+1", " spaces ", "\\N", "ünïcode ☃", "\ufeffx")
 

@@ -137,6 +137,11 @@ def _page(condition: Q, number: str) -> Page[Any]:
     return page
 
 
+def jobs_of(user: User, condition: Q) -> list[Any]:
+    """Return the tenant's jobs that a person may see, of those that fit a condition."""
+    return _all(subjects.visible(user) & condition)
+
+
 def _job(user: User, pk: int) -> Any:
     found = _all(subjects.visible(user) & Q(pk=pk))
     if not found:

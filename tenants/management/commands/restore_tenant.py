@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from core.command import NotAllowed, Result, RowhouseCommand
 from core.words import count
+from tenants.backup.erasing import to_repeat
 from tenants.backup.restoring import restore_as, restore_in_place
 from tenants.backup.services import find_backup
 from tenants.models import Domain
@@ -56,6 +58,16 @@ class Command(RowhouseCommand):
                 f"{count(len(restored.later), 'file')} were stored since; nothing speaks of them any more:"
             )
             lines.extend(restored.later)
+        erased = to_repeat(
+            contents.about["tenant"]["schema"], datetime.fromisoformat(contents.about["taken_at"])
+        )
+        is_same = contents.about["tenant"]["schema"] == tenant.schema_name
+        for one in erased:
+            how = f"--repeat {one['uid']} --values FILE" if is_same else "--values FILE, with its scope"
+            lines.append(
+                f"Erasure {one['number']} of {one['at']} was done after this backup was taken, and must be repeated:"
+                f" rowhouse erase_person --tenant {tenant.slug} {how}"
+            )
         return Result(
             {
                 "tenant": tenant.slug,
@@ -67,6 +79,7 @@ class Command(RowhouseCommand):
                 "tables": len(contents.tables),
                 "missing_files": restored.missing,
                 "later_files": restored.later,
+                "erasures_to_repeat": erased,
             },
             lines,
         )

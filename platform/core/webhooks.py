@@ -1,7 +1,7 @@
 """Signed requests to a tenant's program: where they may go, what proves that they are ours, and how they are sent.
 
-The proof stands in the header `Rowhouse-Signature: t=SECONDS,v1=HEX`: HMAC-SHA256 of `SECONDS.BODY` by the notice's
-secret. A request goes to the very address that was judged; redirects are not followed.
+The proof stands in the header `Rowhouse-Signature: t=SECONDS,v1=HEX`: HMAC-SHA256 of `SECONDS.BODY` by the
+receiver's secret. A request goes to the very address that was judged; redirects are not followed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from core.errors import RowhouseError
 from core.outgoing import allowed_address
 
 SIGNATURE = "Rowhouse-Signature"
-SEALED_FOR = "exporter.notice"  # what the secrets are bound to
 TIMEOUT_SECONDS = 10.0  # of the whole request, however slowly its answer drips
 TOLERANCE_SECONDS = 300
 MOST_KEPT = 200  # characters of an answer that is no success, to say why
