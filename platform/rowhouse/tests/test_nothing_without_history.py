@@ -471,7 +471,8 @@ JOBS = {
     "datasets.forget_former_values": "a change of a type and its revert",
 }
 JOBS_WITHOUT_RECORDS = {
-    "accounts.reset", "audit.seal", "audit.stream", "datasets.preview_erasure", "tenants.tell_of_entry", "datasets.check_change", "datasets.index", "datasets.plan_changes", "datasets.tidy_change",
+    "accounts.reset", "audit.seal", "audit.stream", "datasets.preview_erasure", "tenants.tell_of_entry",
+    "datasets.check_change", "datasets.index", "datasets.plan_changes", "datasets.tidy_change",
     "exporter.notify", "exporter.run", "importer.preview", "importer.propose", "importer.tidy", "rowhouse.measure",
     "rowhouse.restore", "tenants.backup", "tenants.delete", "tenants.drop_schema", "tenants.invite",
     "tenants.look_after", "tenants.provision", "tenants.spares", "tenants.verify_backup",
