@@ -5,4 +5,4 @@ import os
 from rowhouse.settings import *  # noqa: F403 -- that is the point
 
 if os.environ.get("TENANCY_AFTER"):
-    MIGRATION_MODULES = {"stock": "benchmarks.tenancy_migrations"}
+    MIGRATION_MODULES = {"knox": None, "stock": "benchmarks.tenancy_migrations"}

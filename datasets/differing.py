@@ -17,6 +17,7 @@ from django.db import connection
 from datasets.columntypes import type_of
 from datasets.columntypes.grammar import sql_literal
 from datasets.display import shorten
+from datasets.erasure_models import not_erased_sql
 from datasets.spec import ColumnSpec, DatasetSpec
 from datasets.sqltext import name_text, quoted
 from datasets.versions import Cell, cut_sql, shown_text
@@ -123,6 +124,7 @@ class Between:
         written = (
             f"SELECT DISTINCT ON (id) id, history_id, history_type, {listed} FROM {table}"
             f" WHERE history_date > {since} AND history_date <= {until} AND id > {int(after)}"
+            f" AND {not_erased_sql(self.spec.pk, f'{table}.id')}"
             " ORDER BY id, history_id DESC"
         )
         before = (

@@ -302,12 +302,8 @@ def are_open() -> bool:
 
 def to_repeat() -> list[Pending]:
     """Return the erasures that were done here after the time this tenant was restored to, the oldest first."""
-    known = set(Erasure.objects.filter(state=ErasureState.ERASURE_SUCCEEDED).values_list("uid", flat=True))
-    known |= set(
-        Erasure.objects.filter(state=ErasureState.ERASURE_SUCCEEDED, repeats__isnull=False).values_list(
-            "repeats", flat=True
-        )
-    )
+    done = Erasure.objects.filter(state=ErasureState.ERASURE_SUCCEEDED).values_list("uid", "repeats")
+    known = {uid for both in done for uid in both if uid is not None}
     schema = current_tenant().schema
     with in_public():
         found = list(Event.objects.filter(name=FINISHED, data__schema=schema).order_by("pk"))

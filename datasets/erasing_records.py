@@ -357,10 +357,11 @@ def _texts(
     hunt: Hunt, model: type[Model], fields: Sequence[str], rows: Sequence[str], after: str
 ) -> tuple[str | None, int]:
     """Do the next rows of one model; return where the next go on, None at the end, and how many held a value."""
-    table, key = model._meta.db_table, model._meta.pk.column  # type: ignore[union-attr] # ours have one
+    table, key = model._meta.db_table, str(model._meta.pk.column)
     columns = [model._meta.get_field(name) for name in fields]
     quote = connection.ops.quote_name
-    names = ", ".join(quote(one.column) for one in columns)  # type: ignore[union-attr]
+    stored = [quote(str(getattr(one, "column", ""))) for one in columns]
+    names = ", ".join(stored)
     bound = f"WHERE {quote(key)} > %s" if after else ""
     values = [after] if after else []
     with connection.cursor() as cursor:
@@ -372,7 +373,7 @@ def _texts(
         number, last = cursor.fetchone()
         if not number:
             return None, 0
-        likes = " OR ".join(f"{quote(one.column)}::text ILIKE ANY(%s)" for one in columns)  # type: ignore[union-attr]
+        likes = " OR ".join(f"{each}::text ILIKE ANY(%s)" for each in stored)
         lower = f"{quote(key)} > %s AND " if after else ""
         cursor.execute(
             f"SELECT {quote(key)}, {names} FROM {table} WHERE {lower}{quote(key)} <= %s AND ({likes})",

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
+import psycopg2.errors
 import pytest
 from django.db import connections
 
@@ -94,7 +95,17 @@ def own_database() -> Iterator[str]:
     try:
         yield database_url(name)
     finally:
-        _server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        _drop(name)
+
+
+def _drop(name: str) -> None:
+    for _ in range(20):
+        try:
+            _server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            return
+        except psycopg2.errors.InsufficientPrivilege:
+            time.sleep(1)  # the server's own cleaning is in there, and nobody but its superuser may end that
+    _server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="session")

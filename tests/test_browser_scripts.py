@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -177,8 +178,8 @@ def test_no_page_of_a_tenant_full_of_scripts_runs_any(browser: Browser, scene: S
     found, kinds = crawl(watch, host, *(scene.served.url(acme.host, one) for one in starts))
     assert found == []
     assert len(kinds) > 50, kinds
-    # A link to what is gone is no fault of scripts.
-    assert {one for one in acme.complaints if "status of 404" not in one} == set()
+    # A link to what is gone, or to what is refused, is no fault of scripts.
+    assert {one for one in acme.complaints if not one.startswith("Failed to load resource")} == set()
 
 
 @pytest.mark.case("O07")
@@ -248,14 +249,12 @@ HOLE = "<!doctype html><title>x</title><body><p>{{ text|safe }}</p><input value=
 def test_a_planted_hole_is_seen(browser: Browser, has_policy: bool) -> None:
     """A template with |safe; what does not run under the policy is seen all the same."""
     context = browser.new_context()
-    page = context.new_page()
-    watch = Watch(page, {"planted.localhost"})
     template = engines["django"].from_string(HOLE)
     shown = [""]
     headers = {"Content-Type": "text/html"}
     if has_policy:
         headers["Content-Security-Policy"] = build_policy(settings.ROWHOUSE_ADMIN_CSP)
-    page.route(
+    context.route(
         "**/*",
         lambda route: (
             route.fulfill(body=shown[0], headers=headers)
@@ -263,20 +262,21 @@ def test_a_planted_hole_is_seen(browser: Browser, has_policy: bool) -> None:
             else route.fulfill(status=404)
         ),
     )
-    missed = []
-    for text in CAUGHT:
-        shown[0] = template.render({"text": text})
-        page.goto("http://planted.localhost/")
-        page.wait_for_timeout(20)
-        if not watch.faults():
-            missed.append(text)
-    assert missed == []
+
+    def seen(text: str) -> list[str]:
+        shown[0] = text
+        page = context.new_page()
+        watch = Watch(page, {"planted.localhost"})
+        with suppress(Error):  # it may be led elsewhere while it is loaded
+            page.goto("http://planted.localhost/")
+        found = watch.faults()
+        page.close()
+        return found
+
+    assert [text for text in CAUGHT if not seen(template.render({"text": text}))] == []
     # And escaped as our pages do it, the same texts are nothing.
     honest = engines["django"].from_string(HOLE.replace("|safe", ""))
-    for text in [*SCRIPTS, *naughty_strings()]:
-        shown[0] = honest.render({"text": text})
-        page.goto("http://planted.localhost/")
-        assert watch.faults() == [], text
+    assert seen("".join(honest.render({"text": text}) for text in [*SCRIPTS, *naughty_strings()])) == []
 
 
 @pytest.mark.case("O07")
@@ -333,8 +333,12 @@ def test_a_file_from_people_is_saved_and_even_if_it_were_shown_nothing_in_it_run
     ran: list[str] = []
     page.expose_function("ran", lambda what: ran.append(what))
 
+    cookie = "; ".join(f"{one['name']}={one['value']}" for one in acme.context.cookies())
+
     def show(route: Any) -> None:
-        answer = route.fetch()
+        # The browser knows hosts below localhost; who fetches here does not.
+        own = {**route.request.headers, "host": f"{acme.host}:{scene.served.port}", "cookie": cookie}
+        answer = route.fetch(url=route.request.url.replace(acme.host, "127.0.0.1"), headers=own)
         headers = {name: value for name, value in answer.headers.items() if name != "content-disposition"}
         assert headers["content-security-policy"] == OF_DOWNLOADS
         route.fulfill(response=answer, headers={**headers, "content-type": "text/html"})

@@ -144,7 +144,8 @@ def test_hourly_files_are_due_and_named_by_the_databases_clock(
             dataset_with([["1", tenant.slug]])
     # Due in five minutes: for a clock that is ten ahead, five minutes ago.
     be_due(early, seconds=300)
-    expected, keys = [], []
+    expected: list[set[datetime]] = []
+    keys: list[str] = []
     with in_public():
         WorkerSign.objects.all().delete()
     with worker(clock, tmp_path):
@@ -160,6 +161,7 @@ def test_hourly_files_are_due_and_named_by_the_databases_clock(
 
     with in_tenant(due):
         (run,) = ExportRun.objects.all()  # the second time the hour had its run already
+    assert run.slot is not None
     assert run.slot in expected[0] | expected[1]
     assert keys == [f"{due.slug}/{export_path('orders', run.slot)}"]
     with in_public():

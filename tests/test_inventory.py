@@ -31,8 +31,8 @@ BOTH = {"audit.Event", "audit.Seal", "contenttypes.ContentType", "sessions.Sessi
 OF_A_TENANT = {
     "add_domain", "backup_tenant", "change_column", "create_dataset", "delete_tenant", "describe_dataset",
     "describe_mapping", "enter_tenant", "erase_person", "export_bundle", "export_datasets", "generate_rows",
-    "import_bundle",
-    "import_file", "list_datasets", "list_exports", "list_imports", "list_mappings", "make_read_only",
+    "import_bundle", "import_file", "list_datasets", "list_exports", "list_imports", "list_mappings",
+    "make_read_only",
     "make_writable", "provision_tenant", "prune_exports", "prune_history", "rebuild_dataset", "reseal_secrets",
     "reset_second_factor",
     "restore_dataset", "restore_tenant", "resume_tenant", "set_export_settings", "set_quota", "show_export_settings",

@@ -90,7 +90,7 @@ class ErasureForm(forms.Form):
             field = self.fields[name]
             assert isinstance(field, forms.ModelMultipleChoiceField)
             field.queryset = columns
-            field.label_from_instance = _said  # type: ignore[method-assign]
+            field.label_from_instance = _said  # type: ignore[method-assign,assignment]
 
     def wanted(self) -> list[Wanted]:
         """Return the chosen columns by their datasets."""

@@ -110,7 +110,7 @@ class Front:
     def __init__(self, behind: S3Server, certificate: Path | None, *, broken: int = 0) -> None:
         address = urlsplit(behind.endpoint)
         self.behind = (str(address.hostname), int(address.port or 80))
-        self.context = None
+        self.context: ssl.SSLContext | None = None
         if certificate is not None:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(certificate)

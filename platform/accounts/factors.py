@@ -44,7 +44,12 @@ def with_factors() -> QuerySet[User]:
 
 def has_factor(user: User) -> bool:
     """Return whether somebody is asked for a second factor when signing in."""
-    return Authenticator.objects.filter(user=user, type__in=TYPES).exists()
+    return bool(Authenticator.objects.filter(user=user, type__in=TYPES).exists())
+
+
+def must_enrol(user: User) -> bool:
+    """Return whether somebody must add a second factor before anything else."""
+    return any(getattr(one, "must_enrol", False) for one in with_factors().filter(pk=user.pk))
 
 
 def asking_roles() -> set[str]:

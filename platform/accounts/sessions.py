@@ -30,7 +30,8 @@ AGENT_LETTERS = 200
 def open_sessions(user: User) -> QuerySet[UserSession]:
     """Return where somebody is signed in, the latest seen first."""
     alive = Session.objects.filter(expire_date__gt=Now()).values("session_key")
-    return UserSession.objects.filter(user=user, session_key__in=alive).order_by("-last_seen_at", "-pk")
+    found: QuerySet[UserSession] = UserSession.objects.filter(user=user, session_key__in=alive)
+    return found.order_by("-last_seen_at", "-pk")
 
 
 @transaction.atomic

@@ -21,7 +21,7 @@ from unfold.forms import AdminOwnPasswordChangeForm
 
 from accounts.adapters import TRIES, TRIES_SECONDS
 from accounts.devices import device
-from accounts.factors import ask_of_roles, asking_roles, has_factor, reset_factors, with_factors
+from accounts.factors import ask_of_roles, asking_roles, has_factor, must_enrol, reset_factors
 from accounts.models import User
 from accounts.services import ROLES
 from accounts.sessions import end_session, end_sessions, keep_session, open_sessions
@@ -106,7 +106,7 @@ def person_page(request: HttpRequest, pk: int) -> HttpResponse:
         person=user,
         factors=factors,
         has_factor=has_factor(user),
-        must_enrol=with_factors().filter(pk=user.pk, must_enrol=True).exists(),
+        must_enrol=must_enrol(user),
         is_oneself=owner.pk == user.pk,
         sessions=_shown(request, user),
     )

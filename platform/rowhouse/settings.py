@@ -223,7 +223,7 @@ _LIBRARY_APPS = [
     "allauth",
 ]
 # Tokens are our own model; knox's table would be one more in every schema.
-MIGRATION_MODULES = {"knox": None}
+MIGRATION_MODULES: dict[str, str | None] = {"knox": None}
 # django_tenants ships admin templates that break unfold's sidebar: it comes last of the two.
 INSTALLED_APPS = list(
     dict.fromkeys([*TENANT_APPS[:5], *SHARED_APPS, *TENANT_APPS[5:], *_LIBRARY_APPS])

@@ -70,7 +70,7 @@ class OperatorSignInView(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         request = self.request
-        request.current_app = operator_site.name  # type: ignore[attr-defined] # as the site's own pages do
+        request.current_app = operator_site.name  # as the site's own pages do
         context = {
             **super().get_context_data(**kwargs),
             **operator_site.each_context(request),
@@ -104,7 +104,7 @@ class OperatorSignInView(LoginView):
 @require_http_methods(["GET", "HEAD", "POST"])
 def second_factor(request: HttpRequest) -> HttpResponse:
     """Ask who has given the right password for a code."""
-    request.current_app = operator_site.name  # type: ignore[attr-defined] # as the site's own pages do
+    request.current_app = operator_site.name  # as the site's own pages do
     operator = _pending(request)
     if operator is None or not OperatorFactor.objects.filter(operator=operator).exists():
         return redirect("operator:login")
@@ -122,7 +122,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def first_factor(request: HttpRequest) -> HttpResponse:
     """Give who has none a second factor, show the recovery codes, and let him in."""
-    request.current_app = operator_site.name  # type: ignore[attr-defined] # as the site's own pages do
+    request.current_app = operator_site.name  # as the site's own pages do
     operator = _pending(request)
     if operator is None or OperatorFactor.objects.filter(operator=operator).exists():
         return redirect("operator:login")

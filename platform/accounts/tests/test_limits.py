@@ -19,7 +19,12 @@ def hashed(monkeypatch):
     """Count what costs: each hash of a password, whoever asks for it."""
     made = []
     encode = hashers.MD5PasswordHasher.encode
-    monkeypatch.setattr(hashers.MD5PasswordHasher, "encode", lambda *args: made.append(args) or encode(*args))
+
+    def counted(*args):
+        made.append(args)
+        return encode(*args)
+
+    monkeypatch.setattr(hashers.MD5PasswordHasher, "encode", counted)
     return made
 
 

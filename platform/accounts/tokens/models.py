@@ -26,7 +26,7 @@ class ApiToken(AbstractAuthToken):
     id = models.BigAutoField(primary_key=True)
     digest = models.CharField(max_length=CONSTANTS.DIGEST_LENGTH, unique=True, editable=False)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens", verbose_name="whose"
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", verbose_name="whose"
     )
     created = models.DateTimeField("created at", auto_now_add=True)
     expiry = models.DateTimeField("expires at", editable=False)

@@ -136,7 +136,7 @@ def _faults(
 
 def tokens_for(user: User) -> QuerySet[ApiToken]:
     """Return the tokens a person may look at: his own, an owner everybody's."""
-    tokens = ApiToken.objects.select_related("user", "revoked_by")
+    tokens: QuerySet[ApiToken] = ApiToken.objects.select_related("user", "revoked_by")
     return tokens.all() if user.has_perm("tokens.view_apitoken") else tokens.filter(user=user)
 
 

@@ -132,7 +132,8 @@ def test_settings_that_let_hosts_reach_each_other_are_refused(
 ) -> None:
     assert [each.id for each in _said()] == []
     setattr(settings, name, value)
-    assert [each.id for each in _said()] == [found]
+    # What else a list of middleware lacks is told by checks of its own (test_checks).
+    assert [each.id for each in _said() if str(each.id) <= "rowhouse.E006"] == [found]
 
 
 def _said() -> list[checks.CheckMessage]:

@@ -121,7 +121,7 @@ class ApiTokenAdmin(ReadOnly, ListedLookups, ModelAdmin):
 
     @admin.display(description="whose", ordering="user__email")
     def whose(self, token: ApiToken) -> str:
-        return token.user.email
+        return str(token.user.email)
 
     @admin.display(description="may")
     def may(self, token: ApiToken) -> str:
@@ -224,6 +224,6 @@ def _user(request: HttpRequest) -> User:
 
 
 def _page(request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    request.current_app = tenant_site.name  # type: ignore[attr-defined] # as Django's own admin does
+    request.current_app = tenant_site.name  # as Django's own admin does
     context = {**tenant_site.each_context(request), **context}
     return render(request, f"rowhouse/api/{name}.html", context, status=status)

@@ -71,7 +71,8 @@ def _told(error: Exception) -> tuple[int, str, str, dict[str, Any], dict[str, st
 def _of_framework(error: exceptions.APIException) -> tuple[int, str, str, dict[str, Any], dict[str, str]]:
     codes = error.get_codes()
     code = codes if isinstance(codes, str) else "invalid"
-    headers = {"WWW-Authenticate": error.auth_header} if getattr(error, "auth_header", None) else {}
+    asked = getattr(error, "auth_header", None)
+    headers = {"WWW-Authenticate": str(asked)} if asked else {}
     if isinstance(error, exceptions.ParseError):
         code = "malformed"
     return error.status_code, code.replace("_", "-"), str(error.detail), {}, headers

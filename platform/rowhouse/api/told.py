@@ -56,7 +56,9 @@ class ColumnTold(Told):
     """A column as filters and sorts name it."""
 
     name = serializers.CharField(help_text="As `c7`: what filters, `sort` and `cols` call it, for ever.")
-    label = serializers.CharField(help_text="What files, people and `values` call it.")
+    label = serializers.CharField(  # type: ignore[assignment] # a field of this name hides the label of fields
+        help_text="What files, people and `values` call it."
+    )
     type = serializers.CharField()
     is_required = serializers.BooleanField()
     is_key = serializers.BooleanField()
@@ -94,7 +96,7 @@ class CellTold(Told):
     """A cell that a version changed; what is long is cut and ends in “…”."""
 
     name = serializers.CharField(required=False)
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment] # as above
     old = serializers.CharField(allow_null=True)
     new = serializers.CharField(allow_null=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -19,8 +20,10 @@ from accounts.models import User
 from accounts.services import create_user
 from audit.models import Event
 from core import storage
+from core.clock import now
 from core.tenancy import TenantRef, in_public, in_tenant, leave_tenant
 from datasets import changesets, erasing
+from datasets.asof import records_as_of
 from datasets.changeset import ChangeSet
 from datasets.erasing import BadErasure, NotErasable, Wanted
 from datasets.erasing_work import places
@@ -30,6 +33,7 @@ from datasets.operations import Operation
 from datasets.rows import get_row_model
 from datasets.services import create_dataset
 from datasets.versions import versions_of
+from exporter.folding import write_as_of
 from exporter.models import ExportFile
 from exporter.tests.helpers import column, export, insert
 from importer.fixing import fix_rows
@@ -229,7 +233,14 @@ def test_whole_records_go_and_their_timelines_say_so(t1: TenantRef) -> None:
     spec = dataset.spec()
     model = get_row_model(dataset)
     pk = model._default_manager.get(**{spec.columns[0].name: 1}).pk
+    before = now()
     made = erased([CANARY], wanted(dataset, "email"), by=owner(t1))
+    assert [getattr(one, spec.columns[0].name) for one in records_as_of(spec, before)] == [2]
+    everyone = records_as_of(spec, before, all_of_them=True)
+    assert [getattr(one, spec.columns[0].name) for one in everyone] == [2]
+    with io.BytesIO() as out:
+        assert write_as_of(spec, before, out).rows == 1
+        assert CANARY not in out.getvalue().decode().lower()
     assert [record.pk for record in model._default_manager.all()] == [
         model._default_manager.get(**{spec.columns[0].name: 2}).pk
     ]

@@ -50,7 +50,8 @@ def code(secret: str, **more: Any) -> tuple[int, str]:
 
 
 def the_token() -> ApiToken:
-    return ApiToken.objects.select_related("user").get()
+    token: ApiToken = ApiToken.objects.select_related("user").get()
+    return token
 
 
 def test_a_token_opens_the_api_for_its_person(secret: str) -> None:

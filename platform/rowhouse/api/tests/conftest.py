@@ -137,4 +137,5 @@ def hide(place: Place, label: str, who: str = "viewer") -> None:
 def token_of(place: Place) -> ApiToken:
     """Return the tenant's newest token."""
     with in_tenant(place.tenant):
-        return ApiToken.objects.select_related("user").latest("pk")
+        token: ApiToken = ApiToken.objects.select_related("user").latest("pk")
+        return token

@@ -10,7 +10,6 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
-from django.urls import URLPattern
 
 from accounts.models import User
 from accounts.tokens.models import Scope
@@ -98,7 +97,7 @@ SCOPES = [ALL, *(frozenset({one}) for one in Scope.values), *(ALL - {one} for on
 
 def names() -> Iterator[str]:
     for one in urls.urlpatterns:
-        if isinstance(one, URLPattern) and one.name and one.name != "api_nothing":
+        if one.name and one.name != "api_nothing":
             yield one.name
 
 
@@ -114,9 +113,8 @@ def ask(client: Client, one: Endpoint, at: Place) -> tuple[int, bytes]:
             answer = client.get(address)
         else:
             body = one.body(at)
-            answer = client.post(
-                address, body, **({} if "file" in body else {"content_type": "application/json"})
-            )
+            kind: dict[str, Any] = {} if "file" in body else {"content_type": "application/json"}
+            answer = client.post(address, body, **kind)
         told = b"".join(answer) if getattr(answer, "streaming", False) else answer.content
         transaction.set_rollback(True)
     return answer.status_code, told

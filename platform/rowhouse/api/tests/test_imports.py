@@ -217,7 +217,7 @@ def test_two_files_in_one_field_are_refused(place: Place, program: MakeProgram) 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(place: Place, settings: Any) -> None:
     settings.ROWHOUSE_UPLOAD_MAX_BYTES = 6 * 1024**2
     nobody = Client(HTTP_HOST=place.host)
-    more = {"content_type": "multipart/form-data; boundary=x", "HTTP_CONTENT_LENGTH": "0"}
+    more: dict[str, Any] = {"content_type": "multipart/form-data; boundary=x", "HTTP_CONTENT_LENGTH": "0"}
     # One more than an upload may have, and an upload of nobody's that lies about its length.
     large = nobody.generic("POST", "/api/v1/imports", b"x", CONTENT_LENGTH=str(8 * 1024**2), **more)
     assert (large.status_code, large.json()["code"]) == (413, "too-large")

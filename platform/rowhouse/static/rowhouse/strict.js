@@ -104,8 +104,9 @@
     return object[name];
   };
 
-  // What the theme assigns without having declared it (`activeTab` on pages that have no tabs): elsewhere a global.
-  const undeclared = Object.create(null);
+  // What the theme uses without having declared it: assigned where there are no tabs (`activeTab`), where it would become
+  // a global elsewhere, or read of an action that has no menu.
+  const undeclared = Object.assign(Object.create(null), {actionDropdownOpen: false});
 
   function named(name) {
     allowed(name);
