@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, Min, Q
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
-from accounts.factors import with_factors
+from accounts.factors import TYPES
 from accounts.models import User
 from accounts.services import ROLES
 from accounts.tokens.models import ApiToken
@@ -185,7 +186,7 @@ def _since(floor: int) -> dict[int, datetime]:
 
 
 def _second_factors() -> set[int]:
-    return set(with_factors().values_list("pk", flat=True))
+    return set(Authenticator.objects.filter(type__in=TYPES).values_list("user_id", flat=True))
 
 
 def _tokens() -> dict[int, int]:
