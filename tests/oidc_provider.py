@@ -100,7 +100,13 @@ class Provider:
 
     def token(self, email: str, nonce: str) -> str:
         now = int(time.time())
-        claims = {"iss": self.issuer, "aud": self.client_id, "iat": now, "exp": now + 300, "nonce": nonce}
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "aud": self.client_id,
+            "iat": now,
+            "exp": now + 300,
+            "nonce": nonce,
+        }
         person = self.person(email)
         claims |= person if self.in_token else {"sub": person["sub"]}
         wrong: dict[str, dict[str, Any]] = {

@@ -69,7 +69,8 @@ class ProviderForm(forms.Form):
         if provider is not None:
             initial = {name: getattr(provider, name) for name in FIELDS} | {"seen": provider.version}
             initial |= {name: "\n".join(initial[name]) for name in LISTS}
-        super().__init__(*args, **{**kwargs, "initial": initial})
+        kwargs["initial"] = initial
+        super().__init__(*args, **kwargs)
 
     def values(self) -> dict[str, Any]:
         """Return what the service takes, of a form that is valid."""

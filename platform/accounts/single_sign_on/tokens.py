@@ -140,7 +140,9 @@ def _claims(token: str, keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> None:
-    ends, made, begins = claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
+    ends: Any = claims.get("exp")
+    made: Any = claims.get("iat")
+    begins: Any = claims.get("nbf", 0)
     if not _is_time(ends) or not _is_time(made) or not _is_time(begins):
         raise NotBelieved("no-times", "The provider's token does not say when it was made and when it ends.")
     if ends <= now - SLACK_SECONDS or made < now - OLDEST_SECONDS:
