@@ -57,7 +57,7 @@ class Provider:
     # ---- what it publishes
 
     def discovery(self) -> dict[str, Any]:
-        said = {
+        said: dict[str, Any] = {
             "issuer": self.issuer,
             "authorization_endpoint": f"{self.issuer}/authorize",
             "token_endpoint": f"{self.issuer}/token",
@@ -103,7 +103,7 @@ class Provider:
         claims = {"iss": self.issuer, "aud": self.client_id, "iat": now, "exp": now + 300, "nonce": nonce}
         person = self.person(email)
         claims |= person if self.in_token else {"sub": person["sub"]}
-        wrong = {
+        wrong: dict[str, dict[str, Any]] = {
             "nonce": {"nonce": "of another sign-in"},
             "no nonce": {"nonce": None},
             "issuer": {"iss": "https://elsewhere.example"},
@@ -119,7 +119,7 @@ class Provider:
         claims |= self.more
         claims = {name: value for name, value in claims.items() if value is not None}
         if self.wrong == "unsigned":
-            return jwt.encode(claims, None, algorithm="none")
+            return jwt.encode(claims, "", algorithm="none")
         if self.wrong == "signed by the secret":
             return _by_secret(claims, self.secret.encode())
         if self.wrong == "signed by the public key":

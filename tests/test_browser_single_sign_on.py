@@ -44,7 +44,7 @@ def look(page: Page, name: str) -> list[Any]:
     """Judge a page by axe, wide and narrow, and keep pictures where they are wanted."""
     faults: list[Any] = []
     for size, suffix in ((PHONE, "-narrow"), (DESKTOP, "")):
-        page.set_viewport_size(size)
+        page.set_viewport_size({"width": size["width"], "height": size["height"]})
         page.evaluate(axe())
         faults += page.evaluate(LOOK, []) + page.evaluate(OVERFLOW)
         if folder := os.environ.get("ROWHOUSE_SCREENSHOTS"):

@@ -109,7 +109,9 @@ def be_due(tenant: TenantRef, *, seconds: int) -> None:
 
 def due_at(tenant: TenantRef) -> datetime:
     with in_public():
-        return TenantShare.objects.get(schema=tenant.schema).next_hour_at
+        due = TenantShare.objects.get(schema=tenant.schema).next_hour_at
+    assert due is not None
+    return due
 
 
 def pass_an_hour(tenant: TenantRef) -> tuple[datetime, datetime]:

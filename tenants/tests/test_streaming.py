@@ -534,7 +534,7 @@ def test_operators_see_every_lag_with_one_statement(
     def lags(**given: bool) -> dict[str, tuple[int, bool]]:
         with in_public(), connection.cursor() as cursor:
             cursor.execute(figures.STREAMS, {"has_syslog": True, **given})
-            return {slug: (round(float(lag), -2), stopped) for slug, lag, stopped in cursor.fetchall()}
+            return {slug: (int(round(float(lag), -2)), stopped) for slug, lag, stopped in cursor.fetchall()}
 
     assert lags() == {"acme": (0, False)}
     with in_public():

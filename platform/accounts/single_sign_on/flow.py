@@ -39,7 +39,7 @@ from core import clock
 OPENID = "openid_connect"
 
 
-class TenantsOpenID(OpenIDConnectOAuth2Adapter):  # type: ignore[misc] # allauth has no types
+class TenantsOpenID(OpenIDConnectOAuth2Adapter):
     """Talks to the tenant's provider for one request."""
 
     def __init__(self, request: HttpRequest, row: SignInProvider) -> None:
@@ -137,7 +137,7 @@ class TenantsOpenID(OpenIDConnectOAuth2Adapter):  # type: ignore[misc] # allauth
         return said
 
 
-class TenantsProvider(OpenIDConnectProvider):  # type: ignore[misc] # allauth has no types
+class TenantsProvider(OpenIDConnectProvider):
     """The tenant's provider as allauth knows providers."""
 
     def __init__(self, request: HttpRequest, app: SocialApp, row: SignInProvider) -> None:

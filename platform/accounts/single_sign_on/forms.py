@@ -69,7 +69,7 @@ class ProviderForm(forms.Form):
         if provider is not None:
             initial = {name: getattr(provider, name) for name in FIELDS} | {"seen": provider.version}
             initial |= {name: "\n".join(initial[name]) for name in LISTS}
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(*args, **{**kwargs, "initial": initial})
 
     def values(self) -> dict[str, Any]:
         """Return what the service takes, of a form that is valid."""

@@ -50,7 +50,7 @@ class GatedAccountAdapter(AccountAdapter):
         return [OUR_STAGE if one == ALLAUTHS_STAGE else one for one in super().get_login_stages()]
 
 
-class OwnFactor(AuthenticateStage):  # type: ignore[misc] # allauth has no types
+class OwnFactor(AuthenticateStage):
     """Asks for our second factor, unless the provider's counts."""
 
     def handle(self) -> tuple[HttpResponse | None, bool]:

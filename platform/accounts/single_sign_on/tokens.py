@@ -10,7 +10,7 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import jwt
 
@@ -149,7 +149,7 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
         raise NotBelieved("not-yet", "The provider's token is of the future. Is one of the clocks wrong?")
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
