@@ -109,7 +109,9 @@ def be_due(tenant: TenantRef, *, seconds: int) -> None:
 
 def due_at(tenant: TenantRef) -> datetime:
     with in_public():
-        return TenantShare.objects.get(schema=tenant.schema).next_hour_at
+        at = TenantShare.objects.get(schema=tenant.schema).next_hour_at
+    assert at is not None
+    return at
 
 
 def pass_an_hour(tenant: TenantRef) -> tuple[datetime, datetime]:
