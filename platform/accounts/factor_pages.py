@@ -23,6 +23,7 @@ from django.views.generic import RedirectView
 
 from accounts.factors import has_factor
 from accounts.sites import tenant_site
+from core.headers import in_admin_look
 
 PAGES = "accounts/second-factor/"
 
@@ -146,5 +147,5 @@ def urls() -> list[URLPattern]:
     return [
         path(PAGES, to_overview, name="mfa_index"),
         path(PAGES + "passkeys/", to_overview, name="mfa_list_webauthn"),
-        *(path(route, never_cache(view.as_view()), name=name) for route, view, name in pages),
+        *(path(route, in_admin_look(never_cache(view.as_view())), name=name) for route, view, name in pages),
     ]

@@ -17,6 +17,7 @@ from accounts import resetting
 from accounts.invitation_pages import FirstPasswordForm
 from accounts.sign_in import forget_tries
 from accounts.sites import tenant_site
+from core.headers import in_admin_look
 from core.limits import take
 
 ASKED, ASKED_SECONDS = 20, 3_600  # by one address
@@ -81,6 +82,6 @@ def new_password(request: HttpRequest, token: str) -> HttpResponse:
 def urls() -> list[URLPattern]:
     """Return the pages' addresses on a tenant's hosts."""
     return [
-        path("accounts/password/", forgotten, name="accounts_password_forgotten"),
-        path("accounts/password/<str:token>/", new_password, name="accounts_password_new"),
+        path("accounts/password/", in_admin_look(forgotten), name="accounts_password_forgotten"),
+        path("accounts/password/<str:token>/", in_admin_look(new_password), name="accounts_password_new"),
     ]

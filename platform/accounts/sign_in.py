@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from accounts.sites import tenant_site
+from core.headers import in_admin_look
 from core.limits import forget, take
 
 # Counted before a password is hashed, which is what costs: of one name from one address, of one name from anywhere.
@@ -102,4 +103,4 @@ def urls() -> list[URLPattern]:
 
 def names_of_allauth() -> list[URLPattern]:
     """Return what allauth calls pages of ours, to stand after all others."""
-    return [path("admin/login/", SignInView.as_view(), name="account_login")]
+    return [path("admin/login/", in_admin_look(SignInView.as_view()), name="account_login")]

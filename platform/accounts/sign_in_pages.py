@@ -28,6 +28,7 @@ from accounts.sessions import end_session, end_sessions, keep_session, open_sess
 from accounts.sites import tenant_site
 from audit.services import record
 from core.errors import RowhouseError
+from core.headers import in_admin_look
 from core.limits import take
 
 
@@ -225,7 +226,7 @@ def urls() -> list[URLPattern]:
     """Return the addresses of one's own page, on a tenant's hosts."""
     wrap = tenant_site.admin_view
     return [
-        path("accounts/", wrap(own_page), name="accounts_sign_in"),
+        path("accounts/", in_admin_look(wrap(own_page)), name="accounts_sign_in"),
         path("accounts/sign-out-there/", wrap(end_own_session), name="accounts_sign_out_there"),
         path("accounts/sign-out-everywhere/", wrap(end_own_sessions), name="accounts_sign_out_everywhere"),
     ]
