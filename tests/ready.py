@@ -101,6 +101,7 @@ CATALOG: dict[str, CatalogRule] = {
             r"account_email(address|confirmation)\.id": THIRD_PARTY,
             r"socialaccount_social(account|app|token)\.id": THIRD_PARTY,
             r"jobs_tenantshare\.schema": OURS_SHORT,
+            r"accounts_signinprovider\.id": "one row at most, whose number is 1",
         },
     ),
     "numbers come from identities": CatalogRule(
