@@ -408,5 +408,5 @@ def test_a_body_beyond_the_limit_is_refused_before_the_web_has_it(proxied: tuple
     head = b"POST /admin/login/ HTTP/1.1\r\nHost: acme.localhost\r\nOrigin: https://acme.localhost\r\n"
     head += f"Cookie: {found[1]}\r\n".encode()
     head += b"Content-Type: application/x-www-form-urlencoded\r\n"
-    head += b"Connection: close\r\nContent-Length: 2000000\r\n\r\n"
-    assert over_tls(proxied[0], "acme.localhost", head + b"x" * 2_000_000).startswith(b"HTTP/1.1 413")
+    head += b"Connection: close\r\nContent-Length: 1000001\r\n\r\n"  # whoever sends more may be cut off
+    assert over_tls(proxied[0], "acme.localhost", head + b"x" * 1_000_001).startswith(b"HTTP/1.1 413")
