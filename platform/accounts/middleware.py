@@ -45,14 +45,9 @@ class People:
         if not isinstance(user, User):
             return None
         page = request.resolver_match.view_name if request.resolver_match else ""
-        if getattr(user, "must_enrol", False) and page not in ENROLLING and not _vouched_for(request):
+        if getattr(user, "must_enrol", False) and page not in ENROLLING and not is_vouched_for(request):
             return HttpResponseRedirect(reverse("accounts_sign_in"))
         tenant = getattr(request, "tenant", None)
         if tenant is not None and not tenant.is_read_only:
             note_seen(request, user)
         return None
-
-
-def _vouched_for(request: HttpRequest) -> bool:
-    """Return whether the tenant's own provider has asked for a second factor, and the owner says that it counts."""
-    return is_vouched_for(request)

@@ -10,6 +10,7 @@ from django.core.management import call_command
 from accounts.factors import FactorsNotReset, ask_of_roles, reset_factors
 from accounts.models import User
 from accounts.services import UnknownRole, create_user
+from accounts.single_sign_on.gate import VOUCHED
 from accounts.tests.scene import (
     browser,
     code_of,
@@ -199,13 +200,14 @@ def test_a_role_that_asks_for_one_leads_its_people_to_add_one_from_the_next_requ
     assert (is_in(client), is_in(viewer), is_in(theirs)) == (True, True, True)
 
 
-@pytest.mark.parametrize(("method", "status"), [("socialaccount", 200), ("password", 302)])
-def test_whom_the_tenants_directory_lets_in_is_not_asked(acme, method, status):
+@pytest.mark.parametrize(("vouched", "status"), [(True, 200), (False, 302)], ids=["counts", "does-not"])
+def test_who_has_shown_the_provider_a_factor_that_counts_is_not_asked(acme, vouched, status):
     require(acme, "editor")
     client = sign_in(acme, EDITOR)
     with in_tenant(acme):
         session = client.session
-        session["account_authentication_methods"] = [{"method": method, "at": 0}]
+        session["account_authentication_methods"] = [{"method": "socialaccount", "at": 0}]
+        session[VOUCHED] = vouched
         session.save()
     assert client.get("/admin/").status_code == status
 
