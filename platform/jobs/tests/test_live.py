@@ -34,10 +34,11 @@ MIDDLEWARE = "rowhouse.work.live.Polls"
 # Those before it ask nobody anything: docs/operations/observability.md.
 BEFORE = [
     "core.cookies.PlainCookies",
+    "core.headers.Headers",
     "rowhouse.observing.probes.Probes",
     "rowhouse.observing.requests.Observed",
 ]
-INSTALLED = project.MIDDLEWARE[:4] == [*BEFORE, MIDDLEWARE]
+INSTALLED = project.MIDDLEWARE[: len(BEFORE) + 1] == [*BEFORE, MIDDLEWARE]
 
 
 def poll_of(client: Client) -> str:
