@@ -193,7 +193,7 @@ def _migrating(chance: random.Random) -> dict[str, float]:
     from tenants.models import MigrationOutcome  # noqa: PLC0415 -- likewise
     from tenants.planning import behind  # noqa: PLC0415 -- likewise
 
-    settings.MIGRATION_MODULES = {"stock": "benchmarks.tenancy_migrations"}
+    settings.MIGRATION_MODULES = {**settings.MIGRATION_MODULES, "stock": "benchmarks.tenancy_migrations"}
     schemas = list(tenants_to_migrate())
     theirs = []
     for schema in schemas[-BY_DJANGO_TENANTS:]:

@@ -266,10 +266,10 @@ def _checked(column: ColumnSpec, operator: str, values: tuple[str, ...]) -> str:
 
 def _unreadable(column: ColumnSpec, operator: str, values: tuple[str, ...]) -> str:
     try:
-        for value in filter(None, values):
-            if operator in ("from", "to"):
+        for value in values:
+            if operator in ("from", "to"):  # an end that is none is no range
                 bound_of(column, value, operator)
-            elif operator == "is":
+            elif operator == "is" and value:
                 value_of(column, value)
             else:
                 value.encode()

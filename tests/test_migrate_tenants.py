@@ -60,7 +60,7 @@ def plant(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Pla
         )
         monkeypatch.setitem(sys.modules, package, None)
         monkeypatch.delitem(sys.modules, package)
-        settings.MIGRATION_MODULES = {"stock": package}
+        settings.MIGRATION_MODULES = {**settings.MIGRATION_MODULES, "stock": package}
 
     return make
 

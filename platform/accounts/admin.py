@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
@@ -151,8 +151,11 @@ class UserAdmin(ListedLookups, DjangoUserAdmin, ModelAdmin):  # type: ignore[typ
     @action(
         description="How they sign in", icon="passkey", permissions=["change"], url_path="how-they-sign-in"
     )
-    def how_they_sign_in(self, _request: HttpRequest, object_id: int) -> HttpResponse:
-        return redirect("admin:accounts_user_sign_in", object_id)
+    def how_they_sign_in(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        user = self.get_object(request, object_id)
+        if user is None:
+            raise Http404
+        return redirect("admin:accounts_user_sign_in", user.pk)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         user = self.get_object(request, id)

@@ -17,7 +17,7 @@ from core.clock import now
 from core.quotas import uses
 from core.tenancy import current_tenant, in_public
 from datasets.access import datasets_for, may
-from datasets.models import Dataset
+from datasets.models import Column, Dataset
 from datasets.stats import count_label, record_counts
 from exporter.models import ExportFile
 from importer.addresses import address
@@ -47,6 +47,10 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
     )
     last_exports = dict(exports.values_list("dataset").annotate(Max("created_at")))
     counts = record_counts([_table(one) for one in datasets])
+    shown = datasets[: SHOWN * 2]
+    labels = dict(
+        Column.objects.filter(pk__in={pk for one in shown for pk in one.key}).values_list("pk", "label")
+    )
     newest = exports.order_by("-created_at").first()
     stored = sum(one.aggregate(all=Sum("bytes"))["all"] or 0 for one in (imports, exports))
     context |= {
@@ -69,13 +73,13 @@ def tenant_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str,
             {
                 "title": one.title,
                 "url": reverse(f"admin:datasets_ds{one.pk}_changelist"),
-                "key": ", ".join(column.label for column in one.spec().key_columns),
+                "key": ", ".join(labels[pk] for pk in one.key),
                 "records": _label(counts[_table(one)]),
                 "last_import": _ago(last_imports.get(one.pk)),
                 "last_export": _ago(last_exports.get(one.pk)),
                 "import_url": _import_url(request, one),
             }
-            for one in datasets[: SHOWN * 2]
+            for one in shown
         ],
         "imports": [
             _import(one) for one in imports.select_related("dataset", "undoes").order_by("-pk")[:SHOWN]
