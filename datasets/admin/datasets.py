@@ -84,7 +84,9 @@ class Columns(ColumnsInline):
         return super().get_formset(request, obj, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Column]:
-        columns: QuerySet[Column] = super().get_queryset(request).filter(is_retired=False)
+        columns: QuerySet[Column] = (
+            super().get_queryset(request).filter(is_retired=False).select_related("dataset")
+        )
         # The instance is made for one request, and asked for its form first.
         return columns if self.visible is None else columns.filter(pk__in=self.visible)
 
