@@ -23,9 +23,9 @@ pytestmark = pytest.mark.browser
 MOST_KINDS = 150
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1360, "height": 850}
-# They answer with a file, end the session, or are Django's own and lead nowhere else.
+# They answer with a file, end the session, are Django's own and lead nowhere else, or, the reference of the API, a library's.
 LEFT_OUT = re.compile(
-    r"/(logout|password_change|jsi18n|download|sample|file|export|poll)\b|\.(csv|xlsx|json)$"
+    r"/(logout|password_change|jsi18n|download|sample|file|export|poll|apitoken/reference)\b|\.(csv|xlsx|json)$"
 )
 LINKS = """() => [...document.querySelectorAll('a[href]')].map((link) => link.href)"""
 LOOK = """async (rules) => {

@@ -203,7 +203,7 @@ def test_rejected_rows_are_corrected_on_the_page_and_by_their_file(orders: Order
     has(page, new=5, changed=1, rejected=0)
     waits(page)
     expect(page.get_by_role("link", name="Rejected rows (")).to_have_count(0)
-    page.get_by_role("link", name="Log").click()
+    page.get_by_role("link", name="Log", exact=True).click()
     expect(page.locator(".im-log")).to_contain_text("Rejected rows corrected")
     confirm(page, "Import: create 5, change 1")
 
