@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 MOST_KINDS = 150
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1360, "height": 850}
-# They answer with a file, end the session, lead nowhere else, or are a library's own: Django's, and the reference of the API.
+# They answer with a file, end the session, lead nowhere else, or are a library's: Django's, the API's reference.
 LEFT_OUT = re.compile(
     r"/(logout|password_change|jsi18n|download|sample|file|export|poll|apitoken/reference)\b|\.(csv|xlsx|json)$"
 )
