@@ -74,8 +74,8 @@ class NewColumns(ColumnsInline):
 class Columns(ColumnsInline):
     """The columns of a dataset that exists: labels change without touching the table."""
 
-    fields = ("label", "type", "is_required", "is_unique", "rules", "change")
-    readonly_fields = ("type", "is_required", "is_unique", "rules", "change")
+    fields = ("label", "type", "required", "unique", "rules", "change")
+    readonly_fields = ("type", "required", "unique", "rules", "change")
     extra = 0
     can_delete = False
 
@@ -91,6 +91,15 @@ class Columns(ColumnsInline):
         return columns if self.visible is None else columns.filter(pk__in=self.visible)
 
     visible: list[int] | None = None
+
+    # Words, and no pictures: a dataset has up to 500 columns, all on this page.
+    @admin.display(description="required")
+    def required(self, column: Column) -> str:
+        return "yes" if column.is_required else "no"
+
+    @admin.display(description="unique")
+    def unique(self, column: Column) -> str:
+        return "yes" if column.is_unique else "no"
 
     @admin.display(description="rules")
     def rules(self, column: Column) -> str:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from audit.models import Event
-from core import webhooks
+from core import judged, webhooks
 from core.clock import now
 from core.outgoing import NotAllowedHost
 from core.sealing import unseal
@@ -276,7 +276,7 @@ def test_a_request_that_is_not_taken_is_tried_again_and_at_last_given_up(
 def test_an_answer_that_drips_or_a_host_that_is_silent_ends_in_time(
     as_acme: TenantRef, program: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "TIMEOUT_SECONDS", 0.4)
+    monkeypatch.setattr(judged, "TIMEOUT_SECONDS", 0.4)
     notice(url=program.url)
     ended(State.SUCCEEDED)
     program.drips = True

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import socket
-import ssl
 from collections.abc import Collection
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
-from threading import Timer
-from urllib.parse import urlsplit
 
+from core import judged
 from core.errors import RowhouseError
-from core.outgoing import allowed_address
+from core.judged import Target
 
 SIGNATURE = "Rowhouse-Signature"
-TIMEOUT_SECONDS = 10.0  # of the whole request, however slowly its answer drips
 TOLERANCE_SECONDS = 300
 MOST_KEPT = 200  # characters of an answer that is no success, to say why
 
@@ -34,17 +28,6 @@ class BadAddress(RowhouseError):
 
 class NotDelivered(Exception):
     """A receiver did not take a request; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request goes: `address` is the IP address that was judged, `path` has the query with it."""
-
-    host: str
-    port: int
-    path: str
-    is_encrypted: bool
-    address: str
 
 
 def sign(secret: str, body: bytes, at: int) -> str:
@@ -79,45 +62,9 @@ def target_of(url: str, *, private: Collection[str] = ()) -> Target:
     :raises NotAllowedHost: its name stands for no address, or for one of a private network.
     """
     try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").lower(), parts.port
-    except ValueError:
-        raise BadAddress(f"{url!r} is no address. Write it as https://host/path.") from None
-    is_plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
-    if parts.scheme not in ("http", "https") or not host or not is_plain or parts.username is not None:
-        raise BadAddress(f"{url!r} is no address of a webhook. Write it as https://host/path.")
-    is_encrypted = parts.scheme == "https"
-    if not is_encrypted and host not in private:
-        raise BadAddress("What is sent over http:// can be read on its way. Write https://.")
-    port = port or (443 if is_encrypted else 80)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(host, port, path, is_encrypted, allowed_address(host, port, private=private))
-
-
-class _Judged(HTTPConnection):
-    """A connection to the address that was judged, whatever the name stands for by now."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target.host, target.port, timeout=TIMEOUT_SECONDS)
-        self.target = target
-        self.is_over = False
-
-    def connect(self) -> None:
-        self.sock = socket.create_connection((self.target.address, self.target.port), TIMEOUT_SECONDS)
-        if self.target.is_encrypted:
-            context = ssl.create_default_context()
-            self.sock = context.wrap_socket(self.sock, server_hostname=self.target.host)
-        if self.is_over:
-            raise TimeoutError("connecting took all the time")
-
-    def cut(self) -> None:
-        """End what goes on: the time is over. Runs in another thread."""
-        self.is_over = True
-        if self.sock is not None:
-            try:
-                self.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it has ended by itself
+        return judged.target_of(url, private=private)
+    except judged.NoAddress as error:
+        raise BadAddress(str(error)) from None
 
 
 def post(target: Target, body: bytes, headers: dict[str, str]) -> int:
@@ -125,33 +72,19 @@ def post(target: Target, body: bytes, headers: dict[str, str]) -> int:
 
     :raises NotDelivered: nobody answered in time, or with another status.
     """
-    connection = _Judged(target)
-    clock = Timer(TIMEOUT_SECONDS, connection.cut)
-    clock.daemon = True
     try:
-        clock.start()
-        connection.request(
-            "POST", target.path, body, {"Content-Type": "application/json", "Connection": "close", **headers}
+        status, said = judged.exchange(
+            target,
+            method="POST",
+            body=body,
+            headers={"Content-Type": "application/json", **headers},
+            read=lambda answer: b"" if 200 <= answer.status < 300 else answer.read(MOST_KEPT),
         )
-        answer = connection.getresponse()
-        if connection.is_over:  # what came is the beginning of an answer
-            raise TimeoutError("the answer did not end")
-        said = "" if 200 <= answer.status < 300 else answer.read(MOST_KEPT).decode(errors="replace")
-        status = answer.status
-    except (OSError, HTTPException) as error:
-        over = "" if not connection.is_over else f" within {TIMEOUT_SECONDS:.0f} seconds"
-        raise NotDelivered(f"{target.host} did not answer{over} ({_name(error)}).") from error
-    finally:
-        clock.cancel()
-        connection.close()
+    except judged.Unanswered as error:
+        raise NotDelivered(str(error)) from error
     if not 200 <= status < 300:
-        raise NotDelivered(_refusal(target.host, status, said))
+        raise NotDelivered(_refusal(target.host, status, said.decode(errors="replace")))
     return status
-
-
-def _name(error: Exception) -> str:
-    said = " ".join(str(error).split())[:MOST_KEPT]
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _refusal(host: str, status: int, said: str) -> str:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from core import asking
+from core import judged
 from core.asking import NoAnswer, ask
 from core.outgoing import NotAllowedHost
 
@@ -54,7 +54,7 @@ def test_what_is_no_object_is_said_to_be_none(line, body):
 
 
 def test_an_answer_that_drips_is_cut(line, monkeypatch):
-    monkeypatch.setattr(asking, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(judged, "TIMEOUT_SECONDS", 0.5)
     url = line(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b"x"] * 1000, pause=0.1)
     with pytest.raises(NoAnswer, match="within"):
         ask(url, private=["127.0.0.1"])
