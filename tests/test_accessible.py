@@ -23,9 +23,9 @@ pytestmark = pytest.mark.browser
 MOST_KINDS = 150
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1360, "height": 850}
-# They answer with a file, end the session, lead nowhere else, or are a library's: Django's, the API's reference.
+# They answer with a file, end the session, or are Django's own and lead nowhere else.
 LEFT_OUT = re.compile(
-    r"/(logout|password_change|jsi18n|download|sample|file|export|poll|apitoken/reference)\b|\.(csv|xlsx|json)$"
+    r"/(logout|password_change|jsi18n|download|sample|file|export|poll)\b|\.(csv|xlsx|json)$"
 )
 LINKS = """() => [...document.querySelectorAll('a[href]')].map((link) => link.href)"""
 LOOK = """async (rules) => {

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import Served
+from tests.test_accessible import LOOK, axe
 from tests.test_browser import Person, browser
 
 __all__ = ["browser"]
@@ -84,8 +85,11 @@ def test_the_page_of_the_api_shows_every_address_and_loads_nothing_from_elsewher
     acme.page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
     acme.go("/admin/tokens/apitoken/reference/")
     expect(acme.page.get_by_text("/api/v1/imports/{id}/confirm")).to_be_visible()
+    acme.page.evaluate(axe())
+    assert acme.page.evaluate(LOOK, []) == []
     acme.page.get_by_text("/api/v1/imports/{id}/confirm").click()
     expect(acme.page.get_by_text("of no other: 409").first).to_be_visible()
+    assert acme.page.evaluate(LOOK, []) == []
     shoot(acme.page, "reference")
     assert {host for host in hosts if host} == {f"acme.localhost:{served.port}"}
     assert acme.complaints == []

@@ -5,9 +5,10 @@ const place = document.getElementById("reference");
 window.SwaggerUIBundle({
   domNode: place,
   url: place.dataset.schema,
-  deepLinking: true,
+  deepLinking: false,  // its links would stand inside buttons
   docExpansion: "list",
   defaultModelsExpandDepth: -1,
+  syntaxHighlight: false,  // its colours are too dark on its dark ground
   validatorUrl: null,
   persistAuthorization: false,
 });
