@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 DIGEST_BYTES = 32
 ID_BYTES = 8
 FIRST = bytes(DIGEST_BYTES)  # what the first seal names as the one before it
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Facts:
         )
         if self.cause:  # events from before it was kept have their text for ever
             whole = (2, *whole[1:], self.cause)
-        return json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
+        return _CANONICAL.encode(whole).encode()
 
 
 def plain(value: Any) -> Any:

@@ -30,6 +30,7 @@ FIELDS = (
 logger = logging.getLogger(__name__)
 
 type Row = tuple[int, Facts, bytes]
+type Sealed = tuple[int, bytes]  # an event's number and its digest
 
 
 def read(ids: Sequence[int]) -> dict[int, Row]:
@@ -42,11 +43,11 @@ def _row(values: tuple[Any, ...]) -> Row:
     return number, Facts(*facts), bytes(signature or b"")
 
 
-def is_believed(facts: Facts, signature: bytes, *, unsigned_until: datetime) -> bool:
-    """Return whether an event that no seal holds is one of ours."""
+def is_believed(facts: Facts, text: bytes, signature: bytes, *, unsigned_until: datetime) -> bool:
+    """Return whether an event that no seal holds is one of ours. `text`: that of its facts."""
     if not signature:
         return facts.uid is None and facts.at < unsigned_until
-    return is_signed(facts.text(), signature, settings.ROWHOUSE_AUDIT_KEYS)
+    return is_signed(text, signature, settings.ROWHOUSE_AUDIT_KEYS)
 
 
 def unsigned_until() -> datetime:
@@ -75,20 +76,20 @@ def seal_events(*, most: int = 100) -> int:
     held = sealed_from(low)
     until = unsigned_until()
     sealed = 0
-    for rows in batched(_unsealed(low, held, until), MOST):
+    for events in batched(_unsealed(low, held, until), MOST):
         if most == 0:
             break
         most -= 1
         try:
             with transaction.atomic():
-                last = _append(last, rows)
+                last = _append(last, events)
         except IntegrityError:  # another was faster
             return sealed
-        sealed += len(rows)
+        sealed += len(events)
     return sealed
 
 
-def _unsealed(low: int, held: set[int], until: datetime) -> Iterator[Row]:
+def _unsealed(low: int, held: set[int], until: datetime) -> Iterator[Sealed]:
     at = low
     while ids := list(Event.objects.filter(pk__gt=at).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         at = ids[-1]
@@ -98,13 +99,14 @@ def _unsealed(low: int, held: set[int], until: datetime) -> Iterator[Row]:
                 if number not in rows:
                     continue
                 _number, facts, signature = rows[number]
-                if is_believed(facts, signature, unsigned_until=until):
-                    yield rows[number]
+                text = facts.text()
+                if is_believed(facts, text, signature, unsigned_until=until):
+                    yield number, digest(number, signature, text)
                 else:
                     logger.error("Event %s was not written by the platform and is not sealed", number)
 
 
-def _append(last: Seal | None, rows: Sequence[Row]) -> Seal:
+def _append(last: Seal | None, events: Sequence[Sealed]) -> Seal:
     at = now()
     tenant = tenant_or_none()
     settled = (
@@ -116,8 +118,8 @@ def _append(last: Seal | None, rows: Sequence[Row]) -> Seal:
         origin=tenant.slug if tenant else "",
         at=at,
         settled=max(settled, last.settled if last else 0),
-        ids=[number for number, _facts, _signature in rows],
-        digests=b"".join(digest(number, signature, facts.text()) for number, facts, signature in rows),
+        ids=[number for number, _digest in events],
+        digests=b"".join(one for _number, one in events),
     )
     whole = link.hash()
     return Seal.objects.create(

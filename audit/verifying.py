@@ -170,7 +170,7 @@ def _loose(verdict: Verdict, held: Runs, ours: set[str]) -> None:
         verdict.events += len(ids)
         rows = read([number for number in ids if number not in held])
         for number, facts, signature in rows.values():
-            if not is_believed(facts, signature, unsigned_until=until):
+            if not is_believed(facts, facts.text(), signature, unsigned_until=until):
                 wrong = "was not written by the platform"
             elif facts.origin not in ours and signature:
                 wrong = f"was written in {facts.origin or 'the platform'!r}"

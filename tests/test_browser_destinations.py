@@ -12,7 +12,7 @@ from exporter.tests.s3 import rclone_server
 from tests.test_accessible import EDIT
 from tests.test_browser import Person, browser
 from tests.test_browser_definition import shoot
-from tests.test_browser_exports import download
+from tests.test_browser_exports import download, export_now
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser
@@ -100,11 +100,5 @@ def test_settings_say_where_and_as_what_the_next_file_is_written(browser, served
 
 
 def _export_cities(acme: Person) -> tuple[str, list[dict[str, str]]]:
-    acme.go("/admin/exporter/exportrun/now/")
-    for box in acme.page.get_by_role("checkbox").all():
-        box.uncheck()
-    acme.page.get_by_label("World cities", exact=True).check()
-    acme.page.get_by_role("button", name="Export now").click()
-    expect(acme.page.locator("#export-run[data-open]")).to_have_count(0)
-    name, content = download(acme, acme.page.locator("#export-run tbody").get_by_role("link"))
+    name, content = download(acme, export_now(acme, "World cities").get_by_role("link"))
     return name, list(csv.DictReader(content.decode().splitlines()))

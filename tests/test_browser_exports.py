@@ -75,6 +75,17 @@ def download(person: Person, link: Locator) -> tuple[str, bytes]:
     return taken.value.suggested_filename, Path(taken.value.path()).read_bytes()
 
 
+def export_now(person: Person, title: str) -> Locator:
+    """Ask for an export of one dataset, wait until a worker has made it, and return the files it left."""
+    person.go(f"{RUNS}now/")
+    for box in person.page.get_by_role("checkbox").all():
+        box.uncheck()
+    person.page.get_by_label(title, exact=True).check()
+    person.page.get_by_role("button", name="Export now").click()
+    expect(person.page.locator("#export-run[data-open]")).to_have_count(0)
+    return person.page.locator("#export-run tbody tr")
+
+
 def test_a_person_exports_now_and_takes_the_file_that_the_history_tells_of(
     browser: Browser, served: Served, wrong_runs: list[int]
 ) -> None:

@@ -16,7 +16,7 @@ from datasets.rows import MODELS
 
 DATASETS, KEPT = 4, 2
 # These have a bound of their own.
-MAY_GROW = {"bounded functools caches", "row models"}
+MAY_GROW = {"bounded functools caches", "row models", "schemas of content types"}
 
 
 def visit_all(client: Any, addresses: list[dict[str, str]]) -> None:

@@ -30,12 +30,11 @@ SEAL = """
 import django; django.setup()
 from core import sealing
 from core.tenancy import in_tenant
-from exporter import webhooks
-from exporter.models import ExportNotice
+from exporter.models import SEALED_FOR, ExportNotice
 from tenants.models import Tenant
 with in_tenant(Tenant.objects.get(slug="tenant0").ref):
     ExportNotice.objects.create(name="Told", url="https://example.org/", is_on=False,
-        sealed_secret=sealing.seal("whsec", purpose=webhooks.SEALED_FOR))
+        sealed_secret=sealing.seal("whsec", purpose=SEALED_FOR))
 """
 
 
