@@ -366,6 +366,12 @@ def _history_sql(spec: DatasetSpec) -> list[str]:
     ]
 
 
+def index_new_versions(spec: DatasetSpec) -> None:
+    """Take the versions since the last vacuum into the index by date; until then, searches by date read all of them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT brin_summarize_new_values(%s::regclass)", [f"{spec.history_table}_by_date"])
+
+
 def key_constraint(spec: DatasetSpec) -> str:
     """Return the name of the UNIQUE constraint over the key columns."""
     return f"{spec.table}_key"

@@ -20,6 +20,8 @@ from importer.rights import NoLongerPermitted
 from importer.staging import plan_table, quoted, staging_table, use_memory
 from jobs.kinds import Slice, Step
 
+MANY_VERSIONS = 20_000  # fewer are read in no time, and are soon vacuumed
+
 
 class PlanStale(Exception):
     """The merge met records that are not as the plan saw them."""
@@ -200,10 +202,11 @@ def stale_notice(drift: plan.Drift) -> str:
 
 def _tidy(job: ImportJob) -> Step:
     services.forget_files(job)
-    if not (job.created_rows or job.deleted_rows):  # as many records as before
-        return Step(done=True)
-    with connection.cursor() as cursor:
-        # The lists' estimated counts come from here; the other columns' statistics are autovacuum's.
-        spec = job.dataset.spec()
-        cursor.execute(f"ANALYZE {spec.table} ({quoted(['id', *spec.key])})")
+    spec = job.dataset.spec()
+    if job.changes_in_all >= MANY_VERSIONS:
+        ddl.index_new_versions(spec)
+    if job.created_rows or job.deleted_rows:  # else there are as many records as before
+        with connection.cursor() as cursor:
+            # The lists' estimated counts come from here; the other columns' statistics are autovacuum's.
+            cursor.execute(f"ANALYZE {spec.table} ({quoted(['id', *spec.key])})")
     return Step(done=True)

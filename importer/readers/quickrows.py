@@ -42,6 +42,7 @@ _TWICE = re.compile(rb' ([A-Za-z:.0-9]+)="[^"]*+"(?: [A-Za-z:.0-9]+="[^"]*+")*? 
 _HIDDEN = re.compile(rb' hidden="(?:1|true)"')
 # At most 15 digits, none of them superfluous: number_text would return the same.
 _PLAIN_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]*[1-9])?")
+type Match = Callable[[bytes, int], re.Match[bytes] | None]
 type Convert = Callable[[bytes], bytes | None]
 
 
@@ -91,33 +92,29 @@ class QuickRows:
         self._records, self._areas = records, areas
         self._converters = Converters(book, texts)
         self._columns = 0
-        self._match = re.compile(rb"(?!)").match
+        self._match: Match | None = None
         self._sound = {b""}  # attributes of rows that hold none twice
         self.row = 0  # the last row that was taken or seen
 
     def take(self, data: bytes, at: int, stop: int) -> int:
         """Write whole rows from `at` on and return where the first one begins that is not plain."""
         if self._records.width > self._columns:
-            self._learn(self._records.width)
+            self._columns = min(MAX_COLUMNS, max(16, 1 << (self._records.width - 1).bit_length()))
+            self._match = None
         begin, match, row_of = at, self._match, self._row
-        while at < stop:
+        while at < stop and self._columns:
             if self._columns > WIDE and data.find(b"</row>", at) - at < SPARSE_BYTES * self._columns:
                 break
+            if (
+                match is None
+            ):  # not before a row asks for it: of many columns, it takes as long as thousands of rows
+                match = self._match = _pattern(self._columns)
             found = match(data, at)
             if found is None or not row_of(found):
                 break
             at = found.end()
         self._records.formulas += data.count(b"<f", begin, at)
         return at
-
-    def _learn(self, width: int) -> None:
-        """Compile the pattern of rows of at least `width` columns."""
-        self._columns = min(MAX_COLUMNS, max(16, 1 << (width - 1).bit_length()))
-        cells = [
-            rb'(?:<c r="' + letters_of(column).encode() + rb'\1"' + _CELL + rb")?+"
-            for column in range(self._columns)
-        ]
-        self._match = re.compile(_ROW + b"".join(cells) + rb"</row>[ \n]*+").match
 
     def _row(self, found: re.Match[bytes]) -> bool:
         groups = found.groups()
@@ -161,6 +158,14 @@ class QuickRows:
                 return True
             at = found.string.find(b"<f ", at + 3, end)
         return False
+
+
+def _pattern(columns: int) -> Match:
+    """Compile the pattern of rows of so many columns."""
+    cells = [
+        rb'(?:<c r="' + letters_of(column).encode() + rb'\1"' + _CELL + rb")?+" for column in range(columns)
+    ]
+    return re.compile(_ROW + b"".join(cells) + rb"</row>[ \n]*+").match
 
 
 def _number(value: bytes) -> bytes | None:

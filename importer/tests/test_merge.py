@@ -238,3 +238,17 @@ def test_the_second_upload_with_the_same_labels_needs_no_choice(orders: Dataset)
     assert merge(work(job)).state == State.IMPORT_SUCCEEDED
     assert SavedMapping.objects.count() == 1
     assert counts(import_text(orders, text)) == (0, 0, 1, 0)
+
+
+@pytest.mark.parametrize("is_many", [True, False])
+def test_many_versions_are_in_the_index_by_date_at_once(
+    orders: Dataset, monkeypatch: pytest.MonkeyPatch, is_many: bool
+) -> None:
+    rows = 20_000  # of several ranges of pages
+    monkeypatch.setattr(merging, "MANY_VERSIONS", rows + (not is_many))
+    text = "id,status,amount,note\n" + "".join(f"{number},new,1.00,call\n" for number in range(rows))
+    assert counts(import_text(orders, text))[0] == rows
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT brin_summarize_new_values(%s)", [f"{orders.spec().history_table}_by_date"])
+        [left] = cursor.fetchone()
+    assert (left == 0) == is_many
