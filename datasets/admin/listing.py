@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, checkbox
+from unfold.decorators import display
 from unfold.views import ChangeList
 
 from core.clock import now
@@ -385,6 +389,8 @@ class Listing(SavedViews, Speed):
     opened = ""  # the column whose filter form is open
     kept: tuple[str, ...] = KEPT  # parameters that every address of the list carries on
     list_filter: ClassVar[tuple[Any, ...]] = ()
+    # Unfold's templates ask for it at every row, and a template that finds no attribute lists all there are.
+    list_sections: ClassVar[tuple[Any, ...]] = ()
     _state: ListState | None = None
     _shown: list[Any] | None = None
 
@@ -397,6 +403,16 @@ class Listing(SavedViews, Speed):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordsChangeList
+
+    @cached_property
+    def _checkbox(self) -> str:
+        # Once for all rows: the widget is a template of its own.
+        widget = checkbox.render(ACTION_CHECKBOX_NAME, "@record@")
+        return widget.replace("{", "{{").replace("}", "}}").replace("@record@", "{}")
+
+    @display(description=ModelAdmin.action_checkbox.short_description)  # type: ignore[attr-defined] # set by Unfold
+    def action_checkbox(self, obj: Model) -> SafeString:
+        return format_html(self._checkbox, obj.pk)
 
     def state(self, request: HttpRequest) -> ListState:
         """Return what the address asks for.

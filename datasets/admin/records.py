@@ -84,6 +84,7 @@ class RowsAdmin(Listing, CellsPage, RecordPage, GuardedHistoryAdmin, ModelAdmin)
     list_after_template = "datasets/grid.html"
     search_help_text = "Words found in any text column, or whole numbers."
     warn_unsaved_form = True
+    conditional_fields: ClassVar[dict[str, str]] = {}  # Unfold's templates ask for each field's
     change_form_before_template = "datasets/record_seen.html"
     change_form_outer_after_template = "datasets/referring.html"
     delete_confirmation_template = "datasets/delete_confirmation.html"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 from typing import Any
 
 from django.db import connections
@@ -23,10 +22,6 @@ from rowhouse.observing import web
 if os.getpid() == 1:
     # The kernel keeps signals from process 1 that it has no handler for, and gunicorn's come after the loading.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-
-# A thread that comes back from the database waits for one that computes (a page, an upload) for as long as this, after
-# each of its statements. Python's own 5 ms make a page of twenty statements wait for a tenth of a second.
-sys.setswitchinterval(0.0005)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rowhouse.settings")
 web.prepare()  # before the application is loaded, which counts from its start
