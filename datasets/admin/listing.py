@@ -407,10 +407,10 @@ class Listing(SavedViews, Speed):
     @cached_property
     def _checkbox(self) -> str:
         # Once for all rows: the widget is a template of its own.
-        widget = checkbox.render(ACTION_CHECKBOX_NAME, "@record@")
+        widget = str(checkbox.render(ACTION_CHECKBOX_NAME, "@record@"))
         return widget.replace("{", "{{").replace("}", "}}").replace("@record@", "{}")
 
-    @display(description=ModelAdmin.action_checkbox.short_description)  # type: ignore[attr-defined] # set by Unfold
+    @display(description=ModelAdmin.action_checkbox.short_description)
     def action_checkbox(self, obj: Model) -> SafeString:
         return format_html(self._checkbox, obj.pk)
 

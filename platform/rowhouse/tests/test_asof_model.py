@@ -104,12 +104,27 @@ class Truth:
     def others(self) -> list[Column]:
         return [column for column in self.columns() if column.pk != self.key()]
 
-    def live(self) -> Contents:
-        """Return what the table holds, read by itself: retired columns too."""
-        pks = list(Column.objects.filter(dataset=self.dataset).order_by("pk").values_list("pk", flat=True))
+    def held(self) -> dict[int, str]:
+        """Return the table's columns by their numbers: retired ones too, and below 0, by that of the change, those
+        in which a change of type has kept what was there before it."""
+        names = {
+            pk: f"c{pk}" for pk in Column.objects.filter(dataset=self.dataset).values_list("pk", flat=True)
+        }
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT id, {', '.join(f'c{pk}::text' for pk in pks)} FROM ds_{self.dataset.pk}")
-            return {row[0]: dict(zip(pks, row[1:], strict=True)) for row in cursor.fetchall()}
+            cursor.execute(
+                "SELECT attname::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+                " AND NOT attisdropped AND attname ~ '_was'",
+                [f"ds_{self.dataset.pk}"],
+            )
+            return names | {-int(name.rpartition("_was")[2]): name for (name,) in cursor.fetchall()}
+
+    def live(self) -> Contents:
+        """Return what the table holds, read by itself."""
+        held = self.held()
+        with connection.cursor() as cursor:
+            read = ", ".join(f"{name}::text" for name in held.values())
+            cursor.execute(f"SELECT id, {read} FROM ds_{self.dataset.pk}")
+            return {row[0]: dict(zip(held, row[1:], strict=True)) for row in cursor.fetchall()}
 
     def expect(self, wanted: Contents, new: list[Row] | None = None) -> None:
         """Go on from what the dataset must be now: these records, and new ones under whatever number."""
@@ -122,8 +137,8 @@ class Truth:
 
     def whole(self, contents: Contents) -> Contents:
         """Return records with every column there is by now."""
-        pks = list(Column.objects.filter(dataset=self.dataset).values_list("pk", flat=True))
-        return {id_: {pk: row.get(pk) for pk in pks} for id_, row in contents.items()}
+        held = self.held()
+        return {id_: {pk: row.get(pk) for pk in held} for id_, row in contents.items()}
 
     def remember(self) -> None:
         self.moments.append(Moment(database_time(), {pk: dict(row) for pk, row in self.now.items()}))
@@ -334,11 +349,12 @@ class Truth:
         changing.confirm_change(change=change, on_failure=OnFailure.EMPTY, by=self.by)
         worked(change)
         assert change.state == "CHANGE_SUCCEEDED", change.error
-        if kind == "integer":
-            for contents in self.every():
-                for row in contents.values():
-                    if not re.fullmatch(r"-?[0-9]+", row.get(column.pk) or ""):
-                        row[column.pk] = None
+        for contents in self.every():
+            for row in contents.values():
+                # Kept, and so a record whose value was lost with the type is none that nobody has edited.
+                row[-change.pk] = row.get(column.pk)
+                if kind == "integer" and not re.fullmatch(r"-?[0-9]+", row.get(column.pk) or ""):
+                    row[column.pk] = None
         self.expect(self.now)
 
     def add_column(self) -> None:
