@@ -8,10 +8,11 @@ former values, "+" it comes back under its old id), `kept` the reason why nothin
 version.
 
 When a record was edited since: when it is not what the changes left. What they created or changed must hold
-exactly the values of its entry, what they deleted must not be there, nor be erased since. So an edit that was taken
-back by hand is no edit, and one back to the values before is one. A created record that somebody deleted since needs
-nothing and is not among the kept; a changed one that was deleted is. A column that is newer than the changes has no
-value in their entries: whoever filled it in edited the record.
+exactly the values of its entry (those a change of type has put aside count: it may be reverted), what they
+deleted must not be there, nor be erased since. So an edit that was taken back by hand is no edit, and one back
+to the values before is one. A created record that somebody deleted since needs nothing and is not among the
+kept; a changed one that was deleted is. A column that is newer than the changes has no value in their entries:
+whoever filled it in edited the record.
 """
 
 from __future__ import annotations

@@ -105,9 +105,8 @@ class QuickRows:
         while at < stop and self._columns:
             if self._columns > WIDE and data.find(b"</row>", at) - at < SPARSE_BYTES * self._columns:
                 break
-            if (
-                match is None
-            ):  # not before a row asks for it: of many columns, it takes as long as thousands of rows
+            # Not before a row needs it: of many columns it takes as long as thousands of rows.
+            if match is None:
                 match = self._match = _pattern(self._columns)
             found = match(data, at)
             if found is None or not row_of(found):
