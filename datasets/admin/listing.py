@@ -19,7 +19,6 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, checkbox
 from unfold.decorators import display
 from unfold.views import ChangeList
@@ -411,7 +410,7 @@ class Listing(SavedViews, Speed):
         return widget.replace("{", "{{").replace("}", "}}").replace("@record@", "{}")
 
     @display(description=ModelAdmin.action_checkbox.short_description)
-    def action_checkbox(self, obj: Model) -> SafeString:
+    def action_checkbox(self, obj: Model) -> str:
         return format_html(self._checkbox, obj.pk)
 
     def state(self, request: HttpRequest) -> ListState:
