@@ -100,7 +100,8 @@ def hundred(django_db_setup: None, django_db_blocker: Any) -> Iterator[list[str]
 def test_four_dispatchers_at_once_give_a_hundred_tenants_each_hour_of_a_day_once(hundred: list[str]) -> None:
     # Due times of other tenants lie in the real present and are not reached.
     steps = [START + timedelta(minutes=10 * n) for n in range(6 * 26)]
-    together = Barrier(4, timeout=60)  # one that fell hours behind would give the hours between up for the latest
+    # One that fell hours behind would give up the hours between for the latest.
+    together = Barrier(4, timeout=60)
 
     def run() -> None:
         try:
