@@ -33,7 +33,7 @@ from datasets.rules import NewColumn
 from datasets.services import create_dataset
 from datasets.spec import ColumnOptions
 from exporter.models import ExportFile, ExportRun
-from exporter.services import request_export
+from exporter.services import ExportBusy, request_export
 from importer.models import ImportJob, State
 from importer.services import confirm_import, create_import
 from importer.signals import ImportRunning
@@ -247,7 +247,12 @@ class Traffic:
 
     def _export(self, dice: random.Random, client: Client) -> None:
         with in_tenant(self.tenant):
-            run = request_export(by=None, datasets=[self.dataset])
+            try:
+                run = request_export(by=None, datasets=[self.dataset])
+            except ExportBusy:  # its files are there, and its job tidies up still
+                self.counts["export waited"] += 1
+                time.sleep(0.1)
+                return
             deadline = time.monotonic() + PATIENCE_SECONDS
             while run.state in ("QUEUED", "RUNNING") and time.monotonic() < deadline:
                 time.sleep(0.1)

@@ -65,13 +65,15 @@ def tables_of(url: str, slug: str) -> dict[str, list[tuple[Any, ...]]]:
 def rows(cursor: Any, table: str) -> list[tuple[Any, ...]]:
     """Return a table's rows as texts; who made a version is named by address, since numbers of people may differ.
 
-    Which transaction wrote a version (xid8) is the database's own and goes nowhere; nor does the
-    order in which columns were added, which a dataset's own order of columns makes up for.
+    Which transaction wrote a version (xid8) is the database's own and goes nowhere; nor do retired columns, what a
+    change of type has put aside, and the order in which columns were added, which a dataset's own order of columns
+    makes up for.
     """
     cursor.execute(
         "SELECT attname FROM pg_attribute LEFT JOIN datasets_column ON attname = 'c' || datasets_column.id"
         " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
-        " AND atttypid <> 'xid8'::regtype ORDER BY label NULLS FIRST, position, attname",
+        " AND atttypid <> 'xid8'::regtype AND attname !~ '_was[0-9]+$' AND is_retired IS NOT TRUE"
+        " ORDER BY label NULLS FIRST, position, attname",
         [table],
     )
     names = [name for (name,) in cursor.fetchall()]
