@@ -139,7 +139,7 @@ def _fill(events: int, chance: random.Random) -> None:
                 at=moment + timedelta(microseconds=number),
                 uid=UUID(int=chance.getrandbits(128)),
                 origin="measured",
-                cause=chance.choice(["", "", "job 17"]),
+                cause=chance.choice(["", "", "job:17"]),
                 name=f"bench.thing.{number % 13}",
                 actor_id=number % 97 or None,
                 actor_label=f"Zoë {number % 97} <zoe@example.org>",

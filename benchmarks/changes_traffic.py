@@ -32,11 +32,12 @@ from datasets.rows import get_row_model
 from datasets.rules import NewColumn
 from datasets.services import create_dataset
 from datasets.spec import ColumnOptions
-from exporter.models import ExportFile, ExportRun
-from exporter.services import ExportBusy, request_export
+from exporter.models import ExportFile
+from exporter.services import request_export
 from importer.models import ImportJob, State
 from importer.services import confirm_import, create_import
 from importer.signals import ImportRunning
+from jobs.services import is_active
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,16 +248,12 @@ class Traffic:
 
     def _export(self, dice: random.Random, client: Client) -> None:
         with in_tenant(self.tenant):
-            try:
-                run = request_export(by=None, datasets=[self.dataset])
-            except ExportBusy:  # its files are there, and its job tidies up still
-                self.counts["export waited"] += 1
-                time.sleep(0.1)
-                return
+            run = request_export(by=None, datasets=[self.dataset])
             deadline = time.monotonic() + PATIENCE_SECONDS
-            while run.state in ("QUEUED", "RUNNING") and time.monotonic() < deadline:
+            # Its job ends after it, and until then the next one is refused.
+            while is_active("exporter.run", "by the platform") and time.monotonic() < deadline:
                 time.sleep(0.1)
-                run = ExportRun.objects.get(pk=run.pk)
+            run.refresh_from_db()
             if run.state != "SUCCEEDED":
                 self.wrong.append(f"export: {run.state} {getattr(run, 'error', '')}")
                 return
