@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 
+from core.tenancy import in_public
 from datasets.spec import DatasetSpec
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def oldest_transaction() -> datetime | None:
 
     What a snapshot taken after this does not see was written by a transaction that began then or later.
     """
-    with connection.cursor() as cursor:
+    # With the platform's rights: to a tenant's roles every session is another's, their own too.
+    with in_public(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_clear_snapshot()")  # or it would be as it was when first looked at
         cursor.execute(
             "SELECT min(xact_start), bool_or(state IS NULL) FROM pg_stat_activity"
@@ -30,6 +32,14 @@ def oldest_transaction() -> datetime | None:
         )
         since, is_hidden = cursor.fetchone()
     return None if is_hidden else since
+
+
+def unseen_since(oldest: datetime | None, taken_at: datetime) -> datetime:
+    """Return a moment before all that a snapshot does not see.
+
+    :param oldest: when the oldest transaction began that went on when it was taken, if that is known.
+    """
+    return (oldest or taken_at - LONGEST_TRANSACTION) - CLOCK_MARGIN
 
 
 def has_unseen(
@@ -41,13 +51,12 @@ def has_unseen(
     history: entries the snapshot does not see are not older than `oldest`, the beginning of the oldest transaction
     when it was taken. One dated after `taken_at` counts whatever its number: a restored database counts anew.
     """
-    since = (oldest or taken_at - LONGEST_TRANSACTION) - CLOCK_MARGIN
     # By the index: without statistics of the dates the planner would rather read the table.
     cursor.execute("SET LOCAL enable_seqscan = off")
     cursor.execute(
         f"SELECT EXISTS (SELECT FROM {spec.history_table} WHERE history_date >= %s"
         " AND (history_date > %s OR NOT pg_visible_in_snapshot(history_xid, %s::pg_snapshot)))",
-        [since, taken_at, snapshot],
+        [unseen_since(oldest, taken_at), taken_at, snapshot],
     )
     found = bool(cursor.fetchone()[0])
     cursor.execute("SET LOCAL enable_seqscan = DEFAULT")

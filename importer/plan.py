@@ -9,7 +9,7 @@ Entries of records that go are numbered from DELETIONS_FROM on, so that every en
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -19,12 +19,12 @@ from core.tenancy import as_owner
 from datasets.changing import has_moved
 from datasets.spec import DatasetSpec
 from datasets.sqltext import key_text
+from datasets.unseen import LONGEST_TRANSACTION, has_unseen, oldest_transaction, unseen_since
 from importer import references
 from importer.models import ImportJob, Mode
 from importer.refusals import Staged
 from importer.staging import analyze, kept_keys, keys_table, plan_table, quoted, same_key, staging_table
 
-LONGEST_TRANSACTION = timedelta(days=1)
 DELETIONS_FROM = 1 << 59
 NAMED_KEYS = 5
 MOST_BITS = 62
@@ -114,17 +114,12 @@ def _create(cursor: Any, staged: Staged, source: str) -> None:
 def snapshot_of(cursor: Any, job: ImportJob) -> str:
     """Return what a plan made from here on sees, and keep on the job since when there may be entries it does not.
 
-    Whatever is not seen was written by a transaction that goes on now, or begins later. Where a session hides
-    its transaction's beginning from us, nothing is kept.
+    Where a session hides its transaction's beginning from us, nothing is kept.
     """
-    cursor.execute(
-        "SELECT pg_current_snapshot()::text, min(xact_start)::text, bool_or(state IS NULL) FROM pg_stat_activity"
-        # Background processes have no user; of a hidden session everything else is NULL.
-        " WHERE datname = current_database() AND usesysid IS NOT NULL"
-    )
-    snapshot, since, is_hidden = cursor.fetchone()
-    job.head = {**job.head, "unseen_since": None if is_hidden else since}
-    return str(snapshot)
+    since = oldest_transaction()  # first: a transaction that ends in between would be forgotten
+    cursor.execute("SELECT pg_current_snapshot()::text")
+    job.head = {**job.head, "unseen_since": None if since is None else since.isoformat()}
+    return str(cursor.fetchone()[0])
 
 
 def planned(job: ImportJob) -> str:
@@ -176,31 +171,28 @@ def _is_other(staged: Staged) -> tuple[str, list[Any]]:
     return (
         "(n.id, n.op) IS DISTINCT FROM (d.id, d.op)"
         f" OR n.seen::text IS DISTINCT FROM d.seen::text AND n.id IN ({edited})",
-        [job.head.get("unseen_since") or job.previewed_at - LONGEST_TRANSACTION, job.snapshot],
+        [unseen_since(_oldest_transaction(job), job.previewed_at), job.snapshot],
     )
 
 
 def is_touched(job: ImportJob, spec: DatasetSpec) -> bool:
     """Return whether history has an entry the plan may not have seen. Cheap, and never a wrong no.
 
-    Every change leaves an entry with its transaction's number. Those below the snapshot's xmin were over when
-    the plan was made. The date keeps the search to the index's last pages; no transaction lasts a day here.
     An old plan counts as touched: entries may have been pruned.
     """
     assert job.previewed_at is not None
     if clock.now() - job.previewed_at > LONGEST_TRANSACTION:
         return True
     with connection.cursor() as cursor:
-        # By the index: without statistics of the dates the planner would rather read the table.
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(
-            f"SELECT EXISTS (SELECT FROM {spec.history_table} WHERE history_date >= %s"
-            " AND history_xid >= pg_snapshot_xmin(%s::pg_snapshot))",
-            [job.head.get("unseen_since") or job.previewed_at - LONGEST_TRANSACTION, job.snapshot],
+        return has_unseen(
+            cursor, spec, snapshot=job.snapshot, taken_at=job.previewed_at, oldest=_oldest_transaction(job)
         )
-        found = bool(cursor.fetchone()[0])
-        cursor.execute("SET LOCAL enable_seqscan = DEFAULT")
-        return found
+
+
+def _oldest_transaction(job: ImportJob) -> datetime | None:
+    """Return when the oldest transaction began that went on when the job's plan was made, if that is known."""
+    known = job.head.get("unseen_since")
+    return datetime.fromisoformat(known) if known else None
 
 
 def is_in_key_order(job: ImportJob, spec: DatasetSpec) -> bool:

@@ -17,7 +17,7 @@ from datasets.undo_plan import EDITED, TAKEN, Counts, HistoryPruned, Touched
 from datasets.undo_references import HELD, UNFIT, held_rule_of
 from importer import staging
 from importer.models import ImportIssue, ImportJob
-from importer.plan import NAMED_KEYS, Drift, is_touched
+from importer.plan import NAMED_KEYS, Drift, is_touched, snapshot_of
 from importer.stage import KEPT_ISSUES
 from importer.staging import keys_table, plan_table, quoted, refused_table
 
@@ -45,8 +45,7 @@ def make(job: ImportJob, spec: DatasetSpec) -> tuple[Counts, int, str]:
     """
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
-        cursor.execute("SELECT pg_current_snapshot()::text")
-        snapshot = str(cursor.fetchone()[0])
+        snapshot = snapshot_of(cursor, job)
     entries = _write(job, spec, plan_table(job.pk))
     return undo_plan.counts_of(plan_table(job.pk), pruned=pruned(job.undoes)), entries, snapshot
 

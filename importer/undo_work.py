@@ -44,8 +44,8 @@ def preview(job: ImportJob, work: Slice) -> Step:
 def _show(job: ImportJob, counts: undo_plan.Counts, entries: int, snapshot: str) -> None:
     done, kept = counts.removed + counts.restored + counts.brought_back, sum(counts.kept.values())
     job.move(
-        old=State.PREVIEW_IN_PROGRESS, new=State.PREVIEW_SUCCEEDED, snapshot=snapshot, error_code="", error="",
-        definition_version=job.definition_version, read_rows=entries, staged_rows=done + kept,
+        old=State.PREVIEW_IN_PROGRESS, new=State.PREVIEW_SUCCEEDED, snapshot=snapshot, head=job.head,
+        error_code="", error="", definition_version=job.definition_version, read_rows=entries, staged_rows=done + kept,
         created_rows=counts.brought_back, updated_rows=counts.restored, deleted_rows=counts.removed,
         kept_rows=kept, unchanged_rows=entries - done - kept, warning_counts=counts.kept,
     )  # fmt: skip

@@ -185,6 +185,22 @@ def test_a_full_file_comes_where_changes_could_not_be_told(t1: TenantRef, happen
     assert [row[:2] for row in parsed(content(file))[1:]] == [["2", "b"]]
 
 
+def test_a_clean_up_of_what_was_before_the_last_file_leaves_changes_to_tell(t1: TenantRef) -> None:
+    incremental()
+    dataset = dataset_with([["1", "a"], ["2", "b"]])
+    table, key, label = names(dataset)
+    run_sql(f"UPDATE {table} SET {label} = 'c' WHERE {key} = 1")
+    run_sql(f"UPDATE {dataset.spec().history_table} SET history_date = history_date - interval '30 days'")
+    last()
+    prune_now(dataset=dataset, before=now() - timedelta(days=10))
+    run_sql(f"DELETE FROM {table} WHERE {key} = 2")
+
+    file = last()
+
+    assert (file.content, file.run.oldest_at is not None) == (Content.INCREMENTAL, True)
+    assert [row[:2] for row in parsed(content(file))[1:]] == [["deleted", "2"]]
+
+
 def test_after_so_many_files_of_changes_comes_a_full_one(t1: TenantRef) -> None:
     incremental(full_after=2)
     dataset_with([["1", "a"]])

@@ -48,6 +48,16 @@ def test_merge_keeps_columns_the_file_does_not_have(orders: Dataset) -> None:
     assert records(orders)[0] == (1, "paid", Decimal("10.00"), "call")
 
 
+def test_a_plan_keeps_since_when_there_may_be_edits_it_does_not_see(orders: Dataset) -> None:
+    import_text(orders)
+    job = upload(orders, "id,status\n1,paid\n")
+    assert job.head["unseen_since"]
+    assert not plan.is_touched(job, orders.spec())
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {orders.spec().table} SET {orders.spec().columns[1].name} = 'sent'")
+    assert plan.is_touched(job, orders.spec())
+
+
 def test_an_empty_cell_clears_the_value(orders: Dataset) -> None:
     import_text(orders)
     import_text(orders, "id,status,note\n1,new,\n")
