@@ -7,7 +7,7 @@ written by the triggers of `audit.tracking`. Everything runs in the caller's tra
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from datasets.columntypes.grammar import sql_literal
 from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec, Target
 
 LOCK_SECONDS = 3
+VACUUM_SECONDS = 0.1  # less than deadlock_timeout, at which a vacuum gives way to who waits for it
 ALTER_SECONDS = 1  # whoever waits for a whole table keeps all later readers waiting too
 MOST_PLACES = 1600  # PostgreSQL's limit of columns, counting those that were dropped
 
@@ -367,8 +368,16 @@ def _history_sql(spec: DatasetSpec) -> list[str]:
 
 
 def index_new_versions(spec: DatasetSpec) -> None:
-    """Take the versions since the last vacuum into the index by date; until then, searches by date read all of them."""
-    with connection.cursor() as cursor:
+    """Take the versions since the last vacuum into the index by date; until then, searches by date read all of them.
+
+    Where autovacuum works on them they are left to it: it does the same, and would give up if we waited for a second.
+    """
+    with (
+        suppress(DatasetBusy),
+        transaction.atomic(),
+        short_wait(VACUUM_SECONDS),
+        connection.cursor() as cursor,
+    ):
         cursor.execute("SELECT brin_summarize_new_values(%s::regclass)", [f"{spec.history_table}_by_date"])
 
 

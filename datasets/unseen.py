@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST_TRANSACTION = timedelta(days=1)
 CLOCK_MARGIN = timedelta(minutes=5)  # by so much a server's clock may have been set back
+WRITERS_LOCKS = ("RowExclusiveLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 
 
 def oldest_transaction() -> datetime | None:
@@ -32,6 +33,35 @@ def oldest_transaction() -> datetime | None:
         )
         since, is_hidden = cursor.fetchone()
     return None if is_hidden else since
+
+
+def last_number(spec: DatasetSpec) -> int | None:
+    """Return the number that the dataset's history gave last, or None while anybody else writes to the dataset.
+
+    What a snapshot taken after this does not see has a higher number. For whoever writes takes a number only after
+    the tables' locks, keeps these to the transaction's end, and is seen by every snapshot after that: who has
+    taken one by now and is not seen then, writes now. Nobody keeps numbers for later (the sequence has no cache).
+    """
+    with connection.cursor() as cursor:
+        number = current_number(spec)
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE relation IN (%s::regclass, %s::regclass)"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND pid <> pg_backend_pid() AND mode = ANY(%s))",
+            [spec.table, spec.history_table, list(WRITERS_LOCKS)],
+        )
+        is_written = cursor.fetchone()[0]
+    return None if is_written else number
+
+
+def current_number(spec: DatasetSpec) -> int:
+    """Return the highest number that anybody has taken for an entry of the dataset's history, committed or not."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, 'history_id')::regclass), 0)",
+            [spec.history_table],
+        )
+        return int(cursor.fetchone()[0])
 
 
 def unseen_since(oldest: datetime | None, taken_at: datetime) -> datetime:

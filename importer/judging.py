@@ -60,6 +60,12 @@ class ColumnJudge:
     is_key: bool
     recipe: Recipe = field(default_factory=Recipe)
     _kept: dict[str | None, str | Wrong | None] = field(default_factory=dict)
+    _takes_own: bool = field(
+        init=False
+    )  # the label's cell as it stands: asked for each cell, so worked out once
+
+    def __post_init__(self) -> None:
+        self._takes_own = not self.recipe.changes_text
 
     @property
     def limits_bytes(self) -> bool:
@@ -85,7 +91,7 @@ class ColumnJudge:
 
     def raw_of(self, cells: Sequence[str | None]) -> str | None:
         """Return the cell to judge, made of all cells of a row."""
-        if not self.recipe.changes_text:
+        if self._takes_own:
             return cells[self.position]
         return self.prepare([cells[at] for at in self.sources])
 

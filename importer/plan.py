@@ -19,7 +19,14 @@ from core.tenancy import as_owner
 from datasets.changing import has_moved
 from datasets.spec import DatasetSpec
 from datasets.sqltext import key_text
-from datasets.unseen import LONGEST_TRANSACTION, has_unseen, oldest_transaction, unseen_since
+from datasets.unseen import (
+    LONGEST_TRANSACTION,
+    current_number,
+    has_unseen,
+    last_number,
+    oldest_transaction,
+    unseen_since,
+)
 from importer import references
 from importer.models import ImportJob, Mode
 from importer.refusals import Staged
@@ -70,7 +77,7 @@ def make(staged: Staged) -> tuple[Counts, str]:
     with connection.cursor() as cursor:
         cursor.execute(PLANNING_MEMORY)
         cursor.execute(f"DROP TABLE IF EXISTS {table}")
-        snapshot = snapshot_of(cursor, staged.job)
+        snapshot = snapshot_of(cursor, staged.job, staged.spec)
         cursor.execute(f"SELECT EXISTS (SELECT FROM {staged.spec.table})")
         is_filled = cursor.fetchone()[0]
         if not is_filled:  # every row creates a record: the staged rows themselves are the plan
@@ -101,7 +108,7 @@ def make(staged: Staged) -> tuple[Counts, str]:
 def make_empty(staged: Staged) -> str:
     """Write a plan that does nothing; return the snapshot it saw."""
     with connection.cursor() as cursor:
-        snapshot = snapshot_of(cursor, staged.job)
+        snapshot = snapshot_of(cursor, staged.job, staged.spec)
         _create(cursor, staged, f"{_plan_sql(staged)} AND false")
     return snapshot
 
@@ -111,14 +118,18 @@ def _create(cursor: Any, staged: Staged, source: str) -> None:
     cursor.execute(f"CREATE UNLOGGED TABLE {table} WITH (autovacuum_enabled = off) AS {source}")
 
 
-def snapshot_of(cursor: Any, job: ImportJob) -> str:
-    """Return what a plan made from here on sees, and keep on the job since when there may be entries it does not.
+def snapshot_of(cursor: Any, job: ImportJob, spec: DatasetSpec) -> str:
+    """Return what a plan made from here on sees, and keep on the job how entries are told that it does not.
 
-    Where a session hides its transaction's beginning from us, nothing is kept.
+    They were written since the oldest transaction began, and have numbers above the last one, where that is known.
     """
-    since = oldest_transaction()  # first: a transaction that ends in between would be forgotten
+    since, number = oldest_transaction(), last_number(spec)  # before the snapshot, as both ask for
     cursor.execute("SELECT pg_current_snapshot()::text")
-    job.head = {**job.head, "unseen_since": None if since is None else since.isoformat()}
+    job.head = {
+        **job.head,
+        "unseen_since": None if since is None else since.isoformat(),
+        "last_number": number,
+    }
     return str(cursor.fetchone()[0])
 
 
@@ -183,6 +194,8 @@ def is_touched(job: ImportJob, spec: DatasetSpec) -> bool:
     assert job.previewed_at is not None
     if clock.now() - job.previewed_at > LONGEST_TRANSACTION:
         return True
+    if job.head.get("last_number") == current_number(spec):
+        return False
     with connection.cursor() as cursor:
         return has_unseen(
             cursor, spec, snapshot=job.snapshot, taken_at=job.previewed_at, oldest=_oldest_transaction(job)

@@ -19,6 +19,8 @@ from datasets.spec import CheckSpec, ColumnSpec, DatasetSpec, Target
 from importer.models import ImportJob, Mode
 from importer.staging import analyze, keys_table, quoted, refused_table, same_key, staging_table, use_memory
 
+RANGE_PAGES = 16  # of the index of staged rows by their numbers
+FEW_ROWS = 1_000
 KEPT_RULE = "It reads a column you may not see. Ask who manages the dataset."
 
 type Statement = tuple[str, Sequence[Any]]
@@ -52,8 +54,11 @@ def find_refusals(staged: Staged, suspects: Sequence[int] | None = None) -> int:
     table, refused = staging_table(pk), refused_table(pk)
     with connection.cursor() as cursor:
         use_memory(cursor)
-        # The rows lie in the order of rn: a BRIN index costs next to nothing and serves the pages.
-        cursor.execute(f"CREATE INDEX IF NOT EXISTS {table}_rn ON {table} USING brin (rn)")
+        # The rows lie in the order of rn: a BRIN index costs next to nothing and serves the pages. Its ranges are
+        # short, for single rows are asked for too.
+        cursor.execute(
+            f"CREATE INDEX IF NOT EXISTS {table}_rn ON {table} USING brin (rn) WITH (pages_per_range = {RANGE_PAGES})"
+        )
         analyze(table, ["rn", *spec.key])
         cursor.execute(f"DROP TABLE IF EXISTS {refused}")
         cursor.execute(
@@ -82,15 +87,20 @@ def remove_refused(staged: Staged) -> int:
     """
     pk, key = staged.job.pk, staged.spec.key
     table, refused = staging_table(pk), refused_table(pk)
-    is_refused = f"EXISTS (SELECT FROM {refused} b WHERE b.rn = s.rn)"
     with connection.cursor() as cursor:
+        cursor.execute(f"SELECT DISTINCT rn FROM {refused} LIMIT {FEW_ROWS + 1}")
+        rows = [row for (row,) in cursor.fetchall()]
+        # A few by the index: with their numbers in the statement they are looked up, not searched for.
+        is_refused, parameters = f"EXISTS (SELECT FROM {refused} b WHERE b.rn = s.rn)", list[Any]()
+        if len(rows) <= FEW_ROWS:
+            is_refused, parameters = "s.rn = ANY(%s::bigint[])", [rows]
         removing = f"DELETE FROM {table} s WHERE {is_refused}"
         if key:  # both in one statement: it reads all staged rows
             removing = (
                 f"WITH gone AS ({removing} RETURNING s.rn, {quoted(key, 's.')})"
                 f" INSERT INTO {keys_table(pk)} (rn, {quoted(key)}) SELECT rn, {quoted(key)} FROM gone"
             )
-        cursor.execute(removing)
+        cursor.execute(removing, parameters)
         removed = int(cursor.rowcount)
         cursor.execute(f"DROP TABLE {refused}")
     return removed

@@ -26,7 +26,11 @@ from importer.validation import Checked, Rejected, Validator
 # themselves, with their problems, always are.
 KEPT_ISSUES = 100_000
 AT_ONCE = 2  # chunks that are validated at the same time
-MANY_ROWS = 10_000  # of a chunk
+FEW_ISSUES = 1_000  # of a chunk
+GATHERED_BYTES = 1 << 20  # of what goes beside the rows
+_as_json = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False
+).encode  # json.dumps makes one for each text
 ISSUES_SQL = (
     'COPY importer_importissue (job_id, code, row, line, "column", value, rule, severity)'
     " FROM STDIN (FORMAT csv)"
@@ -62,23 +66,20 @@ def stage(
     The job's counts are brought up to date. `hashes`, those of the keys of all rows before, get those of these.
 
     A thread sends one chunk to the database while the next ones are validated, in the file's order. No other
-    statement may use the connection meanwhile.
+    statement may use the connection meanwhile. What goes beside the rows is gathered: a statement for each little
+    would cost more than it.
     """
-    staged, sql = Staged(hashes=hashes), _copy_sql(job, validator.form)
+    staged, sql, beside = Staged(hashes=hashes), _copy_sql(job, validator.form), _Gathered()
     with connection.cursor() as cursor, ThreadPoolExecutor(1, "copy") as copier:
         cursor.execute("SELECT 1")  # the tenant's search path is set before the thread takes over
         raw = cursor.cursor
         sent: Future[None] | None = None
         for chunk, checked in _validated(validator, chunks, staged, time_left):
-            tables = [
-                (sql, checked.staged),
-                noted(job, chunk, checked.marks, begin),
-                *_beside(job, checked),
-                *_keys(job, keys, checked.rejected, checked.issues),
-            ]
+            beside.add(noted(job, chunk, checked.marks, begin))
+            beside.add(*_beside(job, checked), *_keys(job, keys, checked.rejected, checked.issues))
             if sent is not None:
                 sent.result()
-            sent = copier.submit(_send_rows, raw, tables, checked.staged_rows)
+            sent = copier.submit(_send_rows, raw, sql, checked, beside.taken(at_least=GATHERED_BYTES))
             _count(job, checked)
             if hashes is not None:
                 hashes.add(checked.hashes)
@@ -86,30 +87,55 @@ def stage(
             staged.end = begin = chunk.end
         if sent is not None:
             sent.result()
+        _send(raw, beside.taken())
     return staged
+
+
+class _Gathered:
+    """Texts for COPY, gathered by their statements."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, list[bytes]] = {}
+        self._size = 0
+
+    def add(self, *tables: tuple[str, bytes]) -> None:
+        for sql, data in tables:
+            self._texts.setdefault(sql, []).append(data)
+            self._size += len(data)
+
+    def taken(self, at_least: int = 0) -> list[tuple[str, bytes]]:
+        """Return all that was gathered, which is forgotten with that; nothing while it is less than so many bytes."""
+        if self._size < at_least:
+            return []
+        found = [(sql, b"".join(texts)) for sql, texts in self._texts.items()]
+        self._texts, self._size = {}, 0
+        return found
 
 
 def _validated(
     validator: Validator, chunks: Iterator[Chunk], staged: Staged, time_left: Callable[[], float]
 ) -> Iterator[tuple[Chunk, Checked]]:
-    """Yield chunks with what became of them, in their order, two at work at a time where their rows are not many.
+    """Yield chunks with what became of them, in their order, two at work at a time unless much is wrong with them.
 
-    The screen lets other threads run while it works. Memory holds one chunk more for it, and what becomes of a
-    row takes far more than its bytes.
+    The screen lets other threads run while it works. Memory holds one chunk more for it, and what is said of a
+    wrong row takes far more than its bytes.
     """
     waiting: deque[tuple[Chunk, Future[Checked]]] = deque()
+    at_once = 1
     with ThreadPoolExecutor(AT_ONCE, "validate") as pool:
         for chunk in chunks:
             waiting.append((chunk, pool.submit(validator.check, chunk)))
-            while len(waiting) >= (AT_ONCE if chunk.rows <= MANY_ROWS else 1):
-                first, checked = waiting.popleft()
-                yield first, checked.result()
+            while len(waiting) >= at_once:
+                first, found = waiting.popleft()
+                checked = found.result()
+                at_once = AT_ONCE if len(checked.issues) + len(checked.warnings) <= FEW_ISSUES else 1
+                yield first, checked
             if time_left() <= 0:
                 break
         else:
             staged.is_finished = True
-        for first, checked in waiting:
-            yield first, checked.result()
+        for first, found in waiting:
+            yield first, found.result()
 
 
 def _copy_sql(job: ImportJob, form: CopyForm) -> str:
@@ -132,14 +158,13 @@ def write_rejected(
     _count(job, checked)
 
 
-def _send_rows(raw: Any, tables: Sequence[tuple[str, bytes]], rows: int) -> None:
-    """Send a chunk's rows, which are the first of the tables, and what goes beside them.
+def _send_rows(raw: Any, sql: str, checked: Checked, others: Sequence[tuple[str, bytes]]) -> None:
+    """Send a chunk's rows, and what goes beside rows.
 
     :raises Miscounted: the database read another number of rows than were written for it.
     """
-    (sql, data), *others = tables
-    if (copied := staging.copy(raw, sql, data)) != rows:
-        raise Miscounted(f"{rows} rows were written, {copied} read")
+    if (copied := staging.copy(raw, sql, checked.staged)) != checked.staged_rows:
+        raise Miscounted(f"{checked.staged_rows} rows were written, {copied} read")
     _send(raw, others)
 
 
@@ -184,9 +209,9 @@ def _beside(job: ImportJob, checked: Checked) -> list[tuple[str, bytes]]:
             job.pk,
             row.row,
             row.line,
-            json.dumps(row.cells, ensure_ascii=False),
+            _as_json(row.cells),
             "; ".join(_problem(issue) for issue in wrong[row.row]),
-            json.dumps([issue.code for issue in wrong[row.row]]),
+            _as_json([issue.code for issue in wrong[row.row]]),
         )
         for row in checked.rejected
     ]

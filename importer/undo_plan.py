@@ -45,7 +45,7 @@ def make(job: ImportJob, spec: DatasetSpec) -> tuple[Counts, int, str]:
     """
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
-        snapshot = snapshot_of(cursor, job)
+        snapshot = snapshot_of(cursor, job, spec)
     entries = _write(job, spec, plan_table(job.pk))
     return undo_plan.counts_of(plan_table(job.pk), pruned=pruned(job.undoes)), entries, snapshot
 

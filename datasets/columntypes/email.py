@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,13 +24,18 @@ _ATEXT = ascii_letters + digits + _MARKS
 _IN_LOCAL = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-" + hosts.NON_ASCII
 _LOCAL = rf"[{_IN_LOCAL}]+(?:\.[{_IN_LOCAL}]+)*"
 _ADDRESS = rf"{_LOCAL}@(?:{hosts.LABEL}\.)+{hosts.LAST_LABEL}"
-_COMPILED = re.compile(_ADDRESS)
 _SURE_BYTES = 64  # with that, every part of it is short enough
 _SURE = (
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z](?:[a-z0-9-]*[a-z0-9])?"
 )
 _SHAPE = "Write an e-mail address as name@example.org."
+
+
+@cache
+def _compiled() -> re.Pattern[str]:
+    """Return the pattern of an address; it takes too long to compile for every start of every process."""
+    return re.compile(_ADDRESS)
 
 
 class Email(ColumnType):
@@ -49,7 +55,7 @@ class Email(ColumnType):
         local, _, domain = text.rpartition("@")
         domain = hosts.canonical_host(domain)
         canonical = f"{local}@{domain}"
-        if not _COMPILED.fullmatch(canonical):
+        if not _compiled().fullmatch(canonical):
             raise BadValue(_explain(text))
         if len(local.encode()) > MAX_LOCAL_BYTES:
             raise BadValue(f"Before the @ stand at most {MAX_LOCAL_BYTES} bytes.", code="constraint-error")
@@ -128,4 +134,4 @@ def _explain(text: str) -> str:
 
 def _is_address(value: str) -> bool:
     local, _, domain = value.rpartition("@")
-    return len(value) <= MAX_BYTES and bool(_COMPILED.fullmatch(f"{local}@{domain.lower()}"))
+    return len(value) <= MAX_BYTES and bool(_compiled().fullmatch(f"{local}@{domain.lower()}"))

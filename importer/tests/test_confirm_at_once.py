@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Barrier
 from typing import Any
 
@@ -18,11 +19,12 @@ from django.test import Client
 import jobs.services
 from audit.models import Event
 from core.errors import RowhouseError
-from core.tenancy import TenantRef, in_tenant
+from core.tenancy import TenantRef, bind_connection, in_tenant
 from datasets.change_models import Change
 from datasets.ddl import DatasetBusy
 from datasets.models import Dataset
 from datasets.services import delete_dataset
+from importer import merge as merging
 from importer import services, staging
 from importer.models import RUNNING, ImportJob, State
 from importer.services import NotConfirmable
@@ -321,3 +323,47 @@ def leftover_tables() -> list[str]:
             if name.startswith(tuple(f"{one}_" for one in staging.PREFIXES))
         }
     return sorted(names - mine)
+
+
+def test_a_merge_neither_waits_for_a_vacuum_of_history_nor_ends_it(
+    tenant: TenantRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "MANY_VERSIONS", 1)
+    with in_tenant(tenant):
+        orders = make_orders()
+        import_text(orders)
+        table = orders.spec().history_table
+    vacuum = connection.copy()
+    with closing(vacuum):
+        vacuum.set_schema(tenant.schema)
+        vacuum.set_autocommit(autocommit=False)
+        with vacuum.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")  # as a vacuum holds it
+        with in_tenant(tenant):
+            assert import_text(orders, MORE).state == State.IMPORT_SUCCEEDED
+        with vacuum.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            assert cursor.fetchone() == (5,)
+
+
+def test_an_edit_that_was_open_when_the_preview_was_made_takes_the_merge_back_to_it(
+    tenant: TenantRef,
+) -> None:
+    with in_tenant(tenant):
+        orders = make_orders()
+        import_text(orders)
+        spec = orders.spec()
+        editor = connection.copy()
+        with closing(editor):
+            bind_connection(editor)
+            editor.set_autocommit(autocommit=False)
+            with editor.cursor() as cursor:
+                cursor.execute(
+                    f"UPDATE {spec.table} SET {spec.columns[3].name} = 'mine' WHERE {spec.key[0]} = 1"
+                )
+            job = upload(orders, MORE)
+            editor.commit()
+        job = merge(job)
+        assert job.state == State.PREVIEW_SUCCEEDED
+        assert job.notice.startswith("1 record changed since the preview.")
+        assert records(orders)[0][3] == "mine"

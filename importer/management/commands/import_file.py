@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -81,6 +83,8 @@ class Command(TenantCommand):
         )
 
     def _create(self, options: dict[str, Any]) -> ImportJob:
+        # It takes a while to load, and while the file is stored the processor has little to do.
+        Thread(target=import_module, args=["polars"], daemon=True).start()
         dataset = dataset_by_slug(options["dataset"])
         try:
             with options["file"].open("rb") as file:
