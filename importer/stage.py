@@ -26,11 +26,9 @@ from importer.validation import Checked, Rejected, Validator
 # themselves, with their problems, always are.
 KEPT_ISSUES = 100_000
 AT_ONCE = 2  # chunks that are validated at the same time
-FEW_ISSUES = 1_000  # of a chunk
+MANY_ROWS = 10_000  # of a chunk
 GATHERED_BYTES = 1 << 20  # of what goes beside the rows
-_as_json = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False
-).encode  # json.dumps makes one for each text
+_as_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each text
 ISSUES_SQL = (
     'COPY importer_importissue (job_id, code, row, line, "column", value, rule, severity)'
     " FROM STDIN (FORMAT csv)"
@@ -79,7 +77,8 @@ def stage(
             beside.add(*_beside(job, checked), *_keys(job, keys, checked.rejected, checked.issues))
             if sent is not None:
                 sent.result()
-            sent = copier.submit(_send_rows, raw, sql, checked, beside.taken(at_least=GATHERED_BYTES))
+            others = beside.taken(at_least=GATHERED_BYTES)
+            sent = copier.submit(_send_rows, raw, (sql, checked.staged), checked.staged_rows, others)
             _count(job, checked)
             if hashes is not None:
                 hashes.add(checked.hashes)
@@ -115,27 +114,24 @@ class _Gathered:
 def _validated(
     validator: Validator, chunks: Iterator[Chunk], staged: Staged, time_left: Callable[[], float]
 ) -> Iterator[tuple[Chunk, Checked]]:
-    """Yield chunks with what became of them, in their order, two at work at a time unless much is wrong with them.
+    """Yield chunks with what became of them, in their order, two at work at a time where their rows are not many.
 
-    The screen lets other threads run while it works. Memory holds one chunk more for it, and what is said of a
-    wrong row takes far more than its bytes.
+    The screen lets other threads run while it works. Memory holds one chunk more for it, and what becomes of a
+    row takes far more than its bytes.
     """
     waiting: deque[tuple[Chunk, Future[Checked]]] = deque()
-    at_once = 1
     with ThreadPoolExecutor(AT_ONCE, "validate") as pool:
         for chunk in chunks:
             waiting.append((chunk, pool.submit(validator.check, chunk)))
-            while len(waiting) >= at_once:
-                first, found = waiting.popleft()
-                checked = found.result()
-                at_once = AT_ONCE if len(checked.issues) + len(checked.warnings) <= FEW_ISSUES else 1
-                yield first, checked
+            while len(waiting) >= (AT_ONCE if chunk.rows <= MANY_ROWS else 1):
+                first, checked = waiting.popleft()
+                yield first, checked.result()
             if time_left() <= 0:
                 break
         else:
             staged.is_finished = True
-        for first, found in waiting:
-            yield first, found.result()
+        for first, checked in waiting:
+            yield first, checked.result()
 
 
 def _copy_sql(job: ImportJob, form: CopyForm) -> str:
@@ -158,13 +154,13 @@ def write_rejected(
     _count(job, checked)
 
 
-def _send_rows(raw: Any, sql: str, checked: Checked, others: Sequence[tuple[str, bytes]]) -> None:
+def _send_rows(raw: Any, table: tuple[str, bytes], rows: int, others: Sequence[tuple[str, bytes]]) -> None:
     """Send a chunk's rows, and what goes beside rows.
 
     :raises Miscounted: the database read another number of rows than were written for it.
     """
-    if (copied := staging.copy(raw, sql, checked.staged)) != checked.staged_rows:
-        raise Miscounted(f"{checked.staged_rows} rows were written, {copied} read")
+    if (copied := staging.copy(raw, *table)) != rows:
+        raise Miscounted(f"{rows} rows were written, {copied} read")
     _send(raw, others)
 
 
