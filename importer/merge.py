@@ -173,8 +173,8 @@ def _update(staged: Staged) -> int:
     # In the records' own order, which halves it: pages and indexes, those of history too, are gone through once.
     # OFFSET 0 keeps the planner from another order. Each is found at its place, and is the one that was meant.
     source = (
-        f"SELECT d.id AS record, d.at, {quoted(names, 's.')} FROM {staging_table(job.pk)} s"
-        f" JOIN {plan_table(job.pk)} d USING (rn) WHERE d.op = '~' ORDER BY d.id OFFSET 0"
+        f"SELECT d.id AS record, d.at, {quoted(names, 's.')} FROM {plan.changing_rows(staged)}"
+        " ORDER BY d.id OFFSET 0"
     )
     assert job.previewed_at is not None
     # After a change of the definition they are elsewhere: then by number alone, which is slower.

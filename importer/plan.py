@@ -1,8 +1,8 @@
 """What an import would do, worked out in SQL: staged rows compared with the records there are now.
 
-The plan is a table `diff_<job>` of (rn, id, op, seen, at, columns): "+" a row that creates a record, "~" one that
-changes the record `id`, "-" a record that goes; `seen` is the record's version, `at` its place, `columns` has a bit
-for each column that changes. What stays as it is has no entry.
+The plan is a table `diff_<job>` of (rn, source, id, op, seen, at, columns): "+" a row that creates a record, "~" one
+that changes the record `id`, "-" a record that goes; `seen` is the record's version, `at` its place, `source` that of
+the staged row, `columns` has a bit for each column that changes. What stays as it is has no entry.
 Entries of records that go are numbered from DELETIONS_FROM on, so that every entry has a number of its own.
 """
 
@@ -34,6 +34,7 @@ from importer.staging import analyze, kept_keys, keys_table, plan_table, quoted,
 
 DELETIONS_FROM = 1 << 59
 NAMED_KEYS = 5
+FETCHED_SHARE = 4  # one staged row of so many is fetched in less time than all are read
 MOST_BITS = 62
 # With more, the planner would rather join in one process than in three, which takes longer.
 PLANNING_MEMORY = "SET LOCAL work_mem = '64MB'"
@@ -100,7 +101,7 @@ def make(staged: Staged) -> tuple[Counts, str]:
         created, updated, bits = cursor.fetchone()
         names = _compared(staged)
         changing = [name for at, name in enumerate(names) if bits is None or bits >> at & 1]
-        staged.job.head["changing"] = {"snapshot": snapshot, "columns": changing}
+        staged.job.head["changing"] = {"snapshot": snapshot, "columns": changing, "knows_sources": True}
     missing = deleted if staged.job.mode == Mode.SYNC else _missing(staged, created)
     return Counts(created, updated, deleted, missing), snapshot
 
@@ -231,10 +232,27 @@ def changing_columns(staged: Staged) -> list[str]:
 
     They are those of this very plan: an earlier release, still at work during a deploy, makes plans without them.
     """
-    compared, known = _compared(staged), staged.job.head.get("changing", {})
-    if known.get("snapshot") != staged.job.snapshot:
-        return compared
-    return [name for name in compared if name in known["columns"]]
+    compared, known = _compared(staged), _known(staged.job)
+    return [name for name in compared if name in known["columns"]] if known else compared
+
+
+def changing_rows(staged: Staged) -> str:
+    """Return an SQL source of the staged rows (s) that change a record, each with its entry of the plan (d).
+
+    Where they are few they are fetched from their places, else found in one pass over all. A table written anew
+    meanwhile has other rows there: `rn` says that these are the ones.
+    """
+    job = staged.job
+    places = ""
+    if _known(job).get("knows_sources") and job.updated_rows * FETCHED_SHARE <= job.staged_rows:
+        places = "s.ctid = d.source AND "
+    return f"{staging_table(job.pk)} s JOIN {plan_table(job.pk)} d ON {places}s.rn = d.rn WHERE d.op = '~'"
+
+
+def _known(job: ImportJob) -> dict[str, Any]:
+    """Return what is known of this very plan beside its table; nothing where an earlier release made it."""
+    known: dict[str, Any] = job.head.get("changing", {})
+    return known if known.get("snapshot") == job.snapshot else {}
 
 
 def _compared(staged: Staged) -> list[str]:
@@ -258,15 +276,15 @@ def _plan_sql(staged: Staged) -> str:
         f"CASE WHEN t.id IS NOT NULL THEN {' | '.join(bits)} END" if 0 < len(bits) <= MOST_BITS else "NULL"
     )
     return (
-        "SELECT s.rn, t.id, (CASE WHEN t.id IS NULL THEN '+' ELSE '~' END)::\"char\" AS op, t.xmin AS seen,"
-        f" t.ctid AS at, ({columns})::bigint AS columns"
+        "SELECT s.rn, s.ctid AS source, t.id, (CASE WHEN t.id IS NULL THEN '+' ELSE '~' END)::\"char\" AS op,"
+        f" t.xmin AS seen, t.ctid AS at, ({columns})::bigint AS columns"
         f" FROM {staging_table(staged.job.pk)} s LEFT JOIN {staged.spec.table} t"
         f" ON {same_key(staged.spec.key, 't', 's')} WHERE (t.id IS NULL OR {is_changed})"
     )
 
 
 def _missing_sql(staged: Staged) -> str:
-    entry = f"{DELETIONS_FROM} + m.id, m.id, '-'::\"char\", m.seen, m.at, NULL::bigint"
+    entry = f"{DELETIONS_FROM} + m.id, NULL::tid, m.id, '-'::\"char\", m.seen, m.at, NULL::bigint"
     return references.deletions(staged, _is_missing(staged), entry)
 
 
