@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from datasets.signals import written_here
 from importer import choices, matching, services, staging
 from importer.choices import SHEET_CHOICES
 from importer.dialect import sniff_path
-from importer.issues import Issue
+from importer.issues import Issue, WorkbookRefused
 from importer.models import PREVIEWING, ImportIssue, ImportJob, RejectedRow, State
 from importer.readers.xlsx import sheets, to_csv
 from jobs.kinds import Slice
@@ -72,12 +73,16 @@ def _reset(job: ImportJob) -> None:
 
 
 def _convert(job: ImportJob, workbook: Path) -> None:
-    job.head["sheets"] = [
-        {"name": sheet.name, "rows": sheet.rows, "is_hidden": sheet.is_hidden} for sheet in sheets(workbook)
-    ]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "sheet.csv"
-        made = to_csv(workbook, job.overrides.get("sheet"), out, header_row=job.overrides.get("header_row"))
+        try:
+            made = to_csv(
+                workbook, job.overrides.get("sheet"), out, header_row=job.overrides.get("header_row")
+            )
+        except WorkbookRefused:  # another sheet may do
+            job.head["sheets"] = [asdict(sheet) for sheet in sheets(workbook)]
+            raise
+        job.head["sheets"] = [asdict(sheet) for sheet in made.sheets]
         with out.open("rb") as file:
             stored = storage.save(f"uploads/{job.pk}/sheet.csv", file)
     with storage.write(f"uploads/{job.pk}/hazards.json") as writer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 DAY_MS = 86_400_000
 MAX_SERIAL = 2_958_466  # the day after 9999-12-31, counted from 1900
@@ -28,6 +29,11 @@ _INTEGER = re.compile(r"-?[0-9]{1,15}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _SPECIAL = re.compile(r'[",\r\n]')
 _NEEDS_WORK = re.compile(rb'[",\r\n]|_x')
+# What XML writes for a character, and for no other thing.
+REFERENCE = rb"&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});"
+_REFERENCE = re.compile(REFERENCE)
+_NAMED = {b"&amp;": b"&", b"&lt;": b"<", b"&gt;": b">", b"&quot;": b'"', b"&apos;": b"'"}
+_CHARACTER = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(?:Z|[+-]\d{2}:\d{2})?)?|\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 )
@@ -65,10 +71,10 @@ def number_text(raw: str) -> str | None:
     value = float(raw)
     if abs(value) >= 10**EXACT_DIGITS:
         return None
-    text = format(Decimal(f"{value:.{EXACT_DIGITS}g}"), "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+    text = f"{value:.{EXACT_DIGITS}g}"
+    if "e" in text:
+        text = format(Decimal(text), "f")
+    return "0" if text == "-0" else text
 
 
 def serial_text(raw: str, kind: str, *, from_1904: bool) -> str | None:
@@ -86,10 +92,16 @@ def serial_text(raw: str, kind: str, *, from_1904: bool) -> str | None:
         return _clock(days * DAY_MS + ms)
     if kind == "time" and days == 0:
         return _clock(ms)
-    day = _day(days, from_1904=from_1904)
+    day = _day_text(days, from_1904=from_1904)
     if day is None:
         return None
-    return day.isoformat() if kind == "date" and ms == 0 else f"{day.isoformat()}T{_clock(ms)}"
+    return day if kind == "date" and ms == 0 else f"{day}T{_clock(ms)}"
+
+
+@lru_cache(maxsize=20_000)
+def _day_text(days: int, *, from_1904: bool) -> str | None:
+    day = _day(days, from_1904=from_1904)
+    return None if day is None else day.isoformat()
 
 
 def _day(days: int, *, from_1904: bool) -> dt.date | None:
@@ -127,6 +139,40 @@ def quoted(text: str) -> str:
 def needs_work(text: bytes) -> bool:
     """Return whether a text is anything but its own cell of CSV."""
     return _NEEDS_WORK.search(text) is not None
+
+
+def cell_of_xml(text: bytes) -> bytes | None:
+    """Return a text, as XML has it, as one cell of canonical CSV, or None when no text can be made of it."""
+    plain = without_references(text)
+    return None if plain is None else cell_of(plain.decode()) if needs_work(plain) else plain
+
+
+def without_references(text: bytes) -> bytes | None:
+    """Return a text of XML with the characters its references stand for; None where XML knows no such character.
+
+    Each `&` in it must begin a REFERENCE.
+    """
+    if b"&" not in text:
+        return text
+    try:
+        return _REFERENCE.sub(lambda found: _followed(found[0]), text)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _followed(reference: bytes) -> bytes:
+    """Return the character of a reference in UTF-8.
+
+    :raises ValueError: XML knows no such character.
+    """
+    if reference in _NAMED:
+        return _NAMED[reference]
+    number = reference[2:-1].decode()
+    character = chr(int(number[1:], 16) if number.startswith("x") else int(number))
+    if not _CHARACTER.fullmatch(character):
+        raise ValueError(reference)
+    return character.encode()
 
 
 def cell_of(raw: str) -> bytes | None:

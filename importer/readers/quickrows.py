@@ -1,8 +1,9 @@
-"""Plain rows of a sheet, read by one regular expression each: some ten times as fast as by expat.
+"""Plain rows of a sheet, read by one regular expression each: many times as fast as by expat.
 
 Plain is what spreadsheet programs write for most rows: cells in order, with their place, numbers, texts and
-results of formulas. Whatever else a row holds (errors, entities, rich text, a value of doubt), the whole row
-is left to expat and `SheetReader`, which say the same of every row this reader takes.
+results of formulas. Their values are looked at column by column, for those of a column are mostly of one kind.
+Whatever else a row holds (errors, rich text, a value of doubt), the whole row is left to expat and `SheetReader`,
+which say the same of every row this reader takes.
 
 Pure: no Django.
 """
@@ -10,11 +11,21 @@ Pure: no Django.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from importer.readers.areas import MAX_ROWS, Areas, letters_of
-from importer.readers.celltext import MAX_CELL_BYTES, cell_of, needs_work, number_text, serial_text
+from importer.readers.celltext import (
+    MAX_CELL_BYTES,
+    REFERENCE,
+    cell_of,
+    cell_of_xml,
+    needs_work,
+    number_text,
+    serial_text,
+    without_references,
+)
 from importer.readers.records import MAX_COLUMNS, Records
 
 if TYPE_CHECKING:
@@ -22,8 +33,11 @@ if TYPE_CHECKING:
     from importer.readers.workbook import Workbook
 
 KEPT_VALUES = 20_000
+FIRST_AT_ONCE, MOST_AT_ONCE = 1, 512  # rows: more of them the longer none was met that is not plain
+FAILURES, MOST_LEFT = 8, 32
 WIDE, SPARSE_BYTES = 128, 8  # looking for each of many columns is slow where few are filled
-_TEXT = rb"[^<&\x00-\x08\x0b-\x1f]"
+_BARE = rb"[^<&\x00-\x08\x0b-\x1f]*+"
+_TEXT = _BARE + rb"(?:" + REFERENCE + _BARE + rb")*+"
 _FORMULA = (
     rb'<f(?: [a-z0-9]+="[^"<&\x00-\x1f]*+")*+'
     rb"(?:/>|>(?:[^<&\x00-\x08\x0b-\x1f]++|&(?:amp|lt|gt|quot|apos);)*+</f>)"
@@ -32,57 +46,74 @@ _ROW = rb'<row r="([1-9][0-9]{0,6})"((?: (?!r=)[A-Za-z:.0-9]+="[^"<&\x00-\x1f]*+
 _CELL = (
     # Each once: a sheet with an attribute twice is damaged, and expat says so.
     rb'((?: s="[A-Za-z0-9]{1,10}")?+(?: t="[A-Za-z0-9]{1,10}")?+| t="[A-Za-z0-9]{1,10}" s="[A-Za-z0-9]{1,10}")'
-    rb"(?: ?+/>|>(?:(?:" + _FORMULA + rb")?+<v>(" + _TEXT + rb"++)</v>|<v ?+/>"
-    rb'|<is><t(?: xml:space="preserve")?+>(' + _TEXT + rb"*+)</t></is>)</c>)"
+    rb"(?: ?+/>|>(?:(?:" + _FORMULA + rb")?+<v>(?!<)(" + _TEXT + rb")</v>|<v ?+/>"
+    rb'|<is><t(?: xml:space="preserve")?+>(' + _TEXT + rb")</t></is>)</c>)"
 )
 _ATTRIBUTES = re.compile(
     rb'(?: s="([0-9]{1,8})")?(?: t="([a-zA-Z]+)")?|(?: t="([a-zA-Z]+)")(?: s="([0-9]{1,8})")'
 )
 _TWICE = re.compile(rb' ([A-Za-z:.0-9]+)="[^"]*+"(?: [A-Za-z:.0-9]+="[^"]*+")*? \1="')
 _HIDDEN = re.compile(rb' hidden="(?:1|true)"')
-# At most 15 digits, none of them superfluous: number_text would return the same.
-_PLAIN_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]*[1-9])?")
+# At most 15 characters, none of them superfluous: number_text would return the same.
+_NUMBER = rb"(?!-0(?![.0-9]))(?=[-.0-9]{1,15}(?![-.0-9]))-?(?:0|[1-9][0-9]*+)(?:\.[0-9]*[1-9])?"
+_PLAIN_NUMBER = re.compile(_NUMBER)
+_PLAIN_NUMBERS = re.compile(rb"(?:" + _NUMBER + rb"\n)*+")
+_BOOLEANS = {b"1": b"true", b"0": b"false"}
 type Match = Callable[[bytes, int], re.Match[bytes] | None]
-type Convert = Callable[[bytes], bytes | None]
+type Cells = Sequence[bytes | None]  # None: left to expat's reader
 
 
-class Converters(dict[bytes, "Convert | None"]):
-    """How the value of a cell with these attributes becomes a cell of CSV; None where only expat's reader can.
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """How the values of cells with the same attributes become cells of CSV."""
 
-    A converter returns None for a value it leaves to that reader too.
-    """
+    of_values: Callable[[Sequence[bytes]], Cells]
+    is_inline: bool = False  # these alone may have a text in place of a value
+    may_be_empty: bool = True
+
+
+class Converters(dict[bytes, Converter]):
+    """The converter of each sort of attributes that was met."""
 
     def __init__(self, book: Workbook, texts: Texts) -> None:
         super().__init__()
         self._book, self._texts = book, texts
 
-    def __missing__(self, attributes: bytes) -> Convert | None:
+    def __missing__(self, attributes: bytes) -> Converter:
         found = _ATTRIBUTES.fullmatch(attributes)
-        if found is None:
-            return None
-        kind = (found[2] or found[3] or b"n").decode()
-        self[attributes] = convert = self._of(kind, found[1] or found[4])
-        return convert
+        kind = "" if found is None else (found[2] or found[3] or b"n").decode()
+        style = None if found is None else found[1] or found[4]
+        self[attributes] = made = Converter(
+            self._of(kind, style),
+            is_inline=attributes.endswith(b't="inlineStr"'),
+            may_be_empty=b't="e"' not in attributes,
+        )
+        return made
 
-    def _of(self, kind: str, style: bytes | None) -> Convert | None:
+    def _of(self, kind: str, style: bytes | None) -> Callable[[Sequence[bytes]], Cells]:
         if kind == "n":
             at = -1 if style is None else int(style)
             shown = self._book.kinds[at] if 0 <= at < len(self._book.kinds) else ""
-            return self._serial(shown) if shown else _number
-        return {"s": self._texts.cell, "str": _text, "b": _boolean}.get(kind)
+            return _Serials(shown, from_1904=self._book.from_1904).of_values if shown else _numbers
+        return {"s": self._texts.cells, "str": _texts, "b": _booleans}.get(kind, _unknown)
 
-    def _serial(self, kind: str) -> Convert:
-        known: dict[bytes, bytes | None] = {}
 
-        def convert(value: bytes) -> bytes | None:
-            if value not in known:
-                if len(known) >= KEPT_VALUES:
-                    known.clear()
-                text = serial_text(value.decode(), kind, from_1904=self._book.from_1904)
-                known[value] = None if text is None else text.encode()
-            return known[value]
+class _Serials(dict[bytes, bytes | None]):
+    """Days and times by the numbers they are counted with; some thousands of them are kept."""
 
-        return convert
+    def __init__(self, kind: str, *, from_1904: bool) -> None:
+        super().__init__()
+        self._kind, self._from_1904 = kind, from_1904
+
+    def __missing__(self, value: bytes) -> bytes | None:
+        if len(self) >= KEPT_VALUES:
+            self.clear()
+        text = serial_text(value.decode(), self._kind, from_1904=self._from_1904)
+        self[value] = made = None if text is None else text.encode()
+        return made
+
+    def of_values(self, values: Sequence[bytes]) -> Cells:
+        return [self[value] for value in values]
 
 
 class QuickRows:
@@ -93,7 +124,9 @@ class QuickRows:
         self._converters = Converters(book, texts)
         self._columns = 0
         self._match: Match | None = None
-        self._sound = {b""}  # attributes of rows that hold none twice
+        self._is_hidden: dict[bytes, bool] = {}  # by the attributes of a row; of those that hold none twice
+        self._at_once = FIRST_AT_ONCE
+        self._failures = self._left = 0  # in a row; rows that are left to expat for that
         self.row = 0  # the last row that was taken or seen
 
     def take(self, data: bytes, at: int, stop: int) -> int:
@@ -101,62 +134,125 @@ class QuickRows:
         if self._records.width > self._columns:
             self._columns = min(MAX_COLUMNS, max(16, 1 << (self._records.width - 1).bit_length()))
             self._match = None
-        begin, match, row_of = at, self._match, self._row
+        if self._left:
+            self._left -= 1
+            return at
+        begin = at
         while at < stop and self._columns:
-            if self._columns > WIDE and data.find(b"</row>", at) - at < SPARSE_BYTES * self._columns:
+            rows = self._matching(data, at, stop)
+            taken = self._take_rows(data, rows) if rows else 0
+            if taken:
+                at = rows[taken - 1].end()
+            self._failures = 0 if taken else self._failures + 1
+            if taken < len(rows) or not rows:
+                # What is behind a row that is not plain must be looked at once more after it; and where none of many
+                # is plain, looking is in vain.
+                self._at_once = max(taken, 1)
+                self._left = min(self._failures // FAILURES, MOST_LEFT)
                 break
-            # Not before a row needs it: of many columns it takes as long as thousands of rows.
-            if match is None:
-                match = self._match = _pattern(self._columns)
-            found = match(data, at)
-            if found is None or not row_of(found):
-                break
-            at = found.end()
+            self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
         self._records.formulas += data.count(b"<f", begin, at)
         return at
 
-    def _row(self, found: re.Match[bytes]) -> bool:
-        groups = found.groups()
-        row = int(groups[0])
-        if not self.row < row <= MAX_ROWS or self._areas.touch(row) or self._is_damaged(found):
+    def _matching(self, data: bytes, at: int, stop: int) -> list[re.Match[bytes]]:
+        """Return the rows from `at` on that the pattern knows, some at once."""
+        rows: list[re.Match[bytes]] = []
+        while at < stop and len(rows) < self._at_once:
+            if self._columns > WIDE and data.find(b"</row>", at) - at < SPARSE_BYTES * self._columns:
+                break
+            # Not before a row needs it: of many columns it takes as long as thousands of rows.
+            if self._match is None:
+                self._match = _pattern(self._columns)
+            found = self._match(data, at)
+            if found is None:
+                break
+            rows.append(found)
+            at = found.end()
+        return rows
+
+    def _take_rows(self, data: bytes, rows: Sequence[re.Match[bytes]]) -> int:
+        """Write rows up to the first that is not plain after all; return how many."""
+        numbers, attributes, *columns = zip(*(found.groups() for found in rows), strict=True)
+        sound = self._sound_rows(data, rows, numbers, attributes)
+        cells = [
+            self._column(*(part[:sound] for part in columns[first : first + 3]))
+            for first in range(0, len(columns), 3)
+        ]
+        taken = min([sound, *(column.index(None) for column in cells if None in column)])
+        if taken:
+            self.row = int(numbers[taken - 1])
+            self._records.write_rows(
+                [int(number) for number in numbers[:taken]],
+                [column[:taken] for column in cells],  # type: ignore[misc]
+                [self._is_hidden[one] for one in attributes[:taken]],
+            )
+        return taken
+
+    def _sound_rows(
+        self,
+        data: bytes,
+        rows: Sequence[re.Match[bytes]],
+        numbers: Sequence[bytes],
+        attributes: Sequence[bytes],
+    ) -> int:
+        """Return how many of the first rows stand in order, touch no area, and hold no attribute twice."""
+        last = self.row
+        for at, (number, own) in enumerate(zip(map(int, numbers), attributes, strict=True)):
+            if not last < number <= MAX_ROWS or own not in self._is_hidden and not self._knows(own):
+                return at
+            if self._areas.touch(number):
+                return at
+            last = number
+        at = data.find(b"<f ", rows[0].start(), rows[-1].end())
+        while at >= 0:
+            if _TWICE.match(data, at + 2, rows[-1].end()):
+                return next(row for row, found in enumerate(rows) if at < found.end())
+            at = data.find(b"<f ", at + 3, rows[-1].end())
+        return len(rows)
+
+    def _knows(self, attributes: bytes) -> bool:
+        """Look at the attributes of a row that were not met before: whether none stands there twice."""
+        if _TWICE.search(attributes):
             return False
-        line = [b""] * self._columns
-        converters = self._converters
-        values, texts = groups[3::3], groups[4::3]
-        for at, attributes in enumerate(groups[2::3]):
-            if attributes is None:
-                continue
-            value, text = values[at], texts[at]
-            if value is not None:
-                convert = converters[attributes]
-                cell = convert(value) if convert is not None else None
-            elif text is not None:  # an empty one may be meant
-                cell = _text(text) if text and attributes.endswith(b't="inlineStr"') else None
-            else:
-                cell = None if b't="e"' in attributes else b""
-            if cell is None:
-                return False
-            line[at] = cell
-        self.row = row
-        attributes = groups[1]
-        self._records.write(row, line, is_hidden=b"hidden" in attributes and bool(_HIDDEN.search(attributes)))
+        if len(self._is_hidden) >= KEPT_VALUES:
+            self._is_hidden.clear()
+        self._is_hidden[attributes] = bool(_HIDDEN.search(attributes))
         return True
 
-    def _is_damaged(self, found: re.Match[bytes]) -> bool:
-        """Return whether an attribute of the row or of a formula in it stands there twice."""
-        attributes: bytes = found[2]
-        if attributes not in self._sound:
-            if _TWICE.search(attributes):
-                return True
-            if len(self._sound) < KEPT_VALUES:
-                self._sound.add(attributes)
-        begin, end = found.span()
-        at = found.string.find(b"<f ", begin, end)
-        while at >= 0:
-            if _TWICE.match(found.string, at + 2, end):
-                return True
-            at = found.string.find(b"<f ", at + 3, end)
-        return False
+    def _column(
+        self,
+        attributes: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        texts: Sequence[bytes | None],
+    ) -> Cells:
+        """Return the cells of a column: b"" where a row has none, None where only expat's reader can tell."""
+        kinds = set(attributes)
+        kinds.discard(None)
+        if not kinds:
+            return [b""] * len(attributes)
+        if len(kinds) == 1:
+            (only,) = kinds
+            converter = self._converters[only]  # type: ignore[index]
+            own, others = (texts, values) if converter.is_inline else (values, texts)
+            filled = [one for one in own if one is not None]
+            # An empty text may be meant, or be none.
+            if converter.may_be_empty and others.count(None) == len(others) and b"" not in filled:
+                made = _texts(filled) if converter.is_inline else converter.of_values(filled)
+                if len(filled) == len(own):
+                    return made
+                rest = iter(made)
+                return [b"" if one is None else next(rest) for one in own]
+        return [
+            b"" if kind is None else self._cell(self._converters[kind], value, text)
+            for kind, value, text in zip(attributes, values, texts, strict=True)
+        ]
+
+    def _cell(self, converter: Converter, value: bytes | None, text: bytes | None) -> bytes | None:
+        if value is not None:
+            return converter.of_values((value,))[0]
+        if text is not None:
+            return _inline(text) if converter.is_inline else None
+        return b"" if converter.may_be_empty else None
 
 
 def _pattern(columns: int) -> Match:
@@ -167,18 +263,36 @@ def _pattern(columns: int) -> Match:
     return re.compile(_ROW + b"".join(cells) + rb"</row>[ \n]*+").match
 
 
+def _numbers(values: Sequence[bytes]) -> Cells:
+    if _PLAIN_NUMBERS.fullmatch(b"\n".join(values) + b"\n"):
+        return values
+    return [value if _PLAIN_NUMBER.fullmatch(value) else _number(value) for value in values]
+
+
 def _number(value: bytes) -> bytes | None:
-    if len(value) <= 15 and _PLAIN_NUMBER.fullmatch(value) and value != b"-0":
-        return value
     text = number_text(value.decode()) if value.isascii() else None
     return None if text is None else text.encode()
 
 
-def _boolean(value: bytes) -> bytes | None:
-    return {b"1": b"true", b"0": b"false"}.get(value)
+def _booleans(values: Sequence[bytes]) -> Cells:
+    return [_BOOLEANS.get(value) for value in values]
 
 
-def _text(value: bytes) -> bytes | None:
-    if len(value) > MAX_CELL_BYTES:
-        return None
-    return cell_of(value.decode()) if needs_work(value) else value
+def _texts(values: Sequence[bytes]) -> Cells:
+    together = b"\x00".join(values)  # which none of them holds
+    plain = without_references(together) if len(together) <= MAX_CELL_BYTES else None
+    if plain is None:
+        return [cell_of_xml(value) if len(value) <= MAX_CELL_BYTES else None for value in values]
+    if plain is not together:
+        values = plain.split(b"\x00")
+    if not needs_work(plain):
+        return values
+    return [cell_of(value.decode()) if needs_work(value) else value for value in values]
+
+
+def _inline(text: bytes) -> bytes | None:
+    return _texts((text,))[0] if text else None
+
+
+def _unknown(values: Sequence[bytes]) -> Cells:
+    return [None] * len(values)

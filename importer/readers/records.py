@@ -5,6 +5,7 @@ Pure: no Django.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +58,36 @@ class Records:
         self._held_bytes += sum(map(len, cells))
         if len(self._held) >= HELD_ROWS or row > HELD_ROWS or self._held_bytes > HELD_BYTES:
             self.finish()
+
+    def write_rows(
+        self, rows: Sequence[int], columns: Sequence[Sequence[bytes]], are_hidden: Sequence[bool]
+    ) -> None:
+        """Write rows that are given by their columns, as `write` does of each."""
+        width = len(columns)
+        while width and not any(columns[width - 1]):
+            width -= 1
+        lines = list(zip(*columns[:width], strict=True))
+        padded = self._padded
+        is_plain = (
+            self.header_row is not None
+            and rows[0] >= self.header_row
+            and width <= padded
+            and not any(are_hidden)
+        )
+        if is_plain and width and rows[0] == self.rows + 1 and rows[-1] - rows[0] == len(rows) - 1:
+            ending = b"," * (padded - width) + b"\n"
+            records = [b",".join(line) + ending for line in lines]
+            if (
+                b"," * (padded - 1) + b"\n" not in records
+                and max(map(len, records)) <= MAX_CELL_BYTES
+                and self._cells + padded * len(rows) <= MAX_CELLS
+            ):
+                self._cells += padded * len(rows)
+                self.rows = rows[-1]
+                self._out.write(b"".join(records))
+                return
+        for row, line, is_hidden in zip(rows, lines or [()] * len(rows), are_hidden, strict=True):
+            self.write(row, list(line), is_hidden=is_hidden)
 
     def finish(self) -> None:
         """Write what was held back."""

@@ -13,20 +13,20 @@ import re
 import tempfile
 import zipfile
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 from xml.parsers import expat
 
 from importer.issues import WorkbookRefused
 from importer.readers.archive import MAX_DEPTH, damaged, too_deep
-from importer.readers.celltext import MAX_CELL_BYTES, cell_of, needs_work, plain_text
+from importer.readers.celltext import MAX_CELL_BYTES, REFERENCE, cell_of, cell_of_xml, plain_text
 from importer.readers.feeding import Feeder
 
 KEPT_BYTES = 48 * 1024 * 1024  # of texts in memory; further ones go to the file
 MAX_BROKEN = 100_000
-_PLAIN = re.compile(
-    rb'<si><t(?: xml:space="preserve")?+>([^<&\x00-\x08\x0b-\x1f]*+)</t></si>[ \n]*+',
-)
+_TEXT = rb"[^<&\x00-\x08\x0b-\x1f]*+(?:" + REFERENCE + rb"[^<&\x00-\x08\x0b-\x1f]*+)*+"
+_PLAIN = re.compile(rb'<si><t(?: xml:space="preserve")?+>(' + _TEXT + rb")</t></si>[ \n]*+")
 
 
 class Texts:
@@ -65,6 +65,16 @@ class Texts:
         if self._file is not None:
             self._file.close()
 
+    def cells(self, raw: Sequence[bytes]) -> list[bytes | None]:
+        """Return the texts of cells as `cell` does of each."""
+        if self._file is None and not self.broken and b"".join(raw).isdigit() and max(map(len, raw)) <= 10:
+            ends, kept = self._ends, self._kept
+            try:
+                return [bytes(kept[ends[at] : ends[at + 1]]) for at in map(int, raw)]
+            except IndexError:
+                pass
+        return [self.cell(one) for one in raw]
+
     def cell(self, raw: bytes) -> bytes | None:
         """Return the text of a cell that refers to number `raw`, or None when it is broken or not there."""
         if not raw.isdigit() or len(raw) > 10:
@@ -102,13 +112,10 @@ class TextsReader:
         add = self._texts.add
         for found in iter(_PLAIN.scanner(data, at).match, None):  # type: ignore[attr-defined]
             text = found[1]
-            if needs_work(text) or len(text) > MAX_CELL_BYTES:
-                cell = cell_of(text.decode()) if len(text) <= MAX_CELL_BYTES else None
-                if cell is None:
-                    break
-                add(cell)
-            else:
-                add(text)
+            cell = cell_of_xml(text) if len(text) <= MAX_CELL_BYTES else None
+            if cell is None:
+                break
+            add(cell)
             at = found.end()
         return at
 

@@ -32,7 +32,8 @@ class Sheet:
 class Converted:
     """A sheet written as canonical CSV: `rows` records, blank or at most `width` wide.
 
-    `hazards` maps (row, position from 0) to the word of a cell that holds no value to trust.
+    `hazards` maps (row, position from 0) to the word of a cell that holds no value to trust. `sheets` are all that
+    the workbook has.
     """
 
     sheet: str
@@ -40,6 +41,7 @@ class Converted:
     width: int
     hazards: dict[tuple[int, int], str]
     notes: tuple[str, ...]
+    sheets: tuple[Sheet, ...] = ()
 
     def hazards_to_json(self) -> str:
         return json.dumps([[row, position, word] for (row, position), word in self.hazards.items()])
@@ -55,7 +57,7 @@ def sheets(path: Path) -> tuple[Sheet, ...]:
 
     :raises WorkbookRefused: it is damaged, hostile, or larger than the limits.
     """
-    return tuple(Sheet(**sheet) for sheet in _ask({"do": "sheets", "path": str(path)})["sheets"])
+    return _listed(_ask({"do": "sheets", "path": str(path)}))
 
 
 def to_csv(path: Path, sheet: str | None, out: Path, *, header_row: object = None) -> Converted:
@@ -70,7 +72,18 @@ def to_csv(path: Path, sheet: str | None, out: Path, *, header_row: object = Non
     chosen = int(str(header_row)) if str(header_row).isdecimal() else None
     answer = _ask({"do": "convert", "path": str(path), "sheet": sheet, "out": str(out), "header_row": chosen})
     hazards = {(row, position): word for row, position, word in answer["hazards"]}
-    return Converted(answer["sheet"], answer["rows"], answer["width"], hazards, tuple(answer["notes"]))
+    return Converted(
+        answer["sheet"],
+        answer["rows"],
+        answer["width"],
+        hazards,
+        tuple(answer["notes"]),
+        _listed(answer),
+    )
+
+
+def _listed(answer: dict[str, Any]) -> tuple[Sheet, ...]:
+    return tuple(Sheet(**sheet) for sheet in answer["sheets"])
 
 
 def _ask(task: dict[str, Any]) -> dict[str, Any]:

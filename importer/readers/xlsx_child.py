@@ -108,6 +108,7 @@ def _convert(
         "width": written.width,
         "hazards": [[row, position, word] for (row, position), word in written.hazards.items()],
         "notes": notes_of(written, areas, totals, sheet, others),
+        "sheets": _sheets(book, seen),
     }
 
 

@@ -333,17 +333,16 @@ def test_a_merge_neither_waits_for_a_vacuum_of_history_nor_ends_it(
         orders = make_orders()
         import_text(orders)
         table = orders.spec().history_table
-    vacuum = connection.copy()
-    with closing(vacuum):
-        vacuum.set_schema(tenant.schema)
-        vacuum.set_autocommit(autocommit=False)
-        with vacuum.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")  # as a vacuum holds it
-        with in_tenant(tenant):
+        vacuum = connection.copy()
+        with closing(vacuum):
+            bind_connection(vacuum)
+            vacuum.set_autocommit(autocommit=False)
+            with vacuum.cursor() as cursor:
+                cursor.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")  # as a vacuum holds it
             assert import_text(orders, MORE).state == State.IMPORT_SUCCEEDED
-        with vacuum.cursor() as cursor:
-            cursor.execute(f"SELECT count(*) FROM {table}")
-            assert cursor.fetchone() == (5,)
+            with vacuum.cursor() as cursor:
+                cursor.execute(f"SELECT count(*) FROM {table}")
+                assert cursor.fetchone() == (5,)
 
 
 def test_an_edit_that_was_open_when_the_preview_was_made_takes_the_merge_back_to_it(
