@@ -67,6 +67,11 @@ class Areas:
             self._count_work()
         return bool(self._active)
 
+    def reach(self, row: int) -> bool:
+        """Return whether any area may reach into a row. No row is asked for by that, so later ones may be looked at."""
+        is_begun = bool(self._waiting) and self._waiting[-1].top <= row
+        return is_begun or any(area.bottom >= row for area in self._active)
+
     def hide(self, row: int, column: int) -> bool:
         """Return whether a cell with a value is left out, and count it when it stands under a merged one."""
         area = next((area for area in self._active if area.covers(row, column)), None)

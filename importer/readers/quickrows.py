@@ -83,6 +83,8 @@ class Converters(dict[bytes, Converter]):
         found = _ATTRIBUTES.fullmatch(attributes)
         kind = "" if found is None else (found[2] or found[3] or b"n").decode()
         style = None if found is None else found[1] or found[4]
+        if len(self) >= KEPT_VALUES:
+            self.clear()
         self[attributes] = made = Converter(
             self._of(kind, style),
             is_inline=attributes.endswith(b't="inlineStr"'),
@@ -172,6 +174,8 @@ class QuickRows:
 
     def _take_rows(self, data: bytes, rows: Sequence[re.Match[bytes]]) -> int:
         """Write rows up to the first that is not plain after all; return how many."""
+        if len(self._is_hidden) >= KEPT_VALUES:
+            self._is_hidden.clear()
         numbers, attributes, *columns = zip(*(found.groups() for found in rows), strict=True)
         sound = self._sound_rows(data, rows, numbers, attributes)
         cells = [
@@ -196,26 +200,26 @@ class QuickRows:
         attributes: Sequence[bytes],
     ) -> int:
         """Return how many of the first rows stand in order, touch no area, and hold no attribute twice."""
-        last = self.row
-        for at, (number, own) in enumerate(zip(map(int, numbers), attributes, strict=True)):
-            if not last < number <= MAX_ROWS or own not in self._is_hidden and not self._knows(own):
-                return at
-            if self._areas.touch(number):
-                return at
-            last = number
-        at = data.find(b"<f ", rows[0].start(), rows[-1].end())
+        sound, last = 0, self.row
+        for number, own in zip(map(int, numbers), attributes, strict=True):
+            is_known = own in self._is_hidden or self._knows(own)
+            if not (is_known and last < number <= MAX_ROWS) or self._areas.reach(number):
+                break
+            sound, last = sound + 1, number
+        if not sound:
+            return 0
+        end = rows[sound - 1].end()
+        at = data.find(b"<f ", rows[0].start(), end)
         while at >= 0:
-            if _TWICE.match(data, at + 2, rows[-1].end()):
+            if _TWICE.match(data, at + 2, end):
                 return next(row for row, found in enumerate(rows) if at < found.end())
-            at = data.find(b"<f ", at + 3, rows[-1].end())
-        return len(rows)
+            at = data.find(b"<f ", at + 3, end)
+        return sound
 
     def _knows(self, attributes: bytes) -> bool:
         """Look at the attributes of a row that were not met before: whether none stands there twice."""
         if _TWICE.search(attributes):
             return False
-        if len(self._is_hidden) >= KEPT_VALUES:
-            self._is_hidden.clear()
         self._is_hidden[attributes] = bool(_HIDDEN.search(attributes))
         return True
 
@@ -264,7 +268,8 @@ def _pattern(columns: int) -> Match:
 
 
 def _numbers(values: Sequence[bytes]) -> Cells:
-    if _PLAIN_NUMBERS.fullmatch(b"\n".join(values) + b"\n"):
+    together = b"\n".join(values) + b"\n"
+    if together.count(b"\n") == len(values) and _PLAIN_NUMBERS.fullmatch(together):
         return values
     return [value if _PLAIN_NUMBER.fullmatch(value) else _number(value) for value in values]
 

@@ -37,6 +37,7 @@ NUMBERS = (
     "0", "1", "-1", "007", "1.5", "1.50", "-0", "-0.0", "0.1", "1.1000000000000001", "123456789012345", "1e5",
     "1E-7", "1234567890123456", "NaN", " 7 ", "45322", "45322.5", "60", "0.75", "", "1_0", "+4", ".5", "5.",
     "99999999999999.5", "0.30000000000000004", "-45322", "&#49;", "1.0", "-0.5", "123456789.123456", "0.00001",
+    "1\n2", "7\n", "\t7",
 )  # fmt: skip
 FORMULAS = (
     "",
@@ -78,6 +79,7 @@ def cells(draw: st.DrawFn, row: int, column: int) -> str:
                     (
                         "<is><t>{}</t></is>",
                         '<is><t xml:space="preserve">{}</t></is>',
+                        '<is><t xml:space="preserve"></t></is>',
                         "<is><r><t>{}</t></r></is>",
                     )
                 )
@@ -103,7 +105,8 @@ def sheets(draw: st.DrawFn) -> str:
         between = draw(st.sampled_from(BETWEEN))
         pieces.append(f'<row r="{row}"{attributes}>{filled}</row>{between}')
         row += between == "<row/>"
-    after = draw(st.sampled_from(("", '<mergeCells><mergeCell ref="A1:B2"/></mergeCells>')))
+    area = draw(st.sampled_from(("", "", "A1:B2", "A3:B4", "B5:C7", "A9:A20")))
+    after = f'<mergeCells><mergeCell ref="{area}"/></mergeCells>' if area else ""
     return sheet("".join(pieces), after=after)
 
 
