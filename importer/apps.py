@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import ClassVar
 
@@ -7,8 +8,13 @@ from django.apps import AppConfig
 
 from jobs.kinds import JobKind
 
-# Before polars is loaded: chunks are small, and two are validated at a time by threads of ours.
+# Before polars is loaded: chunks are small, and two are validated at a time by threads of ours. All threads share
+# few stores of free memory, polars' allocator one and the C library two: else each keeps what the largest chunk took.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
+os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1")
+M_ARENA_MAX = -8  # malloc.h of glibc
+if "MALLOC_ARENA_MAX" not in os.environ and hasattr(ctypes.CDLL(None), "mallopt"):
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 class ImporterConfig(AppConfig):

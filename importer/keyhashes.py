@@ -143,15 +143,17 @@ class KeyHashes:
             return None
         if not self._parts:
             return []
-        whole = pl.concat(self._parts)
-        ordered = whole["hash"].sort()
-        repeated = ordered.filter((ordered == ordered.shift(1)).fill_null(value=False)).unique()
+        # Without a copy of what is there already: there may be tens of megabytes of it.
+        ordered = pl.concat([part["hash"] for part in self._parts], rechunk=False).sort()
+        repeated = ordered[1:].filter(ordered[1:] == ordered[:-1]).unique()
         if repeated.is_empty():
             return []
         if len(repeated) > MOST_SUSPECTS:
             return None
-        rows = whole["rn"].filter(whole["hash"].is_in(repeated.implode())).sort()
-        return rows.to_list() if len(rows) <= MOST_SUSPECTS else None
+        rows = [
+            row for part in self._parts for row in part["rn"].filter(part["hash"].is_in(repeated.implode()))
+        ]
+        return sorted(rows) if len(rows) <= MOST_SUSPECTS else None
 
 
 # What the slice before left for the next one of the same staging, if this process does both. One of them at most:
