@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from importer.readers.csv import Position
 
-MOST_ROWS = 4_000_000  # of a file: 48 MB, for a row takes twelve bytes
+MOST_ROWS = 3_000_000  # of a file: 36 MB, for a row takes twelve bytes
 MOST_SUSPECTS = 10_000  # their numbers go through a job's cursor
 LAST_PLACE = 32  # of a key's column among a line's cells, if lines go as they stand: parting more takes long
 _ODD = 0x9E3779B97F4A7C15
