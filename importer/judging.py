@@ -60,9 +60,7 @@ class ColumnJudge:
     is_key: bool
     recipe: Recipe = field(default_factory=Recipe)
     _kept: dict[str | None, str | Wrong | None] = field(default_factory=dict)
-    _takes_own: bool = field(
-        init=False
-    )  # the label's cell as it stands: asked for each cell, so worked out once
+    _takes_own: bool = field(init=False)  # asked for each cell, so worked out once
 
     def __post_init__(self) -> None:
         self._takes_own = not self.recipe.changes_text

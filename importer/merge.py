@@ -203,10 +203,10 @@ def stale_notice(drift: plan.Drift) -> str:
 def _tidy(job: ImportJob) -> Step:
     services.forget_files(job)
     spec = job.dataset.spec()
-    if job.changes_in_all >= MANY_VERSIONS:
-        ddl.index_new_versions(spec)
     if job.created_rows or job.deleted_rows:  # else there are as many records as before
         with connection.cursor() as cursor:
             # The lists' estimated counts come from here; the other columns' statistics are autovacuum's.
             cursor.execute(f"ANALYZE {spec.table} ({quoted(['id', *spec.key])})")
+    if job.changes_in_all >= MANY_VERSIONS:  # last: the slice's own patience with locks ends here
+        ddl.index_new_versions(spec)
     return Step(done=True)

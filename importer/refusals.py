@@ -95,7 +95,7 @@ def remove_refused(staged: Staged) -> int:
         if len(rows) <= FEW_ROWS:
             is_refused, parameters = "s.rn = ANY(%s::bigint[])", [rows]
         removing = f"DELETE FROM {table} s WHERE {is_refused}"
-        if key:  # both in one statement: it reads all staged rows
+        if key:  # both in one statement: it may read all staged rows
             removing = (
                 f"WITH gone AS ({removing} RETURNING s.rn, {quoted(key, 's.')})"
                 f" INSERT INTO {keys_table(pk)} (rn, {quoted(key)}) SELECT rn, {quoted(key)} FROM gone"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, ClassVar
 
@@ -32,12 +30,6 @@ _SURE = (
 _SHAPE = "Write an e-mail address as name@example.org."
 
 
-@cache
-def _compiled() -> re.Pattern[str]:
-    """Return the pattern of an address; it takes too long to compile for every start of every process."""
-    return re.compile(_ADDRESS)
-
-
 class Email(ColumnType):
     """`name@example.org`: dot-atoms of RFC 5322 and RFC 6531, a domain of two labels or more.
 
@@ -55,7 +47,7 @@ class Email(ColumnType):
         local, _, domain = text.rpartition("@")
         domain = hosts.canonical_host(domain)
         canonical = f"{local}@{domain}"
-        if not _compiled().fullmatch(canonical):
+        if not hosts.compiled(_ADDRESS).fullmatch(canonical):
             raise BadValue(_explain(text))
         if len(local.encode()) > MAX_LOCAL_BYTES:
             raise BadValue(f"Before the @ stand at most {MAX_LOCAL_BYTES} bytes.", code="constraint-error")
@@ -134,4 +126,4 @@ def _explain(text: str) -> str:
 
 def _is_address(value: str) -> bool:
     local, _, domain = value.rpartition("@")
-    return len(value) <= MAX_BYTES and bool(_compiled().fullmatch(f"{local}@{domain.lower()}"))
+    return len(value) <= MAX_BYTES and bool(hosts.compiled(_ADDRESS).fullmatch(f"{local}@{domain.lower()}"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from functools import cache
 
 from datasets.columntypes.ranges import whole_numbers
 
@@ -29,6 +30,12 @@ HOST = f"(?:{NAME}|{IPV4}|{IPV6})"
 # Of plain names only, in few states: at most 61 characters, then a label that begins with a letter.
 SURE_STEM = "[a-z0-9](?:[.-]?[a-z0-9]){0,30}"
 SURE_LAST = "[a-z](?:-?[a-z0-9]){0,20}"
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return an expression that takes too long to compile for every start of every process; few differ."""
+    return re.compile(pattern)
 
 
 def canonical_host(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from datasets.columntypes import hosts
@@ -29,12 +28,6 @@ _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)\s*:")
 _SURE_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SURE_HOST = rf"(?:{_SURE_LABEL}\.){{0,8}}[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?"
 _SHAPE = "Write a web address as https://example.org/page."
-
-
-@cache
-def _compiled() -> re.Pattern[str]:
-    """Return the pattern of an address; it takes too long to compile for every start of every process."""
-    return re.compile(_ADDRESS)
 
 
 class Url(ColumnType):
@@ -140,7 +133,9 @@ def _canonical(text: str) -> str:
         raise BadValue(_explain_scheme(text))
     host = hosts.canonical_host(found[2])
     canonical = f"{found[1].lower()}://{host}{found[3]}"
-    if not _compiled().fullmatch(canonical) or (host.startswith("[") and not hosts.is_ipv6(_bare(host))):
+    if not hosts.compiled(_ADDRESS).fullmatch(canonical) or (
+        host.startswith("[") and not hosts.is_ipv6(_bare(host))
+    ):
         raise BadValue(_explain(host, found[3]))
     if len(canonical.encode()) > MAX_BYTES:
         raise _too_long()

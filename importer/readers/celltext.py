@@ -31,6 +31,9 @@ _SPECIAL = re.compile(r'[",\r\n]')
 _NEEDS_WORK = re.compile(rb'[",\r\n]|_x')
 # What XML writes for a character, and for no other thing.
 REFERENCE = rb"&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});"
+# A text of an element, plain and with references. A lone return is none of it: XML reads it as a line feed.
+_BARE = rb"[^<&\x00-\x08\x0b-\x1f]*+"
+TEXT = _BARE + rb"(?:" + REFERENCE + _BARE + rb")*+"
 _REFERENCE = re.compile(REFERENCE)
 _NAMED = {b"&amp;": b"&", b"&lt;": b"<", b"&gt;": b">", b"&quot;": b'"', b"&apos;": b"'"}
 _CHARACTER = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

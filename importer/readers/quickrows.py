@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from importer.readers.areas import MAX_ROWS, Areas, letters_of
 from importer.readers.celltext import (
     MAX_CELL_BYTES,
-    REFERENCE,
+    TEXT,
     cell_of,
     cell_of_xml,
     needs_work,
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
 
 KEPT_VALUES = 20_000
 FIRST_AT_ONCE, MOST_AT_ONCE = 1, 512  # rows: more of them the longer none was met that is not plain
-FAILURES, MOST_LEFT = 8, 32
+FAILURES, MOST_LEFT = 8, 32  # for every so many rows in vain one is left to expat untried, up to so many
 WIDE, SPARSE_BYTES = 128, 8  # looking for each of many columns is slow where few are filled
-_BARE = rb"[^<&\x00-\x08\x0b-\x1f]*+"
-_TEXT = _BARE + rb"(?:" + REFERENCE + _BARE + rb")*+"
 _FORMULA = (
     rb'<f(?: [a-z0-9]+="[^"<&\x00-\x1f]*+")*+'
     rb"(?:/>|>(?:[^<&\x00-\x08\x0b-\x1f]++|&(?:amp|lt|gt|quot|apos);)*+</f>)"
@@ -46,8 +44,8 @@ _ROW = rb'<row r="([1-9][0-9]{0,6})"((?: (?!r=)[A-Za-z:.0-9]+="[^"<&\x00-\x1f]*+
 _CELL = (
     # Each once: a sheet with an attribute twice is damaged, and expat says so.
     rb'((?: s="[A-Za-z0-9]{1,10}")?+(?: t="[A-Za-z0-9]{1,10}")?+| t="[A-Za-z0-9]{1,10}" s="[A-Za-z0-9]{1,10}")'
-    rb"(?: ?+/>|>(?:(?:" + _FORMULA + rb")?+<v>(?!<)(" + _TEXT + rb")</v>|<v ?+/>"
-    rb'|<is><t(?: xml:space="preserve")?+>(' + _TEXT + rb")</t></is>)</c>)"
+    rb"(?: ?+/>|>(?:(?:" + _FORMULA + rb")?+<v>(?!<)(" + TEXT + rb")</v>|<v ?+/>"
+    rb'|<is><t(?: xml:space="preserve")?+>(' + TEXT + rb")</t></is>)</c>)"
 )
 _ATTRIBUTES = re.compile(
     rb'(?: s="([0-9]{1,8})")?(?: t="([a-zA-Z]+)")?|(?: t="([a-zA-Z]+)")(?: s="([0-9]{1,8})")'

@@ -20,13 +20,12 @@ from xml.parsers import expat
 
 from importer.issues import WorkbookRefused
 from importer.readers.archive import MAX_DEPTH, damaged, too_deep
-from importer.readers.celltext import MAX_CELL_BYTES, REFERENCE, cell_of, cell_of_xml, plain_text
+from importer.readers.celltext import MAX_CELL_BYTES, TEXT, cell_of, cell_of_xml, plain_text
 from importer.readers.feeding import Feeder
 
 KEPT_BYTES = 48 * 1024 * 1024  # of texts in memory; further ones go to the file
 MAX_BROKEN = 100_000
-_TEXT = rb"[^<&\x00-\x08\x0b-\x1f]*+(?:" + REFERENCE + rb"[^<&\x00-\x08\x0b-\x1f]*+)*+"
-_PLAIN = re.compile(rb'<si><t(?: xml:space="preserve")?+>(' + _TEXT + rb")</t></si>[ \n]*+")
+_PLAIN = re.compile(rb'<si><t(?: xml:space="preserve")?+>(' + TEXT + rb")</t></si>[ \n]*+")
 
 
 class Texts:

@@ -84,7 +84,7 @@ class Command(TenantCommand):
 
     def _create(self, options: dict[str, Any]) -> ImportJob:
         # It takes a while to load, and while the file is stored the processor has little to do.
-        Thread(target=import_module, args=["polars"], daemon=True).start()
+        Thread(target=import_module, args=["polars"]).start()
         dataset = dataset_by_slug(options["dataset"])
         try:
             with options["file"].open("rb") as file:
